@@ -1,0 +1,117 @@
+"""The database writer: one thread that commits small jobs in groups.
+
+Ledger and audit rows are written by this thread alone, so one worker holds one write connection,
+SQLite sees one writer per process, and rows that arrive together share one commit (group commit:
+at most :data:`BATCH` jobs, taken in the order they came). A job is a callable that uses the ORM;
+each runs in a savepoint of its own, so a failing job does not take the others with it. Its future
+is resolved only after the commit.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+from django.db import DatabaseError, close_old_connections, connection, transaction
+
+from securedrop_ftp.exceptions import AccessUnavailable
+from securedrop_ftp.log import get_logger
+
+logger = get_logger(__name__)
+
+T = TypeVar("T")
+
+#: Jobs in one transaction: throughput is ample, the tail is what hurts (4.6 s unbounded, seen).
+BATCH = 16
+
+_Job = tuple[Callable[[], Any], "Future[Any]"]
+
+
+class DatabaseWriter:
+    """Start it after the fork. ``submit`` never blocks; ``call`` waits for the commit."""
+
+    def __init__(self) -> None:
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="db-writer", daemon=True)
+        self._closed = False
+
+    def start(self) -> DatabaseWriter:
+        """Start the thread."""
+        self._thread.start()
+        return self
+
+    def submit(self, job: Callable[[], T]) -> Future[T]:
+        """Queue a job; its future holds the result once the transaction is committed.
+
+        The future's exception is what the job raised, or a
+        :class:`django.db.DatabaseError` if the commit failed.
+        """
+        future: Future[T] = Future()
+        if self._closed:
+            future.set_exception(AccessUnavailable("The service is shutting down."))
+        else:
+            self._jobs.put((job, future))
+        return future
+
+    def call(self, job: Callable[[], T], timeout: float | None = None) -> T:
+        """:meth:`submit` and wait. Not for the event loop."""
+        return self.submit(job).result(timeout)
+
+    def close(self, timeout: float = 10.0) -> None:
+        """Commit what is queued, then stop."""
+        if not self._closed:
+            self._closed = True
+            self._jobs.put(None)
+            self._thread.join(timeout)
+
+    def _run(self) -> None:
+        while True:
+            first = self._jobs.get()
+            if first is None:
+                break
+            batch, last = [first], False
+            while len(batch) < BATCH:
+                try:
+                    job = self._jobs.get_nowait()
+                except queue.Empty:
+                    break
+                if job is None:
+                    last = True
+                    break
+                batch.append(job)
+            self._commit(batch)
+            if last:
+                break
+        connection.close()
+
+    def _commit(self, batch: list[_Job]) -> None:
+        close_old_connections()
+        done: list[tuple[Future[Any], Any, BaseException | None]] = []
+        try:
+            with transaction.atomic():
+                for job, future in batch:
+                    try:
+                        with transaction.atomic():
+                            result = job()
+                    except DatabaseError as exc:
+                        if not connection.is_usable():
+                            raise
+                        done.append((future, None, exc))
+                    except Exception as exc:
+                        done.append((future, None, exc))
+                    else:
+                        done.append((future, result, None))
+        except Exception as exc:
+            logger.error("database transaction failed", jobs=len(batch), exc_info=exc)
+            connection.close()
+            for _, future in batch:
+                future.set_exception(exc)
+            return
+        for future, result, error in done:
+            if error is None:
+                future.set_result(result)
+            else:
+                future.set_exception(error)

@@ -1,0 +1,24 @@
+"""The database: partners, accounts, network rules, the upload ledger, the audit trail."""
+
+from __future__ import annotations
+
+from securedrop_ftp.models.account import Account
+from securedrop_ftp.models.audit_event import AuditEvent, AuditHead
+from securedrop_ftp.models.ip_rule import IPRule
+from securedrop_ftp.models.partner import Mode, OverwritePolicy, Partner
+from securedrop_ftp.models.permissions import DEFAULT_PERMISSIONS, Permission
+from securedrop_ftp.models.upload import Upload, UploadState
+
+__all__ = [
+    "DEFAULT_PERMISSIONS",
+    "Account",
+    "AuditEvent",
+    "AuditHead",
+    "IPRule",
+    "Mode",
+    "OverwritePolicy",
+    "Partner",
+    "Permission",
+    "Upload",
+    "UploadState",
+]

@@ -1,0 +1,79 @@
+"""The audit trail: append-only rows with a gapless number, and the chain's head."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any, NoReturn
+
+from django.db import models
+
+from securedrop_ftp.exceptions import SecureDropError
+
+
+class AppendOnly(SecureDropError):
+    """Audit rows are never changed nor removed through the ORM."""
+
+
+class AuditEventQuerySet(models.QuerySet["AuditEvent"]):
+    """Reading only."""
+
+    def update(self, **kwargs: Any) -> NoReturn:
+        """Refused."""
+        raise AppendOnly("Audit rows are append-only: they cannot be updated.")
+
+    def delete(self) -> NoReturn:
+        """Refused."""
+        raise AppendOnly("Audit rows are append-only: they cannot be deleted.")
+
+
+class AuditEvent(models.Model):
+    """One act. The columns are those of ``audit_export``; texts hold no control characters."""
+
+    seq = models.BigIntegerField(primary_key=True)
+    event_id = models.UUIDField(unique=True, default=uuid.uuid4, editable=False)
+    time = models.DateTimeField(db_index=True)
+    event = models.CharField(max_length=32)
+    partner = models.CharField(max_length=64, blank=True)
+    account = models.CharField(max_length=255, blank=True)
+    remote_ip = models.CharField(max_length=45, blank=True)
+    session = models.CharField(max_length=64, blank=True)
+    path = models.TextField(blank=True)
+    size = models.BigIntegerField(null=True)
+    sha256 = models.CharField(max_length=64, blank=True)
+    outcome = models.CharField(max_length=16, blank=True)
+    reason = models.CharField(max_length=500, blank=True)
+    reply = models.CharField(max_length=500, blank=True)
+    prev_hash = models.CharField(max_length=64, blank=True)
+    hash = models.CharField(max_length=64, blank=True)
+
+    objects = AuditEventQuerySet.as_manager()
+
+    class Meta:
+        ordering = ("-seq",)
+        indexes = [
+            models.Index(fields=("event", "-seq"), name="securedrop_audit_event"),
+            models.Index(fields=("partner", "-seq"), name="securedrop_audit_partner"),
+            models.Index(fields=("account", "-seq"), name="securedrop_audit_account"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.seq} {self.event}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Inserts only."""
+        if not self._state.adding:
+            raise AppendOnly("Audit rows are append-only: they cannot be updated.")
+        kwargs["force_insert"] = True
+        super().save(*args, **kwargs)
+
+    def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refused."""
+        raise AppendOnly("Audit rows are append-only: they cannot be deleted.")
+
+
+class AuditHead(models.Model):
+    """One row (id 1): the last number given and its hash. Its row lock puts writers in order."""
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1)
+    seq = models.BigIntegerField(default=0)
+    hash = models.CharField(max_length=64, blank=True)

@@ -1,0 +1,147 @@
+"""A partner: a company that delivers or fetches files, and the prefix that is its world."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.validators import MinValueValidator, RegexValidator
+from django.db import models
+from django.db.models.functions import Length, Substr
+
+from securedrop_ftp.exceptions import BadName
+from securedrop_ftp.keys import RESERVED_ROOT, check_prefix
+
+
+class Mode(models.TextChoices):
+    """What a partner's accounts do, unless an account narrows it."""
+
+    DROP = "drop", "drop: upload only"
+    DROPBOX = "dropbox", "dropbox: upload, list, resume"
+    PICKUP = "pickup", "pickup: list and read"
+    EXCHANGE = "exchange", "exchange: everything inside the prefix"
+
+
+class OverwritePolicy(models.TextChoices):
+    """What happens to an upload whose name is taken."""
+
+    REJECT = "reject", "reject: refuse before the first byte"
+    REPLACE = "replace", "replace: the old file stays until the new one is verified"
+    VERSION = "version", "version: store under a numbered name"
+
+
+class Partner(models.Model):
+    """See the module's docstring. ``save`` validates, so admin, commands and code agree."""
+
+    name = models.CharField(
+        max_length=64,
+        unique=True,
+        validators=[
+            RegexValidator(
+                r"^[A-Za-z0-9][A-Za-z0-9._-]*\Z",
+                "Use letters, digits, dot, dash and underscore; start with a letter or a digit.",
+            )
+        ],
+        help_text="Letters, digits, dot, dash and underscore.",
+    )
+    prefix = models.CharField(
+        max_length=255,
+        unique=True,
+        blank=True,
+        help_text="Where the partner's files live in storage, ending in “/”. "
+        "Empty: the name. Prefixes of two partners may not overlap.",
+    )
+    storage = models.CharField(
+        max_length=64, default="default", help_text="An alias of Django's STORAGES."
+    )
+    mode = models.CharField(max_length=16, choices=Mode, default=Mode.DROP)
+    overwrite = models.CharField(
+        max_length=16,
+        choices=OverwritePolicy,
+        blank=True,
+        help_text="Empty: “version” in drop mode, else “replace”.",
+    )
+    enabled = models.BooleanField(default=True)
+    require_tls_session_reuse = models.BooleanField(
+        "require TLS session reuse on data channels",
+        default=True,
+        help_text="Off lets anyone on the partner's address race for a data connection; only "
+        "for clients that cannot resume sessions.",
+    )
+    max_file_size = models.PositiveBigIntegerField(
+        null=True, blank=True, validators=[MinValueValidator(1)], help_text="Bytes; empty: no limit."
+    )
+    max_sessions = models.PositiveIntegerField(
+        default=20, validators=[MinValueValidator(1)], help_text="Concurrent sessions."
+    )
+    max_passive_listeners = models.PositiveIntegerField(
+        default=20,
+        validators=[MinValueValidator(1)],
+        help_text="Passive ports waiting for a connection at once.",
+    )
+    resume_window = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        help_text="Seconds that an interrupted upload is kept; empty: the service's setting.",
+    )
+    created = models.DateTimeField(auto_now_add=True)
+    changed = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ("name",)
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def overwrite_policy(self) -> OverwritePolicy:
+        """The policy in force."""
+        if self.overwrite:
+            return OverwritePolicy(self.overwrite)
+        return OverwritePolicy.VERSION if self.mode == Mode.DROP else OverwritePolicy.REPLACE
+
+    def clean(self) -> None:
+        """Raises ValidationError for a bad prefix, an overlap or an unknown storage alias."""
+        super().clean()
+        self.prefix = self.prefix or f"{self.name}/"
+        if not self.prefix.endswith("/"):
+            self.prefix += "/"
+        try:
+            check_prefix(self.prefix)
+        except BadName as exc:
+            raise ValidationError({"prefix": str(exc)}) from exc
+        if self.prefix.startswith(RESERVED_ROOT):
+            raise ValidationError({"prefix": f"“{RESERVED_ROOT}” is the service's own."})
+        self._refuse_overlap()
+        self._refuse_unknown_storage()
+
+    def _refuse_overlap(self) -> None:
+        # Two aliases may name one bucket, so overlap is refused across all of them.
+        others = Partner.objects.exclude(pk=self.pk).annotate(length=Length("prefix"))
+        inside = others.filter(prefix__startswith=self.prefix)
+        around = others.annotate(
+            head=Substr(models.Value(self.prefix), 1, models.F("length"))
+        ).filter(head=models.F("prefix"))
+        other = inside.first() or around.first()
+        if other is not None:
+            raise ValidationError(
+                {
+                    "prefix": f"“{self.prefix}” overlaps “{other.prefix}” of partner "
+                    f"“{other.name}”. Choose a prefix that neither holds nor lies in another."
+                }
+            )
+
+    def _refuse_unknown_storage(self) -> None:
+        from django.conf import settings
+
+        if self.storage not in settings.STORAGES:
+            known = ", ".join(sorted(settings.STORAGES))
+            raise ValidationError(
+                {"storage": f"No storage “{self.storage}” in STORAGES. Known: {known}."}
+            )
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Validates first."""
+        if not kwargs.get("update_fields"):
+            self.full_clean()
+        super().save(*args, **kwargs)

@@ -1,0 +1,89 @@
+"""The ledger: one row for every upload that was begun, written before what it says is done."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.db import models
+
+from securedrop_ftp.models.account import Account
+from securedrop_ftp.models.partner import Partner
+
+
+class UploadState(models.TextChoices):
+    """``receiving → publishing → committed``, or ``suspended``, ``aborted``, ``rejected``."""
+
+    RECEIVING = "receiving", "receiving"
+    PUBLISHING = "publishing", "publishing"
+    COMMITTED = "committed", "committed"
+    SUSPENDED = "suspended", "suspended"
+    ABORTED = "aborted", "aborted"
+    REJECTED = "rejected", "rejected"
+
+
+LIVE = (UploadState.RECEIVING, UploadState.PUBLISHING)
+
+
+class Upload(models.Model):
+    """A lease and an epoch on ``(storage, key)`` make one writer of many sessions: at most one
+    row of a key is live, and every change of a live row names its epoch."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    partner = models.ForeignKey(Partner, on_delete=models.PROTECT, related_name="uploads")
+    account = models.ForeignKey(
+        Account, on_delete=models.SET_NULL, null=True, related_name="uploads"
+    )
+    username = models.CharField(max_length=255, help_text="As it was, whatever becomes of it.")
+    session = models.CharField(max_length=64, blank=True)
+    remote_ip = models.GenericIPAddressField(null=True)
+
+    storage = models.CharField(max_length=64)
+    backend = models.CharField(max_length=32)
+    key = models.CharField(max_length=1024, help_text="The final object key.")
+    path = models.CharField(max_length=1024, help_text="The FTP path as the account sees it.")
+    policy = models.CharField(max_length=16)
+
+    state = models.CharField(max_length=16, choices=UploadState, default=UploadState.RECEIVING)
+    epoch = models.PositiveIntegerField(default=1)
+    owner = models.CharField(max_length=128, blank=True, help_text="node:boot:worker of the writer")
+    node = models.CharField(max_length=128, blank=True)
+    lease_until = models.DateTimeField(null=True)
+
+    part_size = models.PositiveIntegerField(default=0)
+    parts = models.JSONField(
+        default=list, help_text="[number, offset, size, token] of each part that storage took."
+    )
+    received = models.PositiveBigIntegerField(default=0, help_text="Bytes in recorded parts.")
+    resume_token = models.TextField(blank=True, help_text="Encrypted; never shown.")
+    digest_state = models.BinaryField(null=True, help_text="SHA-256's midstate after the parts.")
+    digest_source = models.CharField(
+        max_length=16, blank=True, help_text="stream, midstate or readback"
+    )
+    resumed_at = models.PositiveBigIntegerField(null=True, help_text="The join offset.")
+
+    size = models.PositiveBigIntegerField(null=True)
+    sha256 = models.CharField(max_length=64, blank=True)
+    reason = models.CharField(max_length=255, blank=True)
+
+    started = models.DateTimeField(auto_now_add=True)
+    updated = models.DateTimeField(auto_now=True)
+    finished = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ("-started",)
+        constraints = [
+            models.UniqueConstraint(
+                fields=("storage", "key"),
+                condition=models.Q(state__in=("receiving", "publishing")),
+                name="securedrop_one_writer",
+            )
+        ]
+        indexes = [
+            models.Index(fields=("state", "lease_until"), name="securedrop_upload_lease"),
+            models.Index(fields=("storage", "key", "state"), name="securedrop_upload_key"),
+            models.Index(fields=("-started", "id"), name="securedrop_upload_started"),
+            models.Index(fields=("partner", "-started"), name="securedrop_upload_partner"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.path} ({self.state})"

@@ -1,0 +1,102 @@
+"""Every FTP reply that has one meaning, named once (RFC 959 §4.2, RFC 2228, RFC 2428, RFC 3659).
+
+Logic never writes a code and a text in its midst; it names a :class:`Reply`, or raises an
+exception that carries one. ``reply.but("…")`` keeps the code and says more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One reply: a three-digit code and one line of text."""
+
+    code: int
+    text: str
+
+    def but(self, text: str) -> Reply:
+        """The same code with a text that says more."""
+        return Reply(self.code, text)
+
+    @property
+    def is_error(self) -> bool:
+        """4xx and 5xx."""
+        return self.code >= 400
+
+    def line(self) -> bytes:
+        """The reply on the wire. Control characters never reach it."""
+        clean = "".join(c if c.isprintable() else "?" for c in self.text)
+        return f"{self.code} {clean}\r\n".encode("utf-8", "replace")
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.text}"
+
+
+# 1xx, 2xx, 3xx
+OPENING_DATA = Reply(150, "Opening the data channel.")
+OK = Reply(200, "OK.")
+NOOP_OK = Reply(200, "I am here.")
+SUPERFLUOUS = Reply(202, "Not needed here; nothing was changed.")
+GREETING = Reply(220, "securedrop_ftp ready. Explicit TLS is required: AUTH TLS.")
+GOODBYE = Reply(221, "Goodbye.")
+ABORTED = Reply(225, "ABOR done; no transfer is running.")
+ABOR_DONE = Reply(226, "ABOR done.")
+TRANSFER_COMPLETE = Reply(226, "Transfer complete.")
+LOGGED_IN = Reply(230, "Logged in.")
+AUTH_OK = Reply(234, "AUTH TLS accepted; start the handshake.")
+ACTION_OK = Reply(250, "Done.")
+NEED_PASSWORD = Reply(331, "Send the password.")
+NEED_RNTO = Reply(350, "Ready for RNTO.")
+RESTART_AT = Reply(350, "Restarting at the given offset.")
+
+# 4xx: try again
+SERVICE_UNAVAILABLE = Reply(421, "Service not available; try again later.")
+DRAINING = Reply(421, "The service is shutting down; connect again.")
+TIMED_OUT = Reply(421, "Timed out; closing the connection.")
+TOO_MANY_CONNECTIONS = Reply(421, "Too many connections; try again later.")
+TOO_MANY_FROM_ADDRESS = Reply(421, "Too many connections from your address.")
+SESSION_ENDED = Reply(421, "The session was ended by the operator.")
+UNENCRYPTED_INPUT = Reply(421, "Input was pending behind AUTH; closing.")
+NO_DATA_CHANNEL = Reply(425, "The data channel could not be opened; send PASV or EPSV again.")
+NO_PASSIVE_PORT = Reply(425, "No passive port is free; try again later.")
+NOT_YOUR_SESSION = Reply(
+    425, "The data channel did not resume the control channel's TLS session."
+)
+TRANSFER_ABORTED = Reply(426, "The data channel closed before the file was whole; nothing was stored.")
+DOWNLOAD_ABORTED = Reply(426, "The data channel closed before the file was sent.")
+BUSY = Reply(450, "The file is being written by another session; try again later.")
+LOCAL_ERROR = Reply(451, "Local error; nothing was stored. Try again later.")
+OUTCOME_PENDING = Reply(
+    451, "Outcome pending: storage did not confirm. Send the file again; it is not stored twice."
+)
+STORAGE_UNAVAILABLE = Reply(451, "Storage is not available; nothing was stored. Try again later.")
+STORAGE_FULL = Reply(452, "Storage is full or over its quota.")
+
+# 5xx: do not
+NOT_UNDERSTOOD = Reply(500, "Command not understood.")
+LINE_TOO_LONG = Reply(500, "The line is too long.")
+BAD_ARGUMENT = Reply(501, "The argument is missing or not valid.")
+BAD_NAME = Reply(501, "The name is not valid UTF-8 or holds a character that is not allowed.")
+NOT_IMPLEMENTED = Reply(502, "Not implemented.")
+BAD_SEQUENCE = Reply(503, "Bad sequence of commands.")
+TRANSFER_RUNNING = Reply(503, "A transfer is running; wait for its reply.")
+BAD_PARAMETER = Reply(504, "Not implemented for that parameter.")
+PROTOCOL_UNSUPPORTED = Reply(522, "Network protocol not supported.")
+LOGIN_FAILED = Reply(530, "Login incorrect.")
+LOG_IN_FIRST = Reply(530, "Log in with USER and PASS first.")
+TLS_REQUIRED = Reply(530, "TLS is required: send AUTH TLS first.")
+PROT_REFUSED = Reply(534, "Only PROT P is allowed: data travels encrypted.")
+PROT_REQUIRED = Reply(522, "The data channel must be encrypted: send PBSZ 0 and PROT P first.")
+PROT_LEVEL_UNSUPPORTED = Reply(536, "That protection level is not supported.")
+NO_SUCH_FILE = Reply(550, "No such file or directory.")
+NO_PERMISSION = Reply(550, "Not permitted.")
+ALREADY_EXISTS = Reply(550, "That name exists already.")
+NOT_A_DIRECTORY = Reply(550, "Not a directory.")
+IS_A_DIRECTORY = Reply(550, "That is a directory.")
+DIRECTORY_NOT_EMPTY = Reply(550, "The directory is not empty.")
+STORAGE_REFUSED = Reply(550, "Storage refused the request.")
+TOO_LARGE = Reply(552, "The file is larger than this service takes.")
+NAME_NOT_ALLOWED = Reply(553, "That name is not allowed.")
+BAD_OFFSET = Reply(554, "The restart offset does not fit.")
