@@ -1,0 +1,120 @@
+"""Command lines off the wire: bytes in, whole commands out, nothing guessed (RFC 959 §5.3).
+
+A line ends with CRLF. Anything else that could be read in two ways is refused: undecodable text
+(RFC 2640 asks for UTF-8), control characters inside a line, verbs that are not plain ASCII. The
+tail of an over-long line is thrown away up to its CRLF, so that it never runs as a command.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from securedrop_ftp import replies
+from securedrop_ftp.replies import Reply
+
+CRLF: Final = b"\r\n"
+
+#: Telnet's Interrupt Process and Synch, which RFC 959 §4.1.3 puts before ABOR.
+_TELNET: Final = (b"\xff\xf4", b"\xff\xf2", b"\xff\xfd")
+
+#: Verbs of another protocol: a browser was tricked into talking to us (ALPACA).
+HTTP_VERBS: Final = frozenset(
+    {"GET", "POST", "PUT", "HEAD", "OPTIONS", "PATCH", "DELETE", "CONNECT", "TRACE", "PRI"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command: an upper-case ASCII verb and its argument (may be empty)."""
+
+    verb: str
+    argument: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """A line that is not a command, and what to answer."""
+
+    reply: Reply
+    fatal: bool = False
+
+
+class LineParser:
+    """Feed it bytes; take :class:`Command` and :class:`Violation` from :meth:`next`."""
+
+    def __init__(self, max_length: int) -> None:
+        self._buffer = bytearray()
+        self._scanned = 0
+        self._max = max_length
+        self._discarding = False
+        self._overlong = 0
+
+    @property
+    def pending(self) -> bool:
+        """Whether any byte waits, also of an unfinished line."""
+        return bool(self._buffer) or self._discarding
+
+    def clear(self) -> None:
+        """Forget all input."""
+        self._buffer.clear()
+        self._scanned = 0
+        self._discarding = False
+
+    def feed(self, data: bytes) -> None:
+        """Add input."""
+        self._buffer += data
+
+    def next(self) -> Command | Violation | None:
+        """The next line, or ``None`` until more input comes."""
+        while True:
+            # Start one byte back: the CR may have come with the last read.
+            end = self._buffer.find(CRLF, max(0, self._scanned - 1))
+            if end < 0:
+                self._scanned = len(self._buffer)
+                if len(self._buffer) > self._max:
+                    return self._too_long()
+                return None
+            line = bytes(self._buffer[:end])
+            del self._buffer[: end + 2]
+            self._scanned = 0
+            if self._discarding:
+                self._discarding = False
+                continue
+            if len(line) > self._max:
+                return self._count_overlong()
+            return parse(line)
+
+    def _too_long(self) -> Violation | None:
+        tail = self._buffer[-1:] if self._buffer.endswith(b"\r") else b""
+        self._buffer[:] = tail
+        self._scanned = 0
+        if self._discarding:
+            return None
+        self._discarding = True
+        return self._count_overlong()
+
+    def _count_overlong(self) -> Violation:
+        self._overlong += 1
+        return Violation(replies.LINE_TOO_LONG, fatal=self._overlong > 1)
+
+
+def parse(line: bytes) -> Command | Violation:
+    """One line without its CRLF."""
+    while line[:2] in _TELNET:
+        line = line[2:]
+    try:
+        text = line.decode("utf-8")
+    except UnicodeDecodeError:
+        return Violation(replies.BAD_NAME)
+    verb, _, argument = text.partition(" ")
+    if not (verb.isascii() and verb.isalnum()):
+        return Violation(replies.NOT_UNDERSTOOD)
+    verb = verb.upper()
+    if verb in HTTP_VERBS:
+        return Violation(replies.NOT_UNDERSTOOD.but("This is an FTP server."), fatal=True)
+    # A password may hold any printable character and a tab is one that people use; NUL, CR, LF
+    # and the rest of C0 are never meant.
+    if any(ord(c) < 32 or ord(c) == 127 for c in argument):
+        return Violation(replies.BAD_NAME)
+    return Command(verb, argument)

@@ -1,0 +1,101 @@
+"""The event loop of one worker: pyftpdlib's epoll loop with a way in from other threads."""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from pyftpdlib.ioloop import Epoll
+
+from securedrop_ftp.log import get_logger
+
+logger = get_logger(__name__)
+
+
+class _WakeUp:
+    """An eventfd that interrupts the poll; speaks the interface that the loop expects."""
+
+    def __init__(self, loop: Loop) -> None:
+        self._fileno = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._armed = False
+        self._lock = threading.Lock()
+        loop.register(self._fileno, self, loop.READ)
+
+    def wake(self) -> None:
+        """From any thread; many calls before the loop looks make one event."""
+        with self._lock:
+            if self._armed:
+                return
+            self._armed = True
+        os.eventfd_write(self._fileno, 1)
+
+    def readable(self) -> bool:
+        return True
+
+    def writable(self) -> bool:
+        return False
+
+    def handle_read_event(self) -> None:
+        with self._lock:
+            self._armed = False
+        try:
+            os.eventfd_read(self._fileno)
+        except BlockingIOError:
+            pass
+
+    def handle_close(self) -> None:
+        pass
+
+    def handle_error(self) -> None:
+        logger.exception("wake-up failed")
+
+    def close(self) -> None:
+        os.close(self._fileno)
+
+
+class Loop(Epoll):  # type: ignore[misc]  # pyftpdlib has no type hints
+    """One per worker, made after the fork, used on one thread; only :meth:`call_soon_threadsafe`
+    may be called from others."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._soon: deque[tuple[Callable[..., Any], tuple[Any, ...]]] = deque()
+        self._stopped = False
+        self._wake_up = _WakeUp(self)
+
+    def call_soon(self, function: Callable[..., Any], *args: Any) -> None:
+        """Call it after this round of events (loop's thread)."""
+        self._soon.append((function, args))
+
+    def call_soon_threadsafe(self, function: Callable[..., Any], *args: Any) -> None:
+        """Call it on the loop's thread, soon."""
+        self._soon.append((function, args))
+        self._wake_up.wake()
+
+    def register_listener(self, fd: int, instance: Any) -> None:
+        """Watch a listening socket that other processes watch too: one of them is woken."""
+        self._poller.register(fd, select.EPOLLIN | select.EPOLLEXCLUSIVE)
+        self.socket_map[fd] = instance
+
+    def stop(self) -> None:
+        """Leave :meth:`run` after this round."""
+        self._stopped = True
+        self._wake_up.wake()
+
+    def run(self) -> None:
+        """Serve until :meth:`stop`. The loop never ends because its map is empty (row 7)."""
+        timeout: float | None = None
+        while not self._stopped:
+            self.poll(0 if self._soon else timeout)
+            timeout = self.sched.poll()
+            # Only what is queued now: a callback that queues another must not starve the sockets.
+            for _ in range(len(self._soon)):
+                function, args = self._soon.popleft()
+                try:
+                    function(*args)
+                except Exception:
+                    logger.exception("callback failed", callback=repr(function))

@@ -1,0 +1,123 @@
+"""The server's certificate and key, and a fresh TLS context for every control connection.
+
+A context of its own gives each control connection its own ticket keys, session cache and session
+id context, so that no other session in the world can be resumed on its data channels (security
+bar, row 11). Building one costs about 0.1 ms and 15 KiB.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from OpenSSL import SSL, crypto
+
+from securedrop_ftp.exceptions import ConfigurationError
+from securedrop_ftp.tls.profiles import Profile
+
+#: RFC 5246 §7.2.1 asks for nothing here: it saves about 34 KiB per idle connection.
+SSL_MODE_RELEASE_BUFFERS: Final = 0x10
+#: OpenSSL's option bit; pyOpenSSL has no name for it on older versions.
+OP_NO_RENEGOTIATION: Final = getattr(SSL, "OP_NO_RENEGOTIATION", 1 << 30)
+
+ALPN_FTP: Final = b"ftp"
+
+
+class WrongProtocol(Exception):
+    """ALPN offered, but not ``ftp``: the alert that ALPACA asks for (RFC 7301 §3.2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """A checked pair, ready for contexts."""
+
+    leaf: x509.Certificate
+    chain: tuple[x509.Certificate, ...]
+    key: crypto.PKey
+
+    @classmethod
+    def load(cls, cert_file: str, key_file: str) -> Certificate:
+        """Read PEM files: the leaf first, then its intermediates.
+
+        Raises:
+            ConfigurationError: missing, unreadable, not PEM, or the key is another's.
+        """
+        pem = _read(cert_file, "certificate", "SECUREDROP_TLS_CERT_FILE")
+        key_pem = _read(key_file, "private key", "SECUREDROP_TLS_KEY_FILE")
+        try:
+            certificates = x509.load_pem_x509_certificates(pem)
+        except ValueError as exc:
+            raise ConfigurationError(
+                f"{cert_file} holds no PEM certificate ({exc}); put the server's certificate "
+                "first, then its intermediates."
+            ) from exc
+        try:
+            private = load_pem_private_key(key_pem, password=None)
+        except (ValueError, TypeError) as exc:
+            raise ConfigurationError(
+                f"{key_file} holds no unencrypted PEM private key ({exc})."
+            ) from exc
+        leaf = certificates[0]
+        if _public_bytes(leaf.public_key()) != _public_bytes(private.public_key()):
+            raise ConfigurationError(
+                f"The key in {key_file} does not belong to the certificate in {cert_file}; "
+                "give the pair that was issued together."
+            )
+        pkey = crypto.PKey.from_cryptography_key(private)  # type: ignore[arg-type]  # RSA or EC
+        return cls(leaf, tuple(certificates[1:]), pkey)
+
+
+def _public_bytes(key: object) -> bytes:
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    encoded: bytes = key.public_bytes(  # type: ignore[attr-defined]  # every public key has it
+        Encoding.DER, PublicFormat.SubjectPublicKeyInfo
+    )
+    return encoded
+
+
+def _read(path: str, what: str, variable: str) -> bytes:
+    if not path:
+        raise ConfigurationError(f"No {what} is set: point {variable} at a PEM file.")
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as exc:
+        raise ConfigurationError(
+            f"The {what} {path} cannot be read ({exc.strerror}); mend it or set {variable}."
+        ) from exc
+
+
+def _select_ftp(_connection: SSL.Connection, offered: list[bytes]) -> bytes:
+    if ALPN_FTP in offered:
+        return ALPN_FTP
+    raise WrongProtocol(offered)
+
+
+def build_context(certificate: Certificate, profile: Profile, lifetime: float) -> SSL.Context:
+    """A context for one control connection and its data channels.
+
+    ``lifetime`` (seconds) is how long its session may be resumed: the maximum session age, since
+    OpenSSL's two hours would refuse the data channels of longer sessions.
+    """
+    context = SSL.Context(SSL.TLS_SERVER_METHOD)
+    context.set_min_proto_version(profile.minimum)
+    context.set_max_proto_version(profile.maximum)
+    context.set_options(
+        SSL.OP_NO_COMPRESSION | SSL.OP_CIPHER_SERVER_PREFERENCE | OP_NO_RENEGOTIATION
+    )
+    context.set_mode(SSL_MODE_RELEASE_BUFFERS)
+    context.set_cipher_list(profile.cipher_list.encode())
+    context.set_tls13_ciphersuites(profile.ciphersuites)
+    context.set_session_cache_mode(SSL.SESS_CACHE_SERVER)
+    context.set_session_id(os.urandom(16))
+    context.set_timeout(int(lifetime))
+    context.set_alpn_select_callback(_select_ftp)
+    context.use_certificate(certificate.leaf)
+    for intermediate in certificate.chain:
+        context.add_extra_chain_cert(intermediate)
+    context.use_privatekey(certificate.key)
+    return context

@@ -1,0 +1,47 @@
+"""Frozen, named TLS profiles. Nothing about versions or suites is left to a library's default.
+
+Both profiles follow RFC 9325 (§3.1.1 versions, §3.3 compression, §3.5 renegotiation, §4.2 suites):
+ECDHE key exchange and AEAD only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from OpenSSL import SSL
+
+_TLS12_SUITES: Final = ":".join(
+    (
+        "ECDHE-ECDSA-AES128-GCM-SHA256",
+        "ECDHE-RSA-AES128-GCM-SHA256",
+        "ECDHE-ECDSA-AES256-GCM-SHA384",
+        "ECDHE-RSA-AES256-GCM-SHA384",
+        "ECDHE-ECDSA-CHACHA20-POLY1305",
+        "ECDHE-RSA-CHACHA20-POLY1305",
+    )
+)
+_TLS13_SUITES: Final = (
+    b"TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Versions are pyOpenSSL's constants; suites are in OpenSSL's notation."""
+
+    name: str
+    minimum: int
+    maximum: int
+    cipher_list: str = _TLS12_SUITES
+    ciphersuites: bytes = _TLS13_SUITES
+
+
+#: The default. TLS 1.3's session tickets arrive on a data channel that an uploading client never
+#: reads: its kernel answers the close with RST and drops unsent data (docs/adr).
+TLS12: Final = Profile("tls12", SSL.TLS1_2_VERSION, SSL.TLS1_2_VERSION)
+
+#: TLS 1.3 too, for partners whose clients are known to cope.
+MODERN: Final = Profile("modern", SSL.TLS1_2_VERSION, SSL.TLS1_3_VERSION)
+
+PROFILES: Final[dict[str, Profile]] = {p.name: p for p in (TLS12, MODERN)}
