@@ -100,5 +100,5 @@ class FairPool:
                         self._running[key] = left
                     else:
                         del self._running[key]
-                    # One more of this key may run now, whoever waits.
-                    self._work.notify()
+                    # One more of this key may run now, whoever waits; at the end all may go.
+                    self._work.notify_all() if self._closed else self._work.notify()

@@ -1,0 +1,194 @@
+"""A TCP channel on the event loop, in the clear or under TLS.
+
+It speaks the small interface that pyftpdlib's loop calls (``handle_read_event`` and so on).
+TLS objects are touched on the loop's thread only.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from typing import Final
+
+from OpenSSL import SSL
+
+from securedrop_ftp.ftps.runtime import EventLoop
+from securedrop_ftp.log import get_logger
+from securedrop_ftp.tls.contexts import WrongProtocol
+
+logger = get_logger(__name__)
+
+#: TLS's largest record; SSL_read returns no more at a time.
+RECORD: Final = 16 * 1024
+
+_GONE: Final = frozenset(
+    {
+        errno.ECONNRESET,
+        errno.ENOTCONN,
+        errno.ESHUTDOWN,
+        errno.ECONNABORTED,
+        errno.EPIPE,
+        errno.EBADF,
+        errno.ETIMEDOUT,
+        errno.EHOSTUNREACH,
+        errno.ENETUNREACH,
+    }
+)
+
+
+class ConnectionLost(Exception):
+    """RST, FIN without close_notify, a bad record: not a clean end."""
+
+
+class CleanEnd(Exception):
+    """close_notify (under TLS) or FIN (in the clear)."""
+
+
+class Channel:
+    """Non-blocking reads, writes and the handshake; subclasses decide what they mean."""
+
+    def __init__(self, loop: EventLoop, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        self.loop = loop
+        self.socket = sock
+        self.tls: SSL.Connection | None = None
+        self.handshaking = False
+        self.closed = False
+        self._fileno = sock.fileno()
+        self._interest = 0
+
+    # --- interest --------------------------------------------------------------------
+
+    def watch(self, *, read: bool, write: bool) -> None:
+        """Tell the loop which events matter now."""
+        if self.closed:
+            return
+        interest = (self.loop.READ if read else 0) | (self.loop.WRITE if write else 0)
+        if self._interest == 0 and not self._registered:
+            self.loop.register(self._fileno, self, interest)
+            self._registered = True
+        elif interest != self._interest:
+            self.loop.modify(self._fileno, interest)
+        self._interest = interest
+
+    _registered = False
+
+    def readable(self) -> bool:
+        """For the loop."""
+        return not self.closed
+
+    def writable(self) -> bool:
+        """For the loop."""
+        return not self.closed
+
+    # --- TLS -------------------------------------------------------------------------
+
+    def start_tls(self, context: SSL.Context) -> None:
+        """Become the server side of a handshake."""
+        self.tls = SSL.Connection(context, self.socket)
+        self.tls.set_accept_state()
+        self.handshaking = True
+
+    def step_handshake(self) -> bool:
+        """Go on with the handshake; ``True`` when it is done.
+
+        Raises:
+            ConnectionLost: the peer cannot or does not want to.
+        """
+        assert self.tls is not None
+        try:
+            self.tls.do_handshake()
+        except SSL.WantReadError:
+            self.watch(read=True, write=False)
+            return False
+        except SSL.WantWriteError:
+            self.watch(read=False, write=True)
+            return False
+        except (SSL.Error, WrongProtocol, OSError) as exc:
+            raise ConnectionLost(_why(exc)) from exc
+        self.handshaking = False
+        return True
+
+    # --- bytes -----------------------------------------------------------------------
+
+    def receive(self, size: int) -> bytes | None:
+        """Some bytes, or ``None`` if there are none now. Raises CleanEnd, ConnectionLost."""
+        try:
+            data = self.tls.recv(size) if self.tls is not None else self.socket.recv(size)
+        except (SSL.WantReadError, SSL.WantWriteError, BlockingIOError):
+            return None
+        except SSL.ZeroReturnError as exc:
+            raise CleanEnd from exc
+        except (SSL.Error, OSError) as exc:
+            raise ConnectionLost(_why(exc)) from exc
+        if not data:
+            raise CleanEnd
+        return data
+
+    def receive_into(self, buffer: memoryview) -> int:
+        """Like :meth:`receive`, into a buffer; 0 if there is nothing now. TLS only."""
+        assert self.tls is not None
+        try:
+            return self.tls.recv_into(buffer, RECORD)
+        except (SSL.WantReadError, SSL.WantWriteError):
+            return 0
+        except SSL.ZeroReturnError as exc:
+            raise CleanEnd from exc
+        except (SSL.Error, OSError) as exc:
+            raise ConnectionLost(_why(exc)) from exc
+
+    def transmit(self, data: bytes | bytearray | memoryview) -> int:
+        """Send what the socket takes now; bytes sent. Raises ConnectionLost."""
+        try:
+            return self.tls.send(data) if self.tls is not None else self.socket.send(data)
+        except (SSL.WantReadError, SSL.WantWriteError, BlockingIOError):
+            return 0
+        except (SSL.Error, OSError) as exc:
+            raise ConnectionLost(_why(exc)) from exc
+
+    def send_close_notify(self) -> None:
+        """Say that we are done; the peer's answer is not awaited."""
+        if self.tls is not None and not self.handshaking:
+            try:
+                self.tls.shutdown()
+            except (SSL.Error, OSError):
+                pass
+
+    # --- the loop calls these --------------------------------------------------------
+
+    def handle_read_event(self) -> None:
+        """Bytes have come, or the peer has closed."""
+        raise NotImplementedError
+
+    def handle_write_event(self) -> None:
+        """The socket takes bytes again."""
+        raise NotImplementedError
+
+    def handle_close(self) -> None:
+        """Error or hang-up with nothing to read."""
+        raise NotImplementedError
+
+    def handle_error(self) -> None:
+        """An exception that nobody caught: a fault of ours, loud, and only this channel's."""
+        logger.exception("unhandled error in channel", channel=type(self).__name__)
+        self.handle_close()
+
+    def close(self) -> None:
+        """Release the socket. Says nothing to the peer."""
+        if self.closed:
+            return
+        self.closed = True
+        if self._registered:
+            self.loop.unregister(self._fileno)
+        self.tls = None
+        self.socket.close()
+
+
+def _why(exc: BaseException) -> str:
+    if isinstance(exc, SSL.SysCallError):
+        return str(exc.args[-1] or "connection lost")
+    if isinstance(exc, SSL.Error) and exc.args and exc.args[0]:
+        return "; ".join(str(e[-1]) for e in exc.args[0])
+    if isinstance(exc, OSError):
+        return errno.errorcode.get(exc.errno or 0, "") if exc.errno in _GONE else str(exc)
+    return str(exc) or type(exc).__name__

@@ -1,0 +1,66 @@
+"""What a session needs of the worker it lives in. ``server.worker`` provides it; ``ftps`` must not
+import ``server``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, Protocol
+
+from OpenSSL import SSL
+
+from securedrop_ftp.conf import Conf
+from securedrop_ftp.events import Event
+from securedrop_ftp.intake.service import Intake
+
+
+class EventLoop(Protocol):
+    """The part of the loop that channels use."""
+
+    READ: int
+    WRITE: int
+
+    def register(self, fd: int, instance: Any, events: int) -> None: ...
+
+    def unregister(self, fd: int) -> None: ...
+
+    def modify(self, fd: int, events: int) -> None: ...
+
+    def call_soon(self, function: Callable[..., Any], *args: Any) -> None: ...
+
+    def call_soon_threadsafe(self, function: Callable[..., Any], *args: Any) -> None: ...
+
+    def call_later(self, seconds: float, function: Callable[..., Any], *args: Any) -> Any: ...
+
+
+class Runtime(Protocol):
+    """A worker, seen from a session."""
+
+    conf: Conf
+    loop: EventLoop
+    intake: Intake
+    draining: bool
+
+    def accounts(self, function: Callable[..., Any], *args: Any) -> Future[Any]:
+        """Run in the accounts pool (database, password hashing)."""
+
+    def storage(self, partner: str, function: Callable[..., Any], *args: Any) -> Future[Any]:
+        """Run in the storage pool, on the partner's share."""
+
+    def record(self, event: Event) -> Future[None]:
+        """Send the event to its receivers, on a thread that may block; never lost."""
+
+    def tls_context(self) -> SSL.Context:
+        """A fresh context for one control connection."""
+
+    def assign_partner(self, slot: int, partner_id: int, limit: int) -> bool:
+        """Count a session for its partner; ``False`` past ``limit``."""
+
+    def passive_listener_opened(self, partner_id: int, limit: int) -> bool:
+        """Count a pending passive listener; ``False`` past ``limit``."""
+
+    def passive_listener_closed(self, partner_id: int) -> None:
+        """It was taken, or given up."""
+
+    def session_closed(self, session: Any) -> None:
+        """Forget a session."""
