@@ -7,11 +7,15 @@ import sys
 
 
 def main() -> None:
-    """Run a management command."""
+    """Run a management command; a setting that cannot be understood is one sentence, exit 1."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "securedrop_ftp.project.settings")
+    from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
 
-    execute_from_command_line(sys.argv)
+    try:
+        execute_from_command_line(sys.argv)
+    except ImproperlyConfigured as exc:
+        sys.exit(f"securedrop-ftp: {exc}")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,57 @@
+# What people and tools may rely on. Needs python3 >= 3.11 with venv, and make.
+
+PYTHON ?= python3
+VENV   := .venv
+PY     := $(VENV)/bin/python
+STAMP  := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check format lock docs clean
+
+help:  ## this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(STAMP)  ## .venv with everything, from the hash-pinned requirements
+
+$(STAMP): requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "make: Python 3.11 or newer is needed; name it: make PYTHON=python3.11 install"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo "make: Python's venv is missing; on Debian: apt-get install python3-venv"; exit 1; }
+	@echo "Installing into $(VENV) (the first time takes a minute or two) ..."
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(STAMP)  ## FTPS and the admin site on loopback, ready to try; Ctrl-C stops
+	@exec $(PY) manage.py demo --stop-with-parent
+
+test: $(STAMP)  ## the whole test suite
+	@.ci/packages
+	@$(PY) -m pytest --cov --cov-report=term $(ARGS)
+
+check: $(STAMP)  ## format, lint, types, import layers, migrations, deploy checks, docs
+	@$(PY) -m ruff format --check .
+	@$(PY) -m ruff check .
+	@$(PY) -m mypy
+	@$(VENV)/bin/lint-imports
+	@.ci/django-checks $(PY)
+	@$(PY) -m sphinx -W -q -b html docs docs/_build
+
+format: $(STAMP)  ## format and mend what ruff can
+	@$(PY) -m ruff format .
+	@$(PY) -m ruff check --fix .
+
+docs: $(STAMP)  ## the documentation, into docs/_build
+	@$(PY) -m sphinx -W -b html docs docs/_build
+
+lock:  ## pin the requirements anew (needs uv)
+	uv pip compile pyproject.toml --extra azure --extra gcs --extra postgres --extra redis \
+	  $(LOCK) -o requirements/service.txt
+	uv pip compile pyproject.toml --all-extras $(LOCK) -o requirements/dev.txt
+
+LOCK := --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-emit-index-url
+
+clean:  ## remove what the targets made, .venv and the demo's data excepted
+	rm -rf build dist htmlcov docs/_build .mypy_cache .ruff_cache .pytest_cache .hypothesis

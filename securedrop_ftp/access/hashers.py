@@ -1,0 +1,59 @@
+"""argon2id with our parameters, and a bound on how many run at once.
+
+Django's own default takes 100 MiB for each login; OWASP's password storage cheat sheet gives
+m=19456 (19 MiB), t=2, p=1 (security bar, row 30). Put the class first in ``PASSWORD_HASHERS``:
+stored passwords with other parameters are rehashed when their owner next logs in.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+
+from django.contrib.auth.hashers import Argon2PasswordHasher, get_hasher
+
+from securedrop_ftp.conf import get_conf
+
+_slots: threading.BoundedSemaphore | None = None
+_slots_made = threading.Lock()
+
+
+def _hash_slots() -> threading.BoundedSemaphore:
+    global _slots
+    with _slots_made:
+        if _slots is None:
+            _slots = threading.BoundedSemaphore(max(1, get_conf().concurrent_hashes))
+        return _slots
+
+
+def _forget_slots() -> None:
+    # A slot that a thread of the parent held at the fork would never come back.
+    global _slots, _slots_made
+    _slots, _slots_made = None, threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forget_slots)
+
+
+class Argon2id(Argon2PasswordHasher):
+    """Argon2id, m=19456 KiB, t=2, p=1; at most ``concurrent_hashes`` at once in a process."""
+
+    time_cost = 2
+    memory_cost = 19456
+    parallelism = 1
+
+    def encode(self, password: str, salt: str) -> str:
+        """The encoded hash of ``password``."""
+        with _hash_slots():
+            return super().encode(password, salt)
+
+    def verify(self, password: str, encoded: str) -> bool:
+        """Whether ``encoded`` is a hash of ``password``."""
+        with _hash_slots():
+            return super().verify(password, encoded)
+
+
+def burn_one_hash() -> None:
+    """Do the work of one verification, of nothing: what a refused login costs (row 29)."""
+    hasher = get_hasher()
+    hasher.encode("no password of anyone", hasher.salt())

@@ -1,0 +1,92 @@
+"""structlog and the standard library's logging, as one stream of lines on standard error.
+
+Standard output stays free for what commands print (``ready ftps://…``, exports).
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+#: Values that hold line ends of our own making.
+_MULTILINE = frozenset({"exception", "stack"})
+
+
+def escape_text(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    """Control characters leave as escapes, so that no client forges a line or moves a cursor
+    (security bar, row 21)."""
+    for name, value in event.items():
+        if isinstance(value, str) and not value.isprintable() and name not in _MULTILINE:
+            event[name] = "".join(
+                c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in value
+            )
+    return event
+
+
+def _shared() -> list[Processor]:
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+    ]
+
+
+def logging_config(log_format: str, level: str = "INFO") -> dict[str, Any]:
+    """Django's ``LOGGING``. ``log_format`` is ``console``, ``json`` or ``""`` (by terminal)."""
+    console = log_format == "console" or (log_format != "json" and sys.stderr.isatty())
+    last: list[Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
+    if console:
+        last += [escape_text, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+    else:
+        last += [
+            structlog.processors.format_exc_info,
+            escape_text,
+            structlog.processors.JSONRenderer(),
+        ]
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {
+            "lines": {
+                "()": structlog.stdlib.ProcessorFormatter,
+                "processors": last,
+                "foreign_pre_chain": _shared(),
+            }
+        },
+        "handlers": {
+            "stderr": {
+                "class": "logging.StreamHandler",
+                "formatter": "lines",
+                "stream": "ext://sys.stderr",
+            }
+        },
+        "root": {"handlers": ["stderr"], "level": level},
+        "loggers": {
+            # Django's own handlers (mail to admins, a second console) are not wanted.
+            "django": {"handlers": [], "level": "INFO", "propagate": True},
+            "django.server": {"handlers": [], "propagate": True},
+            # One line at start, one per connection that is refused: ours say it better.
+            "pyftpdlib": {"level": "WARNING"},
+            "axes": {"level": "WARNING"},
+            "botocore": {"level": "WARNING"},
+        },
+    }
+
+
+def configure_structlog() -> None:
+    """Send structlog's events through the standard library's handlers."""
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *_shared(),
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
