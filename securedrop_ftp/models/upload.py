@@ -40,7 +40,7 @@ class Upload(models.Model):
     storage = models.CharField(max_length=64)
     backend = models.CharField(max_length=32)
     key = models.CharField(max_length=1024, help_text="The final object key.")
-    path = models.CharField(max_length=1024, help_text="The FTP path as the account sees it.")
+    path = models.CharField(max_length=1024, help_text="The FTP path that the client named.")
     policy = models.CharField(max_length=16)
 
     state = models.CharField(max_length=16, choices=UploadState, default=UploadState.RECEIVING)
@@ -53,9 +53,13 @@ class Upload(models.Model):
     parts = models.JSONField(
         default=list, help_text="[number, offset, size, token] of each part that storage took."
     )
-    received = models.PositiveBigIntegerField(default=0, help_text="Bytes in recorded parts.")
+    received = models.PositiveBigIntegerField(
+        default=0, help_text="Bytes known to have come; after a crash those in recorded parts."
+    )
     resume_token = models.TextField(blank=True, help_text="Encrypted; never shown.")
-    digest_state = models.BinaryField(null=True, help_text="SHA-256's midstate after the parts.")
+    digest_state = models.BinaryField(
+        null=True, help_text="SHA-256's midstates after the last two parts."
+    )
     digest_source = models.CharField(
         max_length=16, blank=True, help_text="stream, midstate or readback"
     )
@@ -64,6 +68,11 @@ class Upload(models.Model):
     size = models.PositiveBigIntegerField(null=True)
     sha256 = models.CharField(max_length=64, blank=True)
     reason = models.CharField(max_length=255, blank=True)
+    unconfirmed = models.BooleanField(
+        default=False,
+        help_text="Committed, but the client was told “outcome pending” or nothing: a retry of "
+        "the same bytes is answered from this row.",
+    )
 
     started = models.DateTimeField(auto_now_add=True)
     updated = models.DateTimeField(auto_now=True)
@@ -83,6 +92,7 @@ class Upload(models.Model):
             models.Index(fields=("storage", "key", "state"), name="securedrop_upload_key"),
             models.Index(fields=("-started", "id"), name="securedrop_upload_started"),
             models.Index(fields=("partner", "-started"), name="securedrop_upload_partner"),
+            models.Index(fields=("account", "path", "state"), name="securedrop_upload_path"),
         ]
 
     def __str__(self) -> str:
