@@ -14,3 +14,6 @@ class SecureDropConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the system checks and connect the audit receivers."""
+        from securedrop_ftp.checks import register_checks
+
+        register_checks()

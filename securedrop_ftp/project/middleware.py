@@ -21,6 +21,7 @@ class ContentSecurityPolicy:
         self._get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Answer, with the headers."""
         response = self._get_response(request)
         response.headers.setdefault("Content-Security-Policy", POLICY)
         response.headers.setdefault(

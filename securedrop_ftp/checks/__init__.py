@@ -1,0 +1,46 @@
+"""System checks: every bad setting has a stable id and a hint that says how to mend it.
+
+``securedrop.E0xx`` stop every command that touches the service, ``securedrop.W0xx`` are printed.
+Values are judged at every command; certificates (files that may be absent while one migrates) by
+``check --deploy`` and by ``ftps_serve``, which calls :func:`serving_problems` itself.
+"""
+
+from __future__ import annotations
+
+from django.core.checks import CheckMessage, Tags, register
+
+from securedrop_ftp.checks.certificates import certificate_problems, check_certificates
+from securedrop_ftp.checks.exposure import check_demo_exposure, exposure_problems
+from securedrop_ftp.checks.partners import check_partners
+from securedrop_ftp.checks.values import (
+    check_secret_key,
+    check_storages,
+    check_values,
+    value_problems,
+)
+from securedrop_ftp.conf import get_conf
+
+__all__ = [
+    "certificate_problems",
+    "exposure_problems",
+    "register_checks",
+    "serving_problems",
+    "value_problems",
+]
+
+
+def register_checks() -> None:
+    """Called once, when the app is ready."""
+    register(check_secret_key, Tags.security)
+    register(check_values, "securedrop")
+    register(check_storages, "securedrop")
+    register(check_demo_exposure, "securedrop")
+    register(check_certificates, "securedrop", deploy=True)
+    register(check_partners, Tags.database)
+
+
+def serving_problems() -> list[CheckMessage]:
+    """What ``ftps_serve`` must know before it listens, beyond the checks of every command:
+    the certificates, and partners whose settings weaken the service. Errors among them mean:
+    do not serve."""
+    return [*certificate_problems(get_conf()), *check_partners(databases=["default"])]

@@ -1,0 +1,234 @@
+"""Checks of the ``SECUREDROP`` dict, the secret key and the storages: nothing here does I/O."""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import typing
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.module_loading import import_string
+
+from securedrop_ftp.conf import KIB, MIB, Conf, field_names, from_mapping
+
+#: Field to its least and greatest value; ``None``: no bound.
+_RANGES: Final[dict[str, tuple[float, float | None]]] = {
+    "ftps_workers": (0, 256),
+    "max_connections": (1, 1_000_000),
+    "max_connections_per_ip": (1, 1_000_000),
+    "max_queued_output": (4 * KIB, 64 * MIB),
+    "max_queued_lines": (1, 1024),
+    "max_line_length": (512, 64 * KIB),
+    "max_bad_commands": (1, 1000),
+    "handshake_timeout": (0.1, 3600),
+    "login_timeout": (0.1, 3600),
+    "idle_timeout": (0.1, 86400),
+    "passive_timeout": (0.1, 3600),
+    "stall_window": (0.1, 3600),
+    "min_transfer_rate": (0, None),
+    "max_session_age": (1, 7 * 86400),
+    "operation_timeout": (0.1, 86400),
+    "drain_timeout": (0, 86400),
+    "control_check_interval": (0.05, 60),
+    "storage_threads": (1, 256),
+    "account_threads": (1, 64),
+    "partner_storage_jobs": (1, 256),
+    "concurrent_hashes": (1, 64),
+    "part_size": (64 * KIB, 5 * 1024 * MIB),
+    "max_part_size": (64 * KIB, 5 * 1024 * MIB),
+    "parts_in_flight": (1, 64),
+    "upload_memory": (64 * KIB, None),
+    "worker_memory": (64 * KIB, None),
+    "lease_seconds": (0.5, 86400),
+    "resume_window": (0, 366 * 86400),
+    "storage_timeout": (0.1, 86400),
+    "read_ahead": (1, 64),
+    "read_range": (64 * KIB, 1024 * MIB),
+    "lockout_user_ip_limit": (1, 1_000_000),
+    "lockout_ip_limit": (1, 1_000_000),
+    "lockout_window": (1, 366 * 86400),
+    "lockout_seconds": (1, 366 * 86400),
+    "login_rate_per_ip": (0, 1_000_000),
+}
+
+_CHOICES: Final = {"tls_profile": ("tls12", "modern"), "log_format": ("", "console", "json")}
+
+_KIND_NAMES: Final = {int: "a whole number", float: "a number", bool: "true or false"}
+
+
+def check_values(**kwargs: Any) -> list[CheckMessage]:
+    """The system check of :func:`value_problems`."""
+    return value_problems(getattr(settings, "SECUREDROP", {}))
+
+
+def check_secret_key(**kwargs: Any) -> list[CheckMessage]:
+    """E010: sessions and resume tokens need a key; none is ever built in."""
+    try:
+        present = bool(settings.SECRET_KEY)
+    except ImproperlyConfigured:
+        present = False
+    if present:
+        return []
+    return [
+        Error(
+            "There is no secret key.",
+            hint="Set SECUREDROP_SECRET_KEY, or SECUREDROP_SECRET_KEY_FILE to a file that holds "
+            "at least 50 random characters (python -c 'import secrets; "
+            "print(secrets.token_urlsafe(64))').",
+            id="securedrop.E010",
+        )
+    ]
+
+
+def check_storages(**kwargs: Any) -> list[CheckMessage]:
+    """E011, E012: the alias ``default`` exists, and each storage's class can be imported."""
+    storages = settings.STORAGES
+    problems: list[CheckMessage] = []
+    if "default" not in storages:
+        problems.append(
+            Error(
+                "STORAGES has no alias “default”.",
+                hint="Partners store there unless told otherwise: set SECUREDROP_STORAGE_URL.",
+                id="securedrop.E011",
+            )
+        )
+    for alias, entry in storages.items():
+        try:
+            import_string(entry["BACKEND"])
+        except (ImportError, ImproperlyConfigured, KeyError, TypeError) as exc:
+            problems.append(
+                Error(
+                    f"The storage “{alias}” cannot be loaded: {exc}.",
+                    hint="Install what its class needs: securedrop_ftp[gcs] or "
+                    "securedrop_ftp[azure]; S3 is always there.",
+                    id="securedrop.E012",
+                )
+            )
+    return problems
+
+
+def value_problems(values: Mapping[str, Any]) -> list[CheckMessage]:
+    """What is wrong with a ``SECUREDROP`` dict: names and types first, then the values."""
+    problems = [*_unknown_keys(values), *_wrong_types(values)]
+    if any(p.id == "securedrop.E002" for p in problems):
+        return problems
+    conf = from_mapping(values)
+    return [
+        *problems,
+        *_out_of_range(conf),
+        *_wrong_choices(conf),
+        *_wrong_addresses(conf),
+        *_inconsistent(conf),
+    ]
+
+
+def _unknown_keys(values: Mapping[str, Any]) -> Iterator[CheckMessage]:
+    for key in sorted(set(values) - field_names()):
+        close = difflib.get_close_matches(str(key), field_names(), n=1)
+        yield Error(
+            f"SECUREDROP_{key} is not a setting of this service.",
+            hint=f"Did you mean SECUREDROP_{close[0]}?"
+            if close
+            else "docs/reference/settings.md lists them all.",
+            id="securedrop.E001",
+        )
+
+
+def _wrong_types(values: Mapping[str, Any]) -> Iterator[CheckMessage]:
+    kinds = typing.get_type_hints(Conf)
+    for key in sorted(set(values) & field_names()):
+        kind, value = kinds[key.lower()], values[key]
+        fits = isinstance(value, kind) and not (kind is int and isinstance(value, bool))
+        if kind is float and isinstance(value, int) and not isinstance(value, bool):
+            fits = True
+        if kind is Path and isinstance(value, str):
+            fits = True
+        if not fits:
+            yield Error(
+                f"SECUREDROP_{key} is {value!r}, which is not {_KIND_NAMES.get(kind, 'a text')}.",
+                hint=f"For instance: SECUREDROP_{key}={getattr(Conf(), key.lower())}",
+                id="securedrop.E002",
+            )
+
+
+def _out_of_range(conf: Conf) -> Iterator[CheckMessage]:
+    for name, (least, most) in _RANGES.items():
+        value = getattr(conf, name)
+        if value < least or (most is not None and value > most):
+            limits = f"at least {least}" if most is None else f"between {least} and {most}"
+            yield Error(
+                f"SECUREDROP_{name.upper()} is {value}, which is out of range.",
+                hint=f"It must be {limits}; the default is {getattr(Conf(), name)}.",
+                id="securedrop.E003",
+            )
+
+
+def _wrong_choices(conf: Conf) -> Iterator[CheckMessage]:
+    for name, choices in _CHOICES.items():
+        if getattr(conf, name) not in choices:
+            yield Error(
+                f"SECUREDROP_{name.upper()} is {getattr(conf, name)!r}, which is not known.",
+                hint="Choose " + " or ".join(repr(c) for c in choices if c) + ".",
+                id="securedrop.E004",
+            )
+
+
+def _wrong_addresses(conf: Conf) -> Iterator[CheckMessage]:
+    try:
+        host, port = conf.bind
+        good = bool(host) and 0 <= port <= 65535
+    except ValueError:
+        good = False
+    if not good:
+        yield Error(
+            f"SECUREDROP_FTPS_BIND is {conf.ftps_bind!r}, which is not HOST:PORT.",
+            hint="For instance 0.0.0.0:21, 127.0.0.1:2121 or [::]:21.",
+            id="securedrop.E005",
+        )
+    try:
+        ports = conf.passive_ports
+        good = bool(ports) and ports[0] >= 1 and ports[-1] <= 65535
+    except ValueError:
+        good = False
+    if not good:
+        yield Error(
+            f"SECUREDROP_FTPS_PASSIVE_PORTS is {conf.ftps_passive_ports!r}, which is not a range "
+            "of ports.",
+            hint="Write LOW-HIGH with 1 <= LOW <= HIGH <= 65535, and open the same range in the "
+            "firewall: 50000-50999.",
+            id="securedrop.E006",
+        )
+    if conf.ftps_passive_address:
+        try:
+            good = ipaddress.ip_address(conf.ftps_passive_address).version == 4
+        except ValueError:
+            good = False
+        if not good:
+            yield Error(
+                f"SECUREDROP_FTPS_PASSIVE_ADDRESS is {conf.ftps_passive_address!r}, which is not "
+                "an IPv4 address.",
+                hint="The address that clients reach this service at, for the reply to PASV; leave "
+                "it empty where they reach it directly. (EPSV sends no address.)",
+                id="securedrop.E007",
+            )
+
+
+def _inconsistent(conf: Conf) -> Iterator[CheckMessage]:
+    pairs = (
+        ("part_size", "max_part_size"),
+        ("part_size", "upload_memory"),
+        ("upload_memory", "worker_memory"),
+    )
+    for small, large in pairs:
+        if getattr(conf, small) > getattr(conf, large):
+            yield Error(
+                f"SECUREDROP_{small.upper()} ({getattr(conf, small)}) is greater than "
+                f"SECUREDROP_{large.upper()} ({getattr(conf, large)}).",
+                hint="Lower the first or raise the second; both are bytes.",
+                id="securedrop.E008",
+            )
