@@ -145,6 +145,12 @@ class BadOffset(SecureDropError):
     reply = replies.BAD_OFFSET
 
 
+class LedgerUnavailable(SecureDropError):
+    """The database did not take a ledger row; nothing was published."""
+
+    reply = replies.LOCAL_ERROR
+
+
 class Truncated(SecureDropError):
     """The data channel did not end with close_notify (invariant 3)."""
 
@@ -167,9 +173,23 @@ class AccessDenied(SecureDropError):
 
 
 class LoginFailed(SecureDropError):
-    """Unknown, wrong, inactive, locked or from a refused network: told alike."""
+    """Unknown, wrong, inactive, locked or from a refused network: told alike.
+
+    Attributes:
+        reason: a token for logs and audit, never for the client.
+        locked: the attempt was refused because of a lockout.
+        reply_at: ``time.monotonic()`` before which the reply should not leave, so that every
+            refusal takes one duration (security bar, row 29). The caller waits without holding
+            a thread.
+    """
 
     reply = replies.LOGIN_FAILED
+
+    def __init__(self, reason: str = "", *, locked: bool = False, reply_at: float = 0.0) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.locked = locked
+        self.reply_at = reply_at
 
 
 class AccessUnavailable(SecureDropError):
