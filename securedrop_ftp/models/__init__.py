@@ -5,6 +5,7 @@ from __future__ import annotations
 from securedrop_ftp.models.account import Account
 from securedrop_ftp.models.audit_event import AuditEvent, AuditHead
 from securedrop_ftp.models.ip_rule import IPRule
+from securedrop_ftp.models.login_attempt import Lockout, LoginAttempt
 from securedrop_ftp.models.partner import Mode, OverwritePolicy, Partner
 from securedrop_ftp.models.permissions import DEFAULT_PERMISSIONS, Permission
 from securedrop_ftp.models.upload import Upload, UploadState
@@ -15,6 +16,8 @@ __all__ = [
     "AuditEvent",
     "AuditHead",
     "IPRule",
+    "Lockout",
+    "LoginAttempt",
     "Mode",
     "OverwritePolicy",
     "Partner",

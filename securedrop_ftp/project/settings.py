@@ -181,8 +181,7 @@ AUTHENTICATION_BACKENDS = [
 ]
 
 PASSWORD_HASHERS = [
-    "securedrop_ftp.access.hashers.Argon2id",
-    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "securedrop_ftp.access.hashers.Argon2id",  # the only one of “argon2”: it bounds every hash
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
 ]
 
@@ -202,17 +201,18 @@ SECUREDROP: dict[str, Any] = {
     "DATA_DIR": DATA_DIR,
 }
 
-# Security bar, row 28: the database handler, by user and address, a cool-off that a further
-# try does not prolong.
-AXES_HANDLER = "axes.handlers.database.AxesDatabaseHandler"
+# Security bar, row 28: axes' database handler over our lockout, which counts before it checks;
+# by user and address and by address, with a cool-off that a further try does not prolong.
+AXES_HANDLER = "securedrop_ftp.access.axes_handler.LockoutHandler"
 AXES_FAILURE_LIMIT = SECUREDROP.get("LOCKOUT_USER_IP_LIMIT", 5)
 AXES_COOLOFF_TIME = timedelta(minutes=30)
 if isinstance(SECUREDROP.get("LOCKOUT_SECONDS"), float):
     AXES_COOLOFF_TIME = timedelta(seconds=SECUREDROP["LOCKOUT_SECONDS"])
-AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"], "ip_address"]
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 AXES_RESET_ON_SUCCESS = True
 AXES_ENABLE_ACCESS_FAILURE_LOG = True
+AXES_DISABLE_ACCESS_LOG = True  # our audit trail holds every login
 AXES_VERBOSE = False
 
 # --- logging ----------------------------------------------------------------------------

@@ -1,0 +1,198 @@
+"""django-axes over our lockout: ``AXES_HANDLER = "…access.axes_handler.LockoutHandler"``.
+
+axes alone checks, lets the password be verified and counts afterwards; no setting makes that
+exact. This handler keeps axes' place in Django (its back end runs first, its rows exist and show
+in admin) and answers every question from :mod:`securedrop_ftp.access.lockout`, so the two cannot
+disagree. Logins over HTTP (the admin site) are reserved, settled and audited here; logins over
+FTPS bring their reservation with the synthetic request and settle it themselves.
+"""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+from typing import Any
+
+from axes.handlers.database import AxesDatabaseHandler
+from axes.handlers.proxy import AxesProxyHandler
+from axes.helpers import get_client_username
+from axes.models import AccessAttempt, AccessFailureLog
+from axes.signals import user_locked_out
+from django.db import transaction
+from django.db.models import F
+from django.http import HttpRequest
+from django.utils import timezone
+
+from securedrop_ftp.access import lockout, network
+from securedrop_ftp.access.lockout import Locked, Reservation
+from securedrop_ftp.access.names import clean_username
+from securedrop_ftp.conf import get_conf
+from securedrop_ftp.escaping import escape
+from securedrop_ftp.events import Event
+from securedrop_ftp.signals import emit
+
+_quiet = threading.local()
+
+
+class LockoutHandler(AxesDatabaseHandler):  # type: ignore[misc]
+    """See the module's docstring."""
+
+    def is_allowed(self, request: Any, credentials: dict[str, Any] | None = None) -> bool:
+        """Reserve the attempt; false where it is locked out."""
+        if getattr(request, "securedrop_reservation", None) is not None:
+            return True
+        if self.is_blacklisted(request, credentials):
+            return False
+        if credentials is None:
+            return not self.is_locked(request, credentials)
+        answer = lockout.reserve(_shown(request, credentials), _source(request))
+        if isinstance(answer, Locked):
+            return False
+        request.securedrop_reservation = answer
+        return True
+
+    def is_locked(self, request: Any, credentials: dict[str, Any] | None = None) -> bool:
+        """Whether a lockout is in force."""
+        return lockout.lock_in_force(_shown(request, credentials), _source(request)) is not None
+
+    def get_failures(self, request: Any, credentials: dict[str, Any] | None = None) -> int:
+        """Failures inside the window."""
+        return lockout.failures(_shown(request, credentials), _source(request))
+
+    def user_login_failed(
+        self, sender: Any, credentials: dict[str, Any], request: Any = None, **kwargs: Any
+    ) -> None:
+        """A login over HTTP failed: count it, keep axes' rows, write the audit row."""
+        if request is None or getattr(request, "securedrop_deferred", False):
+            return
+        held: Reservation | None = getattr(request, "securedrop_reservation", None)
+        request.securedrop_reservation = None
+        shown = _shown(request, credentials)
+        with transaction.atomic():
+            if held is None:
+                user_locked_out.send(
+                    "axes", request=request, username=shown, ip_address=request.axes_ip_address
+                )
+                emit(_event("login.locked", "denied", request, shown))
+                return
+            if lockout.fail(held) is not None:
+                request.axes_locked_out = True
+            write_failure(request, shown)
+            emit(_event("login.failed", "failure", request, shown))
+        request.axes_credentials = credentials
+
+    def user_logged_in(self, sender: Any, request: Any, user: Any, **kwargs: Any) -> None:
+        """A login over HTTP succeeded."""
+        if request is None or getattr(request, "securedrop_deferred", False):
+            return
+        shown = clean_username(user.get_username())[1]
+        held: Reservation | None = getattr(request, "securedrop_reservation", None)
+        with transaction.atomic():
+            if held is not None:
+                lockout.succeed(held)
+                request.securedrop_reservation = None
+            clear_failures(request, shown)
+            super().user_logged_in(sender, request, user, **kwargs)
+            emit(_event("login.succeeded", "success", request, shown))
+
+    def reset_attempts(
+        self,
+        *,
+        ip_address: str | None = None,
+        username: str | None = None,
+        ip_or_username: bool = False,
+    ) -> int:
+        """axes' own reset commands lift our lockouts too."""
+        if username:
+            lockout.unlock_user(username)
+        if ip_address:
+            lockout.unlock_source(network.source_of(ip_address))
+        if not username and not ip_address:
+            for row in lockout.current_lockouts():
+                lockout.unlock(row)
+        return int(
+            super().reset_attempts(
+                ip_address=ip_address, username=username, ip_or_username=ip_or_username
+            )
+        )
+
+    def clean_expired_user_attempts(
+        self, request: Any = None, credentials: dict[str, Any] | None = None
+    ) -> int:
+        """Old rows go; that lifts nothing."""
+        _quiet.on = True
+        try:
+            return int(super().clean_expired_user_attempts(request, credentials))
+        finally:
+            _quiet.on = False
+
+    def post_delete_access_attempt(self, instance: Any, **kwargs: Any) -> None:
+        """An operator who deletes an attempt in axes' admin means to unlock its user."""
+        if instance.username and not getattr(_quiet, "on", False):
+            lockout.unlock_user(instance.username)
+
+
+def write_failure(request: HttpRequest, username: str) -> None:
+    """axes' rows for one failed attempt. Inside the caller's transaction."""
+    handler = AxesProxyHandler.get_implementation()
+    if not isinstance(handler, LockoutHandler):
+        return  # axes' own handler has written them, on Django's signal
+    AxesProxyHandler.update_request(request)
+    seen: Any = request
+    common = {"http_accept": seen.axes_http_accept, "path_info": seen.axes_path_info[:255]}
+    who = {
+        "username": username,
+        "ip_address": seen.axes_ip_address,
+        "user_agent": escape(seen.axes_user_agent, 255),
+    }
+    fresh = timezone.now() - timedelta(seconds=get_conf().lockout_seconds)
+    rows = AccessAttempt.objects.filter(**who)
+    if not rows.filter(attempt_time__gt=fresh).update(
+        failures_since_start=F("failures_since_start") + 1, attempt_time=timezone.now()
+    ):
+        AccessAttempt.objects.update_or_create(
+            **who,
+            defaults={
+                "failures_since_start": 1,
+                "attempt_time": timezone.now(),
+                "get_data": "",
+                "post_data": "",
+                **common,
+            },
+        )
+    AccessFailureLog.objects.create(locked_out=seen.axes_locked_out, **who, **common)
+
+
+def clear_failures(request: HttpRequest, username: str) -> None:
+    """Forget axes' count of a user who has logged in from the request's address."""
+    AxesProxyHandler.update_request(request)
+    _quiet.on = True
+    try:
+        ip: str | None = request.axes_ip_address  # type: ignore[attr-defined]
+        AccessAttempt.objects.filter(username=username, ip_address=ip).delete()
+    finally:
+        _quiet.on = False
+
+
+def _shown(request: Any, credentials: dict[str, Any] | None) -> str:
+    name = get_client_username(request, credentials)
+    return clean_username(name or "")[1]
+
+
+def _source(request: Any) -> str:
+    AxesProxyHandler.update_request(request)
+    ip = request.axes_ip_address or ""
+    try:
+        return network.source_of(ip)
+    except ValueError:
+        return str(ip)[:64]
+
+
+def _event(name: str, outcome: str, request: Any, shown: str) -> Event:
+    return Event(
+        name,
+        outcome=outcome,
+        account=shown,
+        remote_ip=request.axes_ip_address or "",
+        reason=f"over HTTP at {request.path}",
+    )

@@ -1,0 +1,258 @@
+"""One login: credentials to a :class:`~securedrop_ftp.access.principal.Principal`, or a refusal.
+
+The order is what protects: text is checked before the database sees it, the address before the
+password, an attempt is counted before its password is verified, and the outcome, its count and its
+audit row commit in one transaction before the client hears of it. Django's ``authenticate()`` is
+asked only where the account exists, is enabled and comes from an address it may come from; every
+other case does the same work on no password (security bar, row 29).
+
+A failing database or authentication back end never logs in and never counts (CVE-2024-5806).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django.apps import apps
+from django.contrib.auth import authenticate, get_user_model
+from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.signals import user_logged_in, user_login_failed
+from django.db import close_old_connections, transaction
+from django.http import HttpRequest
+from django.views.decorators.debug import sensitive_variables
+
+from securedrop_ftp import replies
+from securedrop_ftp.access import lockout, network
+from securedrop_ftp.access.hashers import burn_one_hash
+from securedrop_ftp.access.live import still_allowed
+from securedrop_ftp.access.lockout import Locked, Reservation
+from securedrop_ftp.access.names import clean_username, password_fits
+from securedrop_ftp.access.principal import Principal, principal_of
+from securedrop_ftp.events import Event
+from securedrop_ftp.exceptions import AccessUnavailable, LoginFailed
+from securedrop_ftp.log import get_logger
+from securedrop_ftp.models import Account, IPRule
+from securedrop_ftp.signals import emit
+
+__all__ = ["REFUSAL_STEP", "log_in", "still_allowed", "synthetic_request"]
+
+logger = get_logger(__name__)
+
+#: Refusals leave at multiples of this many seconds after the attempt began, so that what differs
+#: between them (a query more, a row less) does not show.
+REFUSAL_STEP: Final = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """Who tries, from where. Holds no password."""
+
+    name: str | None  # None: no account can be called that
+    shown: str
+    remote_ip: str
+    source: str
+    session: str
+
+    def event(self, name: str, outcome: str, reason: str, partner: str = "") -> Event:
+        reply = replies.LOGGED_IN if outcome == "success" else replies.LOGIN_FAILED
+        return Event(
+            name,
+            outcome=outcome,
+            partner=partner,
+            account=self.shown,
+            remote_ip=self.remote_ip,
+            session=self.session,
+            reason=reason,
+            reply=str(reply),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    reason: str
+    locked: bool = False
+
+
+@sensitive_variables("password")
+def log_in(username: str, password: str, *, remote_ip: str, session: str) -> Principal:
+    """Check a user name and a password. Blocking; for a thread of the accounts pool.
+
+    Emits ``login.succeeded``, ``login.failed`` or ``login.locked``.
+
+    Raises:
+        LoginFailed: unknown, wrong, inactive, locked, or a network that may not; the client is
+            told alike, at :attr:`LoginFailed.reply_at`.
+        AccessUnavailable: the database or an authentication back end failed.
+    """
+    began = time.monotonic()
+    close_old_connections()
+    name, shown = clean_username(username)
+    attempt = _Attempt(name, shown, remote_ip, _source(remote_ip), session)
+    answer: Principal | _Refusal | None = None
+    try:
+        answer = _attempt(attempt, password)
+    except AccessUnavailable as exc:
+        logger.warning("login not possible", reason=str(exc))
+    except Exception as exc:
+        # Type only: the text or the frames of a back end's exception may hold the password.
+        logger.error("login failed to run", error=type(exc).__name__, account=shown)
+    # Raised out here, so that neither its frames nor a chained exception hold the password.
+    del password
+    if answer is None:
+        raise AccessUnavailable
+    if isinstance(answer, _Refusal):
+        raise LoginFailed(answer.reason, locked=answer.locked, reply_at=_reply_at(began))
+    return answer
+
+
+def _reply_at(began: float) -> float:
+    steps = math.ceil((time.monotonic() - began) / REFUSAL_STEP)
+    return began + max(1, steps) * REFUSAL_STEP
+
+
+def _source(remote_ip: str) -> str:
+    try:
+        return network.source_of(remote_ip)
+    except ValueError:
+        return remote_ip[:64]
+
+
+@sensitive_variables("password")
+def _attempt(attempt: _Attempt, password: str) -> Principal | _Refusal:
+    account = _find(attempt.name)
+    reason = _bar(account, attempt.remote_ip)
+    if reason == "network":
+        # Never verified, so nothing was guessed and nothing is counted.
+        burn_one_hash()
+        return _refuse(attempt, account, reason)
+    held = lockout.reserve(attempt.shown, attempt.source)
+    if isinstance(held, Locked):
+        burn_one_hash()
+        return _refuse_locked(attempt, account, held)
+    try:
+        request = synthetic_request(attempt.remote_ip, held)
+        user = None
+        if account is None or reason or not password_fits(password):
+            burn_one_hash()
+            user_login_failed.send_robust(
+                sender=__name__, credentials={"username": attempt.shown}, request=request
+            )
+        else:
+            user = authenticate(request, username=attempt.name, password=password)
+        if account is not None and user is not None and user.pk == account.user_id:
+            return _admit(attempt, account, user, request, held)
+        return _refuse(attempt, account, reason or "password", request, held)
+    except BaseException:
+        lockout.abandon(held)
+        raise
+
+
+def _find(name: str | None) -> Account | None:
+    if name is None:
+        return None
+    field = get_user_model().USERNAME_FIELD
+    lookup = {f"user__{field}": name}
+    return Account.objects.select_related("user", "partner").filter(**lookup).first()
+
+
+def _bar(account: Account | None, remote_ip: str) -> str:
+    """Why this login cannot succeed whatever the password, or ``""``."""
+    if account is None:
+        return "unknown"
+    rules = IPRule.objects.filter(partner_id=account.partner_id).values_list("action", "network")
+    if not network.allowed(remote_ip, rules):
+        return "network"
+    return "" if _active(account) else "inactive"
+
+
+def _active(account: Account) -> bool:
+    return account.enabled and account.partner.enabled and account.user.is_active
+
+
+def synthetic_request(remote_ip: str, held: Reservation | None = None) -> HttpRequest:
+    """The request that Django's back ends and django-axes see for a login over FTP.
+
+    ``held`` tells :mod:`securedrop_ftp.access.axes_handler` that the attempt is counted already
+    and that its rows are written by us.
+    """
+    request: Any = HttpRequest()
+    request.method = "POST"
+    request.path = request.path_info = "/ftp/login"
+    request.META = {
+        "REMOTE_ADDR": remote_ip,
+        "HTTP_USER_AGENT": "FTP",
+        "PATH_INFO": "/ftp/login",
+        "REQUEST_METHOD": "POST",
+    }
+    request.securedrop_reservation = held
+    request.securedrop_deferred = True
+    return request  # type: ignore[no-any-return]
+
+
+def _admit(
+    attempt: _Attempt,
+    account: Account,
+    user: AbstractBaseUser,
+    request: HttpRequest,
+    held: Reservation,
+) -> Principal:
+    principal = principal_of(account)
+    with transaction.atomic():
+        lockout.succeed(held)
+        _write_axes_success(request, attempt.shown)
+        for _, result in user_logged_in.send_robust(
+            sender=user.__class__, request=request, user=user
+        ):
+            if isinstance(result, Exception):
+                # Receivers that expect a session meet none here; they decide nothing.
+                logger.warning("login receiver failed", error=type(result).__name__)
+        emit(attempt.event("login.succeeded", "success", "", account.partner.name))
+    return principal
+
+
+def _refuse(
+    attempt: _Attempt,
+    account: Account | None,
+    reason: str,
+    request: HttpRequest | None = None,
+    held: Reservation | None = None,
+) -> _Refusal:
+    with transaction.atomic():
+        begun = lockout.fail(held) if held is not None else None
+        if request is not None:
+            _write_axes_failure(request, attempt.shown)
+        told = reason
+        if begun is not None:
+            whose = "address" if begun.whole_source else "user"
+            told = f"{reason}; {whose} locked until {begun.until:%Y-%m-%dT%H:%M:%SZ}"
+        emit(attempt.event("login.failed", "failure", told, _partner_name(account)))
+    return _Refusal(reason)
+
+
+def _refuse_locked(attempt: _Attempt, account: Account | None, held: Locked) -> _Refusal:
+    whose = "address" if held.whole_source else "user"
+    told = f"{whose} locked until {held.until:%Y-%m-%dT%H:%M:%SZ}"
+    with transaction.atomic():
+        emit(attempt.event("login.locked", "denied", told, _partner_name(account)))
+    return _Refusal("locked", locked=True)
+
+
+def _partner_name(account: Account | None) -> str:
+    return account.partner.name if account is not None else ""
+
+
+def _write_axes_failure(request: HttpRequest, username: str) -> None:
+    if apps.is_installed("axes"):
+        from securedrop_ftp.access.axes_handler import write_failure
+
+        write_failure(request, username)
+
+
+def _write_axes_success(request: HttpRequest, username: str) -> None:
+    if apps.is_installed("axes"):
+        from securedrop_ftp.access.axes_handler import clear_failures
+
+        clear_failures(request, username)

@@ -1,0 +1,65 @@
+"""Addresses and the partners' network rules. Deny wins; any allow rule means: match one."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+from typing import Final
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+#: One IPv6 customer holds at least a /64 (RFC 6177), so guesses are counted by /64.
+IPV6_SOURCE_PREFIX: Final = 64
+
+_MAPPED: Final = ipaddress.IPv6Network("::ffff:0:0/96")
+
+
+def normalise(text: str) -> Address:
+    """The address of a socket's peer: zone removed, IPv4-mapped IPv6 (RFC 4291 §2.5.5.2) as
+    IPv4.
+
+    Raises:
+        ValueError: not an address.
+    """
+    address = ipaddress.ip_address(text.strip().partition("%")[0])
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    return address
+
+
+def network(text: str) -> Network:
+    """A rule's network, IPv4-mapped ones as IPv4, so that both ways of writing it match."""
+    net = ipaddress.ip_network(text)
+    if isinstance(net, ipaddress.IPv6Network) and net.subnet_of(_MAPPED):
+        mapped = int(net.network_address) & 0xFFFFFFFF
+        return ipaddress.IPv4Network((mapped, net.prefixlen - 96))
+    return net
+
+
+def source_of(text: str) -> str:
+    """What guesses are counted by: the IPv4 address, or the /64 of an IPv6 one."""
+    address = normalise(text)
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    return str(ipaddress.IPv6Network((int(address), IPV6_SOURCE_PREFIX), strict=False))
+
+
+def allowed(remote_ip: str, rules: Iterable[tuple[str, str]]) -> bool:
+    """Whether ``remote_ip`` may come in under ``rules``, pairs of ``allow``/``deny`` and a
+    network. What is not an address may not."""
+    try:
+        address = normalise(remote_ip)
+    except ValueError:
+        return False
+    any_allow = matched = False
+    for action, text in rules:
+        net = network(text)
+        hit = address.version == net.version and address in net
+        if action == "deny":
+            if hit:
+                return False
+        else:
+            any_allow = True
+            matched = matched or hit
+    return matched or not any_allow

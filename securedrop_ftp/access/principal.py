@@ -1,0 +1,64 @@
+"""Who is logged in and what they may do: small, frozen, made once at login."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from securedrop_ftp.conf import get_conf
+from securedrop_ftp.models import Account, Mode, OverwritePolicy, Permission
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """The outcome of a login. Holds no credential.
+
+    Attributes:
+        partner: the partner's name.
+        root: the key prefix that the account sees as ``/``; ends in ``/``.
+        storage: an alias of Django's ``STORAGES``.
+        max_file_size: bytes, ``None``: no limit.
+        resume_window: seconds that an interrupted upload is kept.
+    """
+
+    account_id: int
+    user_id: int
+    username: str
+    partner_id: int
+    partner: str
+    root: str
+    storage: str
+    mode: Mode
+    permissions: frozenset[Permission]
+    overwrite: OverwritePolicy
+    max_file_size: int | None
+    max_sessions: int
+    max_passive_listeners: int
+    require_tls_session_reuse: bool
+    resume_window: int
+
+    def may(self, permission: Permission) -> bool:
+        """Whether the account holds ``permission``."""
+        return permission in self.permissions
+
+
+def principal_of(account: Account) -> Principal:
+    """The principal of an account whose ``user`` and ``partner`` are loaded."""
+    partner = account.partner
+    window = partner.resume_window
+    return Principal(
+        account_id=account.pk,
+        user_id=account.user_id,
+        username=account.username,
+        partner_id=partner.pk,
+        partner=partner.name,
+        root=account.root,
+        storage=partner.storage,
+        mode=Mode(partner.mode),
+        permissions=account.effective_permissions,
+        overwrite=partner.overwrite_policy,
+        max_file_size=partner.max_file_size,
+        max_sessions=partner.max_sessions,
+        max_passive_listeners=partner.max_passive_listeners,
+        require_tls_session_reuse=partner.require_tls_session_reuse,
+        resume_window=get_conf().resume_window if window is None else window,
+    )
