@@ -47,6 +47,8 @@ class Waiter(Generic[T]):
             return
         self._done, self._value, self._error = True, value, error
         if self._parked:
+            if greenlet.getcurrent() is not self._greenlet.parent:
+                raise RuntimeError("a verb may only be woken by the loop")
             self._greenlet.switch()
 
     def wait(self) -> T:

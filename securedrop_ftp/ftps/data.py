@@ -1,0 +1,285 @@
+"""The data channel: TLS, one direction, and an end that means something.
+
+Nothing is sent or read before the handshake is done (rows 12 and 22). An upload has ended well only
+when the peer's close_notify was seen (invariant 3); a download, when the peer's kernel has
+acknowledged every byte and our close_notify.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import socket
+import struct
+import termios
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from OpenSSL import SSL
+
+from securedrop_ftp.exceptions import SecureDropError, Truncated
+from securedrop_ftp.ftps.channel import Channel, CleanEnd, ConnectionLost
+from securedrop_ftp.ftps.parking import Waiter
+from securedrop_ftp.ftps.runtime import EventLoop
+from securedrop_ftp.replies import DOWNLOAD_ABORTED
+from securedrop_ftp.tls.binding import session_reused
+
+#: TLS records moved in one turn of the loop, so that one channel cannot hold it.
+RECORDS_PER_TURN = 64
+#: How often a finished download asks whether the kernel has delivered everything, seconds.
+_DRAIN_POLL = 0.005
+_NO_LINGER = struct.pack("ii", 1, 0)
+
+
+class Sink(Protocol):
+    """Where an upload's bytes go (:class:`securedrop_ftp.intake.stream.UploadStream`)."""
+
+    error: SecureDropError | None
+    on_ready: Callable[[], None] | None
+
+    def buffer(self) -> memoryview | None: ...
+
+    def filled(self, n: int) -> None: ...
+
+
+class Source(Protocol):
+    """Where a download's bytes come from. ``next`` gives bytes, ``b""`` at the end, ``None`` while
+    they are fetched (``on_ready`` is then called, from any thread), or raises SecureDropError."""
+
+    on_ready: Callable[[], None] | None
+
+    def next(self) -> bytes | memoryview | None: ...
+
+
+class DataChannel(Channel):
+    """One data connection. ``moved`` counts payload bytes."""
+
+    def __init__(self, loop: EventLoop, sock: socket.socket) -> None:
+        super().__init__(loop, sock)
+        self.on_ready: Callable[[DataChannel], None] | None = None
+        self.on_lost: Callable[[DataChannel, ConnectionLost], None] | None = None
+        self.resumed = False
+        self.moved = 0
+        self.waiting_for_us = False  # storage, not the peer, is what is slow
+        self._act: Callable[[], None] | None = None
+        self._sink: Sink | None = None
+        self._source: Source | None = None
+        self._chunk: memoryview | None = None
+        self._waiter: Waiter[None] | None = None
+        self._drained_since = 0.0
+
+    # --- handshake -------------------------------------------------------------------
+
+    def begin(self, context: SSL.Context) -> None:
+        """Start the server side of the handshake."""
+        self.start_tls(context)
+        self._act = self._handshake
+        self.watch(read=True, write=False)
+
+    def _handshake(self) -> None:
+        try:
+            if not self.step_handshake():
+                return
+        except ConnectionLost as exc:
+            self._lost(exc)
+            return
+        assert self.tls is not None
+        self.resumed = session_reused(self.tls)
+        self._act = None
+        self.watch(read=False, write=False)
+        if self.on_ready is not None:
+            self.on_ready(self)
+
+    def _lost(self, error: ConnectionLost) -> None:
+        if self._waiter is not None:
+            self._finish(Truncated(str(error)) if self._sink is not None else _cut(error))
+        elif self.on_lost is not None:
+            self.on_lost(self, error)
+        else:
+            self.reset()
+
+    # --- the loop's interface --------------------------------------------------------
+
+    def handle_read_event(self) -> None:
+        if self._act is not None:
+            self._act()
+
+    def handle_write_event(self) -> None:
+        if self._act is not None:
+            self._act()
+
+    def handle_close(self) -> None:
+        self._lost(ConnectionLost("connection reset"))
+
+    # --- upload ----------------------------------------------------------------------
+
+    def receive_all(self, sink: Sink) -> Waiter[None]:
+        """Start to receive; the waiter is set at a clean end, or fails with what went wrong."""
+        self._waiter, self._sink = Waiter(), sink
+        sink.on_ready = self._sink_ready
+        self._act = self._receive
+        self.watch(read=True, write=False)
+        self.loop.call_soon(self._act_pending)
+        return self._waiter
+
+    def _sink_ready(self) -> None:
+        self.loop.call_soon_threadsafe(self._act_pending)
+
+    def _act_pending(self) -> None:
+        if not self.closed and self._act is not None:
+            self._act()
+
+    def _receive(self) -> None:
+        sink = self._sink
+        assert sink is not None
+        try:
+            for _ in range(RECORDS_PER_TURN):
+                if sink.error is not None:
+                    self._finish(sink.error)
+                    return
+                room = sink.buffer()
+                if room is None:
+                    # No free buffer: stop reading, TCP pushes back.
+                    self.waiting_for_us = True
+                    self.watch(read=False, write=False)
+                    return
+                n = self.receive_into(room)
+                if not n:
+                    break
+                sink.filled(n)
+                self.moved += n
+        except CleanEnd:
+            self._finish(None)
+            return
+        except ConnectionLost as exc:
+            self._lost(exc)
+            return
+        self.waiting_for_us = False
+        self.watch(read=True, write=False)
+        if self.tls is not None and self.tls.pending():
+            self.loop.call_soon(self._act_pending)
+
+    # --- download --------------------------------------------------------------------
+
+    def send_all(self, source: Source) -> Waiter[None]:
+        """Start to send; the waiter is set when the peer has everything."""
+        self._waiter, self._source = Waiter(), source
+        source.on_ready = self._sink_ready
+        self._act = self._send
+        self.loop.call_soon(self._act_pending)
+        return self._waiter
+
+    def _send(self) -> None:
+        assert self._source is not None
+        try:
+            for _ in range(RECORDS_PER_TURN):
+                if not self._chunk:
+                    chunk = self._source.next()
+                    if chunk is None:
+                        self.waiting_for_us = True
+                        self.watch(read=False, write=False)
+                        return
+                    self.waiting_for_us = False
+                    if not len(chunk):
+                        self._end_of_download()
+                        return
+                    self._chunk = memoryview(chunk)
+                sent = self.transmit(self._chunk)
+                if not sent:
+                    break
+                self.moved += sent
+                self._chunk = self._chunk[sent:]
+        except SecureDropError as exc:
+            self._finish(exc)
+            return
+        except ConnectionLost as exc:
+            self._lost(exc)
+            return
+        self.watch(read=False, write=True)
+
+    def _end_of_download(self) -> None:
+        self.send_close_notify()
+        try:
+            self.socket.shutdown(socket.SHUT_WR)
+        except OSError:
+            self._lost(ConnectionLost("connection reset"))
+            return
+        self._act = self._await_peer
+        self._await_drain()
+
+    def _await_peer(self) -> None:
+        # Anything readable now is the peer's end; what matters is only that it is no RST.
+        try:
+            if self.socket.recv(4096) == b"":
+                self._finish(None)
+        except BlockingIOError:
+            pass
+        except OSError:
+            self._lost(ConnectionLost("connection reset"))
+
+    def _await_drain(self) -> None:
+        if self.closed or self._waiter is None:
+            return
+        self.watch(read=True, write=False)
+        unsent = fcntl.ioctl(self._fileno, termios.TIOCOUTQ, b"\0\0\0\0")
+        if unsent == b"\0\0\0\0":
+            self._finish(None)
+        else:
+            self.loop.call_later(_DRAIN_POLL, self._await_drain)
+
+    # --- the end ---------------------------------------------------------------------
+
+    def fail(self, error: SecureDropError) -> None:
+        """End the transfer from outside (ABOR, stall, the session's end)."""
+        if self._waiter is not None:
+            self._finish(error)
+
+    def _finish(self, error: SecureDropError | None) -> None:
+        waiter, self._waiter = self._waiter, None
+        self._act = None
+        if self._sink is not None:
+            self._sink.on_ready = None
+        if self._source is not None:
+            self._source.on_ready = None
+        if error is None:
+            self.send_close_notify()
+            self.close()
+        else:
+            self.reset()
+        if waiter is not None:
+            if error is None:
+                waiter.set(None)
+            else:
+                waiter.fail(error)
+
+    def reset(self) -> None:
+        """Close with RST and without close_notify: the peer must not take it for an end."""
+        if not self.closed:
+            try:
+                self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+            except OSError:
+                pass
+            self.close()
+
+
+def _cut(error: ConnectionLost) -> SecureDropError:
+    return Truncated(str(error), reply=DOWNLOAD_ABORTED)
+
+
+class StallClock:
+    """At least ``rate`` bytes a second, averaged over ``window`` seconds (row 17)."""
+
+    def __init__(self, window: float, rate: int) -> None:
+        self._window, self._rate = window, rate
+        self._since, self._moved = time.monotonic(), 0
+
+    def stalled(self, now: float, moved: int, excused: bool) -> bool:
+        """Whether the peer is too slow; time in which we were the slow ones does not count."""
+        if excused:
+            self._since, self._moved = now, moved
+            return False
+        if now - self._since < self._window:
+            return False
+        slow = moved - self._moved < self._rate * self._window
+        self._since, self._moved = now, moved
+        return slow

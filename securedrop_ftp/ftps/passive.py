@@ -1,0 +1,216 @@
+"""Passive listeners: a port that waits for one data channel, the right one.
+
+A connection from another address is closed. Of those from the client's address the first that
+resumes the control channel's TLS session is taken; a stranger on the same address (NAT) that
+cannot do so is closed and does not end the wait at once.
+"""
+
+from __future__ import annotations
+
+import errno
+import random
+import socket
+import time
+from typing import TYPE_CHECKING
+
+from securedrop_ftp import replies
+from securedrop_ftp.exceptions import SecureDropError
+from securedrop_ftp.ftps.channel import ConnectionLost
+from securedrop_ftp.ftps.data import DataChannel
+from securedrop_ftp.ftps.parking import Waiter
+from securedrop_ftp.log import get_logger
+
+if TYPE_CHECKING:
+    from securedrop_ftp.ftps.session import Session
+
+logger = get_logger(__name__)
+
+#: Candidates that may shake hands at once on one port.
+MAX_CANDIDATES = 4
+#: How long a refused candidate leaves time for the right one.
+REFUSAL_GRACE = 1.0
+_BIND_TRIES = 64
+
+
+class NoDataChannel(SecureDropError):
+    """The data channel did not come, or was not the client's."""
+
+    reply = replies.NO_DATA_CHANNEL
+
+
+def bind_passive(family: int, host: str, ports: range) -> socket.socket:
+    """A listening socket on a random port of the range.
+
+    Ports are shared by all workers: a port may turn out to be taken at ``bind`` or only at
+    ``listen``; then another is tried, and never one outside the range (row 26).
+
+    Raises:
+        NoDataChannel: no port is free.
+    """
+    count = len(ports)
+    tries = random.sample(ports, count) if count <= _BIND_TRIES else _draw(ports)
+    for port in tries:
+        sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind((host, port))
+            sock.listen(MAX_CANDIDATES)
+        except OSError as exc:
+            sock.close()
+            if exc.errno not in (errno.EADDRINUSE, errno.EACCES):
+                raise NoDataChannel(reply=replies.NO_PASSIVE_PORT) from exc
+        else:
+            return sock
+    raise NoDataChannel(reply=replies.NO_PASSIVE_PORT)
+
+
+def _draw(ports: range) -> list[int]:
+    # A few random ports, then all of them: a crowded range still finds its last free port.
+    return random.sample(ports, _BIND_TRIES) + random.sample(ports, len(ports))
+
+
+class PassiveListener:
+    """One pending PASV or EPSV of a session."""
+
+    def __init__(self, session: Session, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        self.session = session
+        self.socket = sock
+        self.port: int = sock.getsockname()[1]
+        self.closed = False
+        self._fileno = sock.fileno()
+        self._listening = True
+        self._candidates: list[DataChannel] = []
+        self._ready: DataChannel | None = None
+        self._waiter: Waiter[DataChannel] | None = None
+        self._refused_at = 0.0
+        self._opened = time.monotonic()
+        session.loop.register(self._fileno, self, session.loop.READ)
+
+    # --- the loop's interface --------------------------------------------------------
+
+    def readable(self) -> bool:
+        return self._listening
+
+    def writable(self) -> bool:
+        return False
+
+    def handle_read_event(self) -> None:
+        """A connection waits."""
+        try:
+            sock, peer = self.socket.accept()
+        except OSError as exc:
+            if exc.errno not in (errno.EAGAIN, errno.ECONNABORTED, errno.EINTR):
+                logger.warning("passive accept failed", error=str(exc))
+                self._fail(NoDataChannel())
+            return
+        if peer[0] != self.session.remote_ip or len(self._candidates) >= MAX_CANDIDATES:
+            logger.warning("data connection refused", peer=peer[0], port=self.port)
+            sock.close()
+            return
+        assert self.session.context is not None
+        channel = DataChannel(self.session.loop, sock)
+        channel.on_ready = self._handshake_done
+        channel.on_lost = self._handshake_lost
+        self._candidates.append(channel)
+        channel.begin(self.session.context)
+
+    def handle_write_event(self) -> None:
+        pass
+
+    def handle_close(self) -> None:
+        self._fail(NoDataChannel())
+
+    def handle_error(self) -> None:
+        logger.exception("passive listener failed")
+        self._fail(NoDataChannel())
+
+    # --- candidates ------------------------------------------------------------------
+
+    def _handshake_done(self, channel: DataChannel) -> None:
+        self._candidates.remove(channel)
+        principal = self.session.principal
+        if principal is not None and principal.require_tls_session_reuse and not channel.resumed:
+            logger.warning("data channel did not resume the session", port=self.port)
+            channel.reset()
+            self._refused_at = time.monotonic()
+            return
+        self._ready = channel
+        channel.on_lost = self._ready_lost
+        self._stop_listening()
+        if self._waiter is not None:
+            self._waiter.set(channel)
+
+    def _handshake_lost(self, channel: DataChannel, error: ConnectionLost) -> None:
+        self._candidates.remove(channel)
+        channel.reset()
+        logger.info("data channel handshake failed", port=self.port, reason=str(error))
+        self._refused_at = time.monotonic()
+
+    def _ready_lost(self, channel: DataChannel, error: ConnectionLost) -> None:
+        channel.reset()
+        self._fail(NoDataChannel())
+
+    # --- for the transfer ------------------------------------------------------------
+
+    def take(self) -> DataChannel:
+        """Wait for the data channel (inside a verb). The listener is used up.
+
+        Raises:
+            NoDataChannel: none came in time, or none that was the client's.
+        """
+        if self._ready is not None and not self._ready.closed:
+            channel = self._ready
+        elif self.closed:
+            raise NoDataChannel
+        else:
+            self._waiter = Waiter()
+            try:
+                channel = self.session.wait(self._waiter)
+            finally:
+                self._waiter = None
+        self._ready = None
+        return channel
+
+    def check_deadlines(self, now: float) -> None:
+        """Called about once a second."""
+        if self.closed or self._ready is not None:
+            if self._ready is not None and now - self._opened > self.session.conf.passive_timeout:
+                self.close()
+            return
+        if self._refused_at and now - self._refused_at >= REFUSAL_GRACE and not self._candidates:
+            self._fail(NoDataChannel(reply=replies.NOT_YOUR_SESSION))
+        elif now - self._opened > self.session.conf.passive_timeout:
+            self._fail(NoDataChannel())
+
+    def fail(self, error: SecureDropError) -> None:
+        """End the wait from outside (ABOR, the session's end)."""
+        self._fail(error)
+
+    def _fail(self, error: SecureDropError) -> None:
+        waiter = self._waiter
+        self.close()
+        if waiter is not None:
+            waiter.fail(error)
+
+    def _stop_listening(self) -> None:
+        if self._listening:
+            self._listening = False
+            self.session.loop.unregister(self._fileno)
+            self.socket.close()
+            for channel in self._candidates:
+                channel.reset()
+            self._candidates.clear()
+            principal = self.session.principal
+            if principal is not None:
+                self.session.runtime.passive_listener_closed(principal.partner_id)
+
+    def close(self) -> None:
+        """Give the port back; a channel that was not taken is reset."""
+        if self.closed:
+            return
+        self.closed = True
+        self._stop_listening()
+        if self._ready is not None:
+            self._ready.reset()
+            self._ready = None

@@ -1,0 +1,101 @@
+"""What must be true before a verb runs: policy wraps the verbs and is not repeated in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from securedrop_ftp import replies
+from securedrop_ftp.events import Event
+from securedrop_ftp.exceptions import AccessDenied
+from securedrop_ftp.ftps.wire import Command
+from securedrop_ftp.models import Permission
+from securedrop_ftp.replies import Reply
+
+if TYPE_CHECKING:
+    from securedrop_ftp.ftps.session import Session
+
+Run = Callable[["Session", str], Reply | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """A verb and its conditions.
+
+    Attributes:
+        clear: answered before TLS (invariant 5).
+        login: needs a login.
+        argument: ``True`` needed, ``False`` refused, ``None`` either.
+        permission: any one of these is needed; empty: none.
+        data: opens a data channel or moves data: refused while a transfer runs.
+    """
+
+    name: str
+    run: Run
+    clear: bool = False
+    login: bool = True
+    argument: bool | None = None
+    permission: tuple[Permission, ...] = ()
+    data: bool = False
+    syntax: str = ""
+
+
+VERBS: Final[dict[str, Verb]] = {}
+
+
+def verb(
+    *names: str,
+    clear: bool = False,
+    login: bool = True,
+    argument: bool | None = None,
+    permission: tuple[Permission, ...] = (),
+    data: bool = False,
+    syntax: str = "",
+) -> Callable[[Run], Run]:
+    """Register a function as the implementation of one or more verbs."""
+
+    def register(run: Run) -> Run:
+        for name in names:
+            VERBS[name] = Verb(name, run, clear, login, argument, permission, data, syntax)
+        return run
+
+    return register
+
+
+def dispatch(session: Session, command: Command) -> Reply | None:
+    """Check the conditions in the order in which a client can mend them, then run."""
+    found = VERBS.get(command.verb)
+    if found is None:
+        session.count_bad_command()
+        return replies.NOT_UNDERSTOOD
+    if session.tls is None and not found.clear:
+        return replies.TLS_REQUIRED
+    if found.login and session.principal is None:
+        return replies.LOG_IN_FIRST
+    if found.argument is True and not command.argument:
+        return replies.BAD_ARGUMENT.but(f"{command.verb} needs an argument.")
+    if found.argument is False and command.argument:
+        return replies.BAD_ARGUMENT.but(f"{command.verb} takes no argument.")
+    if found.permission and not any(session.may(p) for p in found.permission):
+        deny(session, command.verb, command.argument)
+    return found.run(session, command.argument)
+
+
+def deny(session: Session, verb_name: str, argument: str) -> None:
+    """Record the attempt and refuse.
+
+    Raises:
+        AccessDenied: always.
+    """
+    refusal = replies.NO_PERMISSION.but(f"This account may not use {verb_name} here.")
+    session.record(
+        Event(
+            "access.denied",
+            outcome="denied",
+            path=argument,
+            reason=f"{verb_name} is not permitted",
+            reply=str(refusal),
+        )
+    )
+    raise AccessDenied(reply=refusal)

@@ -1,0 +1,81 @@
+"""The partner's world as FTP sees it: paths under ``/`` over a confined storage.
+
+Paths become keys in one place (:mod:`securedrop_ftp.keys`), and each call that may block is handed
+to the storage pool; the verb that calls parks until the answer is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+from securedrop_ftp import keys
+from securedrop_ftp.exceptions import IsADirectory, NotADirectory
+from securedrop_ftp.storage.confined import ConfinedStorage
+from securedrop_ftp.storage.protocol import Entry
+
+T = TypeVar("T")
+
+
+class StorageFS:
+    """The working directory and the acts on files of one session."""
+
+    def __init__(
+        self, storage: ConfinedStorage, root: str, offload: Callable[..., Any]
+    ) -> None:
+        self.storage = storage
+        self.root = root
+        self.cwd = "/"
+        self._offload = offload
+
+    def resolve(self, argument: str) -> str:
+        """The absolute FTP path of an argument. Raises BadName."""
+        return keys.resolve(self.cwd, argument)
+
+    def key(self, path: str) -> str:
+        """The object key of an absolute FTP path. Raises BadName, OutsidePrefix."""
+        return keys.key_for(self.root, path)
+
+    def stat(self, path: str) -> Entry:
+        """A file or a directory. Raises NotFound."""
+        if path == "/":
+            return Entry(self.key(path), is_dir=True)  # a partner's root always is there
+        entry: Entry = self._offload(self.storage.stat, self.key(path))
+        return entry
+
+    def stat_file(self, path: str) -> Entry:
+        """A file. Raises NotFound, IsADirectory."""
+        entry = self.stat(path)
+        if entry.is_dir:
+            raise IsADirectory
+        return entry
+
+    def change_directory(self, path: str) -> None:
+        """Raises NotFound, NotADirectory."""
+        if not self.stat(path).is_dir:
+            raise NotADirectory
+        self.cwd = path
+
+    def pages(self, path: str) -> Iterator[list[Entry]]:
+        """A blocking iterator over a directory's pages: for pool threads."""
+        return self.storage.scandir(self.key(path))
+
+    def make_directory(self, path: str) -> None:
+        """Raises Exists."""
+        self._offload(self.storage.mkdir, self.key(path))
+
+    def remove_directory(self, path: str) -> None:
+        """Raises NotFound, NotADirectory, NotEmpty."""
+        self._offload(self.storage.rmdir, self.key(path))
+
+    def delete(self, path: str) -> None:
+        """Raises NotFound, IsADirectory."""
+        self._offload(self.storage.delete, self.key(path))
+
+    def rename(self, source: str, target: str, *, replace: bool) -> None:
+        """Raises NotFound, Exists."""
+
+        def move() -> None:
+            self.storage.rename(self.key(source), self.key(target), replace=replace)
+
+        self._offload(move)

@@ -1,0 +1,63 @@
+"""PASV (RFC 959 §4.1.2) and EPSV (RFC 2428 §3)."""
+
+from __future__ import annotations
+
+import ipaddress
+
+from securedrop_ftp import replies
+from securedrop_ftp.ftps.passive import NoDataChannel, PassiveListener, bind_passive
+from securedrop_ftp.ftps.policy import verb
+from securedrop_ftp.ftps.session import Session
+from securedrop_ftp.replies import Reply
+
+
+@verb("PASV", argument=False, data=True, syntax="PASV")
+def pasv(session: Session, _argument: str) -> Reply:
+    """A port for an IPv4 client."""
+    if session.epsv_all:
+        return replies.BAD_SEQUENCE.but("EPSV ALL was sent.")
+    address = session.conf.ftps_passive_address or session.local_ip
+    address = address.removeprefix("::ffff:")
+    try:
+        octets = ipaddress.IPv4Address(address).packed
+    except ValueError:
+        return replies.NO_DATA_CHANNEL.but("PASV speaks IPv4 only; use EPSV.")
+    port = _listen(session)
+    numbers = ",".join(str(b) for b in (*octets, port >> 8, port & 255))
+    return Reply(227, f"Entering passive mode ({numbers}).")
+
+
+@verb("EPSV", data=True, syntax="EPSV [1|2|ALL]")
+def epsv(session: Session, argument: str) -> Reply:
+    """A port, whatever the address family."""
+    if argument.upper() == "ALL":
+        session.epsv_all = True
+        return replies.OK.but("EPSV only from now on.")
+    family = "2" if ":" in session.local_ip.removeprefix("::ffff:") else "1"
+    if argument not in ("", family):
+        return replies.PROTOCOL_UNSUPPORTED.but(f"Network protocol not supported, use ({family}).")
+    return Reply(229, f"Entering extended passive mode (|||{_listen(session)}|).")
+
+
+def _listen(session: Session) -> int:
+    """A new listener in place of an unused one; its port."""
+    principal = session.principal
+    assert principal is not None
+    if not session.data_protected:
+        raise NoDataChannel(reply=replies.PROT_REQUIRED)
+    if session.passive is not None:
+        session.passive.close()
+        session.passive = None
+    runtime = session.runtime
+    limit = principal.max_passive_listeners
+    if not runtime.passive_listener_opened(principal.partner_id, limit):
+        raise NoDataChannel(reply=replies.NO_PASSIVE_PORT)
+    try:
+        sock = bind_passive(
+            session.socket.family, session.local_ip, session.conf.passive_ports
+        )
+        session.passive = PassiveListener(session, sock)
+    except BaseException:
+        runtime.passive_listener_closed(principal.partner_id)
+        raise
+    return session.passive.port

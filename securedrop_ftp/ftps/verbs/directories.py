@@ -1,0 +1,60 @@
+"""CWD, CDUP, PWD, MKD, RMD and their X forms (RFC 959 §4.1.1, §4.1.3, RFC 1123 §4.1.3.1)."""
+
+from __future__ import annotations
+
+from securedrop_ftp import replies
+from securedrop_ftp.events import Event
+from securedrop_ftp.ftps.policy import verb
+from securedrop_ftp.ftps.session import Session
+from securedrop_ftp.models import Permission
+from securedrop_ftp.replies import Reply
+
+
+def quoted(path: str) -> str:
+    """A path in a 257 reply: quotes are doubled (RFC 959 appendix II)."""
+    return '"' + path.replace('"', '""') + '"'
+
+
+@verb("CWD", "XCWD", syntax="CWD <directory>")
+def cwd(session: Session, argument: str) -> Reply:
+    """Change the working directory."""
+    assert session.fs is not None
+    session.fs.change_directory(session.fs.resolve(argument or "/"))
+    return replies.ACTION_OK.but(f"{quoted(session.fs.cwd)} is the working directory.")
+
+
+@verb("CDUP", "XCUP", argument=False, syntax="CDUP")
+def cdup(session: Session, _argument: str) -> Reply:
+    """One directory up; at the top it stays there."""
+    return cwd(session, "..")
+
+
+@verb("PWD", "XPWD", argument=False, syntax="PWD")
+def pwd(session: Session, _argument: str) -> Reply:
+    """The working directory."""
+    assert session.fs is not None
+    return Reply(257, f"{quoted(session.fs.cwd)} is the working directory.")
+
+
+@verb("MKD", "XMKD", argument=True, permission=(Permission.MKDIR,), syntax="MKD <directory>")
+def mkd(session: Session, argument: str) -> Reply:
+    """Make a directory."""
+    assert session.fs is not None
+    path = session.fs.resolve(argument)
+    session.fs.make_directory(path)
+    reply = Reply(257, f"{quoted(path)} created.")
+    session.record(Event("directory.created", path=path, reply=str(reply)))
+    return reply
+
+
+@verb("RMD", "XRMD", argument=True, permission=(Permission.RMDIR,), syntax="RMD <directory>")
+def rmd(session: Session, argument: str) -> Reply:
+    """Remove an empty directory."""
+    assert session.fs is not None
+    path = session.fs.resolve(argument)
+    if path == "/":
+        return replies.NO_PERMISSION.but("The top directory stays.")
+    session.fs.remove_directory(path)
+    reply = replies.ACTION_OK.but("Directory removed.")
+    session.record(Event("directory.removed", path=path, reply=str(reply)))
+    return reply

@@ -1,0 +1,72 @@
+"""NOOP, HELP, STAT, SYST (RFC 959 §4.1.3)."""
+
+from __future__ import annotations
+
+from securedrop_ftp import replies
+from securedrop_ftp.ftps.facts import list_lines
+from securedrop_ftp.ftps.policy import VERBS, verb
+from securedrop_ftp.ftps.session import Session
+from securedrop_ftp.ftps.transfer import next_page
+from securedrop_ftp.models import Permission
+from securedrop_ftp.replies import Reply
+
+#: STAT of a directory goes over the control channel, so it is short; LIST has it all.
+STAT_ENTRIES = 100
+
+
+@verb("NOOP", clear=True, login=False, syntax="NOOP")
+def noop(_session: Session, _argument: str) -> Reply:
+    """I am here."""
+    return replies.NOOP_OK
+
+
+@verb("SYST", clear=True, login=False, argument=False, syntax="SYST")
+def syst(_session: Session, _argument: str) -> Reply:
+    """What every client expects."""
+    return Reply(215, "UNIX Type: L8")
+
+
+@verb("HELP", clear=True, login=False, syntax="HELP [<verb>]")
+def help_(session: Session, argument: str) -> Reply | None:
+    """The verbs, or one verb's syntax."""
+    if argument:
+        found = VERBS.get(argument.upper())
+        return Reply(214, found.syntax) if found else replies.NOT_IMPLEMENTED
+    names = sorted(name for name, v in VERBS.items() if v.syntax)
+    lines = [" ".join(names[i : i + 10]) for i in range(0, len(names), 10)]
+    session.reply_lines(214, "Verbs:", lines, "End")
+    return None
+
+
+@verb("STAT", syntax="STAT [<path>]")
+def stat(session: Session, argument: str) -> Reply | None:
+    """The session's state, or the head of a listing on the control channel."""
+    assert session.principal is not None and session.fs is not None
+    if argument:
+        return _stat_path(session, argument)
+    session.reply_lines(
+        211,
+        "Status:",
+        [
+            f"Logged in as {session.principal.username} of {session.principal.partner}",
+            f"Working directory {session.fs.cwd}",
+            "TLS on the control channel and on data channels",
+        ],
+        "End",
+    )
+    return None
+
+
+def _stat_path(session: Session, argument: str) -> Reply | None:
+    fs = session.fs
+    assert fs is not None
+    if not session.may(Permission.LIST):
+        return replies.NO_PERMISSION
+    path = fs.resolve(argument)
+    entry = fs.stat(path)
+    entries = [entry]
+    if entry.is_dir:
+        entries = session.storage(next_page, fs.pages(path)) or []
+    lines = list_lines(entries[:STAT_ENTRIES]).decode().splitlines()
+    session.reply_lines(212 if entry.is_dir else 213, "Status:", lines, "End")
+    return None

@@ -1,0 +1,114 @@
+"""AUTH, PBSZ, PROT (RFC 4217), USER, PASS, QUIT (RFC 959 §4.1.1)."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from securedrop_ftp import replies
+from securedrop_ftp.access.login import log_in
+from securedrop_ftp.access.principal import Principal
+from securedrop_ftp.exceptions import AccessUnavailable, LoginFailed
+from securedrop_ftp.ftps.policy import verb
+from securedrop_ftp.ftps.session import Session
+from securedrop_ftp.ftps.storage_fs import StorageFS
+from securedrop_ftp.replies import Reply
+from securedrop_ftp.storage.confined import ConfinedStorage
+from securedrop_ftp.storage.registry import backend_for
+
+#: Wrong passwords in one session; then it is closed.
+MAX_FAILED_LOGINS: Final = 3
+
+
+@verb("AUTH", clear=True, login=False, argument=True, syntax="AUTH TLS")
+def auth(session: Session, argument: str) -> Reply | None:
+    """RFC 4217 §4. Input behind AUTH would be plaintext that pretends to have come under TLS
+    (row 8): the session is closed."""
+    if session.tls is not None:
+        return replies.BAD_SEQUENCE.but("TLS is in use already.")
+    if argument.upper() not in ("TLS", "TLS-C", "SSL"):
+        return replies.BAD_PARAMETER.but("Only AUTH TLS is supported.")
+    if session.input_pending:
+        session.drop_input()
+        session.loop.call_soon(session.end, replies.UNENCRYPTED_INPUT, "input pending behind AUTH")
+        return None
+    session.begin_tls(session.runtime.tls_context())
+    return replies.AUTH_OK
+
+
+@verb("PBSZ", login=False, argument=True, syntax="PBSZ 0")
+def pbsz(session: Session, argument: str) -> Reply:
+    """RFC 4217 §8: 0 is the one size that TLS knows."""
+    if not re.fullmatch(r"[0-9]{1,10}", argument):
+        return replies.BAD_ARGUMENT
+    session.protection_size_set = True
+    return replies.OK.but("PBSZ=0")
+
+
+@verb("PROT", login=False, argument=True, syntax="PROT P")
+def prot(session: Session, argument: str) -> Reply:
+    """RFC 4217 §9. PROT C is refused for good (invariant 5)."""
+    level = argument.upper()
+    if not session.protection_size_set:
+        return replies.BAD_SEQUENCE.but("Send PBSZ 0 first.")
+    if level == "P":
+        session.data_protected = True
+        return replies.OK.but("Data channels are private.")
+    if level == "C":
+        return replies.PROT_REFUSED
+    return replies.PROT_LEVEL_UNSUPPORTED if level in ("S", "E") else replies.BAD_PARAMETER
+
+
+@verb("USER", login=False, argument=True, syntax="USER <name>")
+def user(session: Session, argument: str) -> Reply:
+    """A name; who is logged in already stays so (RFC 959 allows a second USER; we do not)."""
+    if session.principal is not None:
+        return replies.BAD_SEQUENCE.but("Logged in already.")
+    session.username = argument
+    return replies.NEED_PASSWORD
+
+
+@verb("PASS", login=False, syntax="PASS <password>")
+def password(session: Session, argument: str) -> Reply | None:
+    """Check the password in the accounts pool. Input that came behind a failed login is dropped,
+    so that one write cannot hold a hundred guesses (row 5)."""
+    if session.principal is not None or not session.username:
+        return replies.BAD_SEQUENCE.but("Send USER first.")
+    username, session.username = session.username, ""
+    try:
+        principal = session.accounts(_authenticate, username, argument, session)
+    except LoginFailed as exc:
+        session.drop_input()
+        session.failed_logins += 1
+        if session.failed_logins >= MAX_FAILED_LOGINS:
+            session.end(exc.reply, "too many failed logins")
+            return None
+        return exc.reply
+    except AccessUnavailable as exc:
+        session.end(exc.reply, "accounts database unavailable")
+        return None
+    return _admit(session, principal)
+
+
+def _authenticate(username: str, secret: str, session: Session) -> Principal:
+    return log_in(username, secret, remote_ip=session.remote_ip, session=session.id)
+
+
+def _admit(session: Session, principal: Principal) -> Reply | None:
+    runtime = session.runtime
+    if not runtime.assign_partner(session.slot, principal.partner_id, principal.max_sessions):
+        session.end(replies.TOO_MANY_CONNECTIONS, "too many sessions of the partner")
+        return None
+    backend = session.outcome(runtime.storage(principal.partner, backend_for, principal.storage))
+    session.principal = principal
+    session.fs = StorageFS(
+        ConfinedStorage(backend, principal.root), principal.root, session.storage
+    )
+    session.bind_principal()
+    return replies.LOGGED_IN
+
+
+@verb("QUIT", clear=True, login=False, argument=False, syntax="QUIT")
+def quit_(session: Session, _argument: str) -> None:
+    """RFC 959 §4.1.1. It waits for a transfer's reply like every other command."""
+    session.end(replies.GOODBYE, "quit")

@@ -1,0 +1,23 @@
+"""What we know and do not do: active mode, and verbs that would change what was promised.
+
+They are answered with the RFC's code and do not count as bad commands.
+"""
+
+from __future__ import annotations
+
+from securedrop_ftp import replies
+from securedrop_ftp.ftps.policy import verb
+from securedrop_ftp.ftps.session import Session
+from securedrop_ftp.replies import Reply
+
+
+@verb("PORT", "EPRT", "LPRT")
+def active_mode(_session: Session, _argument: str) -> Reply:
+    """The server never opens a connection (RFC 2577: bounce attacks)."""
+    return replies.NOT_IMPLEMENTED.but("Active mode is off; use EPSV or PASV.")
+
+
+@verb("CCC", "REIN", "SITE", "MFMT", "MFF", "SMNT", "ACCT", "ADAT", "MIC", "CONF", "ENC", "LPSV")
+def refused(_session: Session, _argument: str) -> Reply:
+    """Off, on purpose."""
+    return replies.NOT_IMPLEMENTED

@@ -1,0 +1,94 @@
+"""STOR, STOU, APPE, RETR, REST, ALLO, ABOR (RFC 959 §4.1.3, RFC 3659 §5)."""
+
+from __future__ import annotations
+
+import re
+import uuid
+
+from securedrop_ftp import replies
+from securedrop_ftp.exceptions import IsADirectory
+from securedrop_ftp.ftps.policy import verb
+from securedrop_ftp.ftps.session import Session
+from securedrop_ftp.ftps.transfer import download, upload
+from securedrop_ftp.models import Permission
+from securedrop_ftp.replies import Reply
+
+_UPLOAD = (Permission.UPLOAD,)
+
+
+def _take_offset(session: Session) -> int:
+    offset, session.restart_at = session.restart_at, 0
+    return offset
+
+
+def _file_path(session: Session, argument: str) -> str:
+    assert session.fs is not None
+    path = session.fs.resolve(argument)
+    if path == "/":
+        raise IsADirectory
+    return path
+
+
+@verb("STOR", argument=True, permission=_UPLOAD, data=True, syntax="STOR <file>")
+def stor(session: Session, argument: str) -> Reply:
+    """Store a file; after REST, go on with a suspended upload."""
+    offset = _take_offset(session)
+    return upload(session, _file_path(session, argument), offset=offset or None, append=False)
+
+
+@verb("STOU", permission=_UPLOAD, data=True, syntax="STOU")
+def stou(session: Session, _argument: str) -> Reply:
+    """Store under a name that nobody has; RFC 1123 §4.1.2.9 asks that the client be told."""
+    _take_offset(session)
+    name = f"{uuid.uuid4().hex}.dat"
+    reply = upload(session, _file_path(session, name), offset=None, append=False)
+    return reply if reply.is_error else reply.but(f"FILE: {name}. {reply.text}")
+
+
+@verb("APPE", argument=True, permission=_UPLOAD, data=True, syntax="APPE <file>")
+def appe(session: Session, argument: str) -> Reply:
+    """Go on with a suspended upload at its durable length; a new file where there is none."""
+    _take_offset(session)
+    return upload(session, _file_path(session, argument), offset=None, append=True)
+
+
+@verb("RETR", argument=True, permission=(Permission.DOWNLOAD,), data=True, syntax="RETR <file>")
+def retr(session: Session, argument: str) -> Reply:
+    """Send a file, from the offset of REST."""
+    offset = _take_offset(session)
+    return download(session, _file_path(session, argument), offset)
+
+
+@verb("REST", argument=True, data=True, syntax="REST <offset>")
+def rest(session: Session, argument: str) -> Reply:
+    """Where the next transfer begins (RFC 3659 §5.3): ASCII digits, nothing else (row 27)."""
+    if not re.fullmatch(r"[0-9]{1,19}", argument):
+        return replies.BAD_ARGUMENT.but("REST needs a number of bytes.")
+    session.restart_at = int(argument)
+    return replies.RESTART_AT.but(f"Restarting at {session.restart_at}.")
+
+
+@verb("ALLO", argument=True, syntax="ALLO <bytes>")
+def allo(session: Session, argument: str) -> Reply:
+    """The size that will come; an upload that cannot be taken is refused early."""
+    match = re.fullmatch(r"([0-9]{1,19})(?: R [0-9]{1,19})?", argument)
+    if match is None:
+        return replies.BAD_ARGUMENT.but("ALLO needs a number of bytes.")
+    announced = int(match[1])
+    limit = session.principal.max_file_size if session.principal is not None else None
+    if limit is not None and announced > limit:
+        return replies.TOO_LARGE.but(f"The limit is {limit} bytes.")
+    session.announced = announced
+    return replies.OK
+
+
+@verb("ABOR", argument=False, syntax="ABOR")
+def abor(session: Session, _argument: str) -> Reply:
+    """Its part in the middle of a transfer is the session's (``_passes_queue``); this is the reply
+    that follows the transfer's own."""
+    if session.last_reply.startswith("4"):
+        return replies.ABOR_DONE
+    if session.passive is not None:
+        session.passive.close()
+        session.passive = None
+    return replies.ABORTED
