@@ -1,0 +1,1 @@
+"""Backends: one small protocol over every kind of storage (see :mod:`.protocol`)."""

@@ -141,6 +141,14 @@ class Backend(Protocol):
         """Store one part durably. Putting the same number again with the same bytes is allowed
         (a retry)."""
 
+    def resume(self, partial: Partial, epoch: int) -> Partial:
+        """Take an unfinished upload over under a higher epoch, from any process that storage
+        lets see it. What a late writer still puts under the old epoch is never published.
+
+        Raises:
+            NotFound: it is gone.
+        """
+
     def commit(
         self, partial: Partial, parts: Sequence[Part], *, size: int, sha256: str, replace: bool
     ) -> Published:

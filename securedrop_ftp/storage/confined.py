@@ -1,0 +1,210 @@
+"""A backend seen from inside one prefix: the second wall behind :mod:`securedrop_ftp.keys`.
+
+Every key that goes into a backend and every key that comes out of it is checked against the root
+(invariant 4). The root itself always exists, is a directory, and cannot be written, renamed or
+removed; a file must lie strictly inside it, and nothing under :data:`~.protocol.RESERVED` is
+reachable, whatever the root.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+
+from securedrop_ftp.exceptions import (
+    BadName,
+    Exists,
+    IsADirectory,
+    NotADirectory,
+    NotFound,
+    OutsidePrefix,
+    StorageRefused,
+)
+from securedrop_ftp.keys import RESERVED_ROOT, check_key, check_prefix
+from securedrop_ftp.storage.protocol import (
+    Backend,
+    Capabilities,
+    Entry,
+    ObjectSpec,
+    Part,
+    Partial,
+    Published,
+)
+
+
+class ConfinedStorage:
+    """Same methods as :class:`~securedrop_ftp.storage.protocol.Backend`.
+
+    Args:
+        backend: the backend of the partner's storage alias.
+        root: the account's prefix; ends with ``/``.
+    """
+
+    def __init__(self, backend: Backend, root: str) -> None:
+        check_prefix(root)
+        if root.split("/", 1)[0] == RESERVED_ROOT:
+            raise OutsidePrefix("That prefix is the service's own.")
+        self._backend = backend
+        self._root = root
+
+    @property
+    def root(self) -> str:
+        """The prefix, with its trailing ``/``."""
+        return self._root
+
+    @property
+    def name(self) -> str:
+        """The backend's."""
+        return self._backend.name
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """The backend's."""
+        return self._backend.capabilities
+
+    # --- checks ----------------------------------------------------------------------
+
+    def _inside(self, key: str) -> str:
+        """``key``, strictly inside the root."""
+        check_key(key, self._root)
+        if not key.startswith(self._root):
+            raise OutsidePrefix("That is the prefix itself, not a file in it.")
+        return key
+
+    def _is_root(self, key: str) -> bool:
+        check_key(key, self._root)
+        return key == self._root[:-1]
+
+    def _spec(self, spec: ObjectSpec) -> ObjectSpec:
+        self._inside(spec.key)
+        return spec
+
+    def _partial(self, partial: Partial) -> Partial:
+        self._inside(partial.spec.key)
+        return partial
+
+    def _published(self, published: Published) -> Published:
+        self._inside(published.key)
+        return published
+
+    # --- writing ---------------------------------------------------------------------
+
+    def begin(self, spec: ObjectSpec) -> Partial:
+        """See the protocol."""
+        return self._partial(self._backend.begin(self._spec(spec)))
+
+    def put_part(self, partial: Partial, number: int, offset: int, data: memoryview) -> Part:
+        """See the protocol."""
+        return self._backend.put_part(self._partial(partial), number, offset, data)
+
+    def resume(self, partial: Partial, epoch: int) -> Partial:
+        """See the protocol."""
+        return self._partial(self._backend.resume(self._partial(partial), epoch))
+
+    def commit(
+        self, partial: Partial, parts: Sequence[Part], *, size: int, sha256: str, replace: bool
+    ) -> Published:
+        """See the protocol."""
+        return self._published(
+            self._backend.commit(
+                self._partial(partial), parts, size=size, sha256=sha256, replace=replace
+            )
+        )
+
+    def put_object(
+        self, spec: ObjectSpec, data: memoryview, *, sha256: str, replace: bool
+    ) -> Published:
+        """See the protocol."""
+        return self._published(
+            self._backend.put_object(self._spec(spec), data, sha256=sha256, replace=replace)
+        )
+
+    def abort(self, partial: Partial) -> None:
+        """See the protocol."""
+        self._backend.abort(self._partial(partial))
+
+    def find_published(self, key: str, upload_id: str) -> Published | None:
+        """See the protocol."""
+        found = self._backend.find_published(self._inside(key), upload_id)
+        return found and self._published(found)
+
+    def list_parts(self, partial: Partial) -> list[Part] | None:
+        """See the protocol."""
+        return self._backend.list_parts(self._partial(partial))
+
+    def sweep(self, keep: Callable[[str], bool], *, older_than: datetime) -> int:
+        """Refused: a sweep sees the whole location."""
+        del keep, older_than
+        raise StorageRefused("A sweep is not for one partner.")
+
+    # --- reading ---------------------------------------------------------------------
+
+    def stat(self, key: str) -> Entry:
+        """See the protocol."""
+        if self._is_root(key):
+            return Entry(key=key, is_dir=True)
+        entry = self._backend.stat(key)
+        self._inside(entry.key)
+        return entry
+
+    def scandir(self, key: str) -> Iterator[list[Entry]]:
+        """See the protocol. Names that we do not take (other tools put them there) are left out:
+        no verb could address them."""
+        is_root = self._is_root(key)
+        return self._pages(key, is_root)
+
+    def _pages(self, key: str, is_root: bool) -> Iterator[list[Entry]]:
+        try:
+            for page in self._backend.scandir(key):
+                yield [entry for entry in page if self._listable(entry, key)]
+        except (NotFound, NotADirectory):
+            # Nothing was stored yet; or another's object has the prefix's name without its "/".
+            if not is_root:
+                raise
+
+    def _listable(self, entry: Entry, directory: str) -> bool:
+        try:
+            self._inside(entry.key)
+        except OutsidePrefix:
+            raise
+        except BadName:
+            return False
+        if entry.key.rpartition("/")[0] != directory:
+            raise OutsidePrefix("Storage listed a name that is not in that directory.")
+        return True
+
+    def read(self, entry: Entry, offset: int, length: int) -> bytes:
+        """See the protocol."""
+        self._inside(entry.key)
+        return self._backend.read(entry, offset, length)
+
+    # --- changing --------------------------------------------------------------------
+
+    def delete(self, key: str) -> None:
+        """See the protocol."""
+        if self._is_root(key):
+            raise IsADirectory
+        self._backend.delete(key)
+
+    def rename(self, source: str, target: str, *, replace: bool) -> None:
+        """See the protocol."""
+        self._backend.rename(self._inside(source), self._inside(target), replace=replace)
+
+    def mkdir(self, key: str) -> None:
+        """See the protocol."""
+        if self._is_root(key):
+            raise Exists
+        self._backend.mkdir(key)
+
+    def rmdir(self, key: str) -> None:
+        """See the protocol."""
+        self._backend.rmdir(self._inside(key))
+
+    # --- life ------------------------------------------------------------------------
+
+    def check(self) -> None:
+        """See the protocol."""
+        self._backend.check()
+
+    def close(self) -> None:
+        """Nothing: the backend is shared."""

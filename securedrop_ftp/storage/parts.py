@@ -1,0 +1,37 @@
+"""What every backend checks of a list of parts before it publishes them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from securedrop_ftp.exceptions import BadName, VerificationFailed
+from securedrop_ftp.storage.protocol import Part
+
+_UPLOAD_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}\Z")
+
+
+def check_parts(parts: Sequence[Part], size: int) -> list[Part]:
+    """The parts by number. They must start at 0, follow each other without a gap and add up to
+    ``size``, or nothing is published.
+
+    Raises:
+        VerificationFailed: they do not.
+    """
+    ordered = sorted(parts, key=lambda part: part.number)
+    offset = 0
+    for number, part in enumerate(ordered, start=1):
+        if part.number != number or part.offset != offset:
+            raise VerificationFailed(f"Part {number} is missing or does not follow the one before.")
+        offset += part.size
+    if offset != size:
+        raise VerificationFailed(f"The parts add up to {offset} bytes; {size} were received.")
+    return ordered
+
+
+def check_upload_id(upload_id: str) -> str:
+    """``upload_id`` becomes part of names in storage: letters, digits, ``-`` and ``_``."""
+    if not _UPLOAD_ID.match(upload_id):
+        raise BadName("That is not an upload id.")
+    return upload_id

@@ -1,0 +1,132 @@
+"""A directory tree walked by descriptors, so that no symlink ever leads out of it.
+
+Each component is opened relative to the one before with ``O_NOFOLLOW``: what a path names cannot
+be exchanged between check and use, as it can with ``realpath`` (CVE-2024-39330 and many before).
+Only the location itself may be a symlink: the operator set it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
+
+_DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_RENAME_NOREPLACE: Final = 1
+_UNSUPPORTED: Final = frozenset({errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP})
+
+
+class Tree:
+    """Directories under ``location``, by key. The functions raise :class:`OSError`.
+
+    Args:
+        location: the directory that is the tree's root; made when it is not there.
+        directory_mode: permissions of directories that we make, ``None``: the umask's.
+    """
+
+    def __init__(self, location: str, directory_mode: int | None = None) -> None:
+        self.location = location
+        self._mode = directory_mode
+
+    @contextmanager
+    def directory(self, key: str, *, create: bool = False) -> Iterator[int]:
+        """A descriptor of the directory ``key`` (``""``: the root) while the block runs."""
+        fd = self._open_root(create)
+        try:
+            for name in key.split("/") if key else ():
+                below = self._open_below(fd, name, create)
+                os.close(fd)
+                fd = below
+            yield fd
+        finally:
+            os.close(fd)
+
+    @contextmanager
+    def parent(self, key: str, *, create: bool = False) -> Iterator[tuple[int, str]]:
+        """The directory that holds ``key`` and the last component."""
+        directory, _, name = key.rpartition("/")
+        with self.directory(directory, create=create) as fd:
+            yield fd, name
+
+    def _open_root(self, create: bool) -> int:
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+        try:
+            return os.open(self.location, flags)
+        except FileNotFoundError:
+            if not create:
+                raise
+            Path(self.location).mkdir(parents=True, exist_ok=True)
+            return os.open(self.location, flags)
+
+    def _open_below(self, fd: int, name: str, create: bool) -> int:
+        try:
+            return os.open(name, _DIRECTORY, dir_fd=fd)
+        except FileNotFoundError:
+            if not create:
+                raise
+        with suppress(FileExistsError):
+            self.make(fd, name)
+        return os.open(name, _DIRECTORY, dir_fd=fd)
+
+    def make(self, fd: int, name: str) -> None:
+        """Make the directory ``name`` in ``fd``, durably."""
+        os.mkdir(name, dir_fd=fd)
+        if self._mode is not None:
+            os.chmod(name, self._mode, dir_fd=fd)
+        os.fsync(fd)
+
+
+def kind(fd: int, name: str) -> str:
+    """What ``name`` in ``fd`` is: ``file``, ``directory``, ``other`` (symlinks, devices) or
+    ``""`` for nothing."""
+    try:
+        mode = os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode
+    except FileNotFoundError:
+        return ""
+    if stat.S_ISREG(mode):
+        return "file"
+    return "directory" if stat.S_ISDIR(mode) else "other"
+
+
+def move(source_fd: int, source: str, target_fd: int, target: str, *, replace: bool) -> None:
+    """Rename atomically; with ``replace=False`` fail with ``EEXIST`` where the name is taken.
+
+    ``renameat2`` decides that in the kernel. File systems without it (some network ones) get a
+    hard link and an unlink for files, which is as exclusive.
+    """
+    if replace:
+        os.rename(source, target, src_dir_fd=source_fd, dst_dir_fd=target_fd)
+        return
+    number = _renameat2(source_fd, source, target_fd, target)
+    if number in _UNSUPPORTED:
+        os.link(
+            source,
+            target,
+            src_dir_fd=source_fd,
+            dst_dir_fd=target_fd,
+            follow_symlinks=False,
+        )
+        os.unlink(source, dir_fd=source_fd)
+    elif number:
+        raise OSError(number, os.strerror(number))
+
+
+@lru_cache(maxsize=1)
+def _libc() -> Any:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _renameat2(source_fd: int, source: str, target_fd: int, target: str) -> int:
+    """0 or an errno."""
+    try:
+        call = _libc().renameat2
+    except AttributeError:
+        return errno.ENOSYS
+    done = call(source_fd, os.fsencode(source), target_fd, os.fsencode(target), _RENAME_NOREPLACE)
+    return ctypes.get_errno() if done else 0

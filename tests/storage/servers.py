@@ -1,0 +1,55 @@
+"""The storages that the contract suite runs on, and how to reach each.
+
+``make test`` runs the quick ones. ``tests/storage/run_servers.py`` starts real servers and names
+them through ``TEST_STORAGES``.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from securedrop_ftp.storage.protocol import Backend
+from securedrop_ftp.storage.registry import factory_for
+
+QUICK = ("memory", "filesystem")
+
+
+def chosen() -> list[str]:
+    """The storages of this run."""
+    names = os.environ.get("TEST_STORAGES", "")
+    return names.split(",") if names else list(QUICK)
+
+
+def make_backend(name: str, tmp_path: Path, resource: Callable[[str], Any]) -> Backend:
+    """A backend over an empty location of its own.
+
+    ``resource`` gives a session's fixture by name, so that a server starts only when needed.
+    """
+    storage = STORAGES[name](tmp_path, resource)
+    return factory_for(storage)(storage)
+
+
+def _memory(tmp_path: Path, resource: Callable[[str], Any]) -> Any:
+    from django.core.files.storage import InMemoryStorage
+
+    return InMemoryStorage()
+
+
+def _filesystem(tmp_path: Path, resource: Callable[[str], Any]) -> Any:
+    from django.core.files.storage import FileSystemStorage
+
+    return FileSystemStorage(location=tmp_path / "storage")
+
+
+def fresh_location() -> str:
+    return f"test-{uuid.uuid4().hex[:12]}"
+
+
+STORAGES: dict[str, Callable[[Path, Callable[[str], Any]], Any]] = {
+    "memory": _memory,
+    "filesystem": _filesystem,
+}
