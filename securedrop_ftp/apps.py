@@ -17,3 +17,7 @@ class SecureDropConfig(AppConfig):
         from securedrop_ftp.checks import register_checks
 
         register_checks()
+
+        from securedrop_ftp.audit import receivers
+
+        receivers.connect()

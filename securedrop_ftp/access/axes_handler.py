@@ -67,18 +67,19 @@ class LockoutHandler(AxesDatabaseHandler):  # type: ignore[misc]
             return
         held: Reservation | None = getattr(request, "securedrop_reservation", None)
         request.securedrop_reservation = None
+        sent = get_client_username(request, credentials)
         shown = _shown(request, credentials)
         with transaction.atomic():
             if held is None:
                 user_locked_out.send(
                     "axes", request=request, username=shown, ip_address=request.axes_ip_address
                 )
-                emit(_event("login.locked", "denied", request, shown))
+                emit(_event("login.locked", "denied", request, sent))
                 return
             if lockout.fail(held) is not None:
                 request.axes_locked_out = True
             write_failure(request, shown)
-            emit(_event("login.failed", "failure", request, shown))
+            emit(_event("login.failed", "failure", request, sent))
         request.axes_credentials = credentials
 
     def user_logged_in(self, sender: Any, request: Any, user: Any, **kwargs: Any) -> None:
@@ -93,7 +94,7 @@ class LockoutHandler(AxesDatabaseHandler):  # type: ignore[misc]
                 request.securedrop_reservation = None
             clear_failures(request, shown)
             super().user_logged_in(sender, request, user, **kwargs)
-            emit(_event("login.succeeded", "success", request, shown))
+            emit(_event("login.succeeded", "success", request, user.get_username()))
 
     def reset_attempts(
         self,
@@ -188,11 +189,11 @@ def _source(request: Any) -> str:
         return str(ip)[:64]
 
 
-def _event(name: str, outcome: str, request: Any, shown: str) -> Event:
+def _event(name: str, outcome: str, request: Any, username: str | None) -> Event:
     return Event(
         name,
         outcome=outcome,
-        account=shown,
+        account=username or "",
         remote_ip=request.axes_ip_address or "",
         reason=f"over HTTP at {request.path}",
     )

@@ -51,7 +51,8 @@ class _Attempt:
     """Who tries, from where. Holds no password."""
 
     name: str | None  # None: no account can be called that
-    shown: str
+    shown: str  # escaped: counted and shown by
+    sent: str  # as the client sent it; the audit trail escapes it
     remote_ip: str
     source: str
     session: str
@@ -62,7 +63,7 @@ class _Attempt:
             name,
             outcome=outcome,
             partner=partner,
-            account=self.shown,
+            account=self.sent,
             remote_ip=self.remote_ip,
             session=self.session,
             reason=reason,
@@ -90,7 +91,7 @@ def log_in(username: str, password: str, *, remote_ip: str, session: str) -> Pri
     began = time.monotonic()
     close_old_connections()
     name, shown = clean_username(username)
-    attempt = _Attempt(name, shown, remote_ip, _source(remote_ip), session)
+    attempt = _Attempt(name, shown, username, remote_ip, _source(remote_ip), session)
     answer: Principal | _Refusal | None = None
     try:
         answer = _attempt(attempt, password)

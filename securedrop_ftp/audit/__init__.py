@@ -1,0 +1,7 @@
+"""The audit trail: signal to log line and row, the chain, export, and a spool for bad days."""
+
+from __future__ import annotations
+
+from securedrop_ftp.audit.spool import record, replay
+
+__all__ = ["record", "replay"]

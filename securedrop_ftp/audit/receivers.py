@@ -1,0 +1,95 @@
+"""Signal to audit row and log line: the receiver that must not fail.
+
+The row is written on the caller's connection, inside its transaction where it has one, so that
+the ledger and the trail commit together. ``seq`` comes from the head's row, which stays locked
+until that transaction ends: writers take turns, numbers are given in commit order, and a
+transaction that is rolled back gives its numbers back. The log line follows the commit.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django.db import IntegrityError, transaction
+from django.db.models import F
+
+from securedrop_ftp import signals
+from securedrop_ftp.audit.chain import digest
+from securedrop_ftp.escaping import escape
+from securedrop_ftp.events import Event
+from securedrop_ftp.log import get_logger
+from securedrop_ftp.models import AuditEvent, AuditHead
+
+logger = get_logger("securedrop_ftp.audit")
+
+#: Characters kept of each text, at most what the column holds.
+LIMITS: Final = {
+    "partner": 64,
+    "account": 255,
+    "remote_ip": 45,
+    "session": 64,
+    "path": 4096,
+    "sha256": 64,
+    "outcome": 16,
+    "reason": 500,
+    "reply": 500,
+}
+
+
+def on_event(sender: Any, event: Event, **kwargs: Any) -> None:
+    """Write the row of ``event``, once, and log it when that is committed.
+
+    Raises:
+        django.db.Error: the row was not written.
+    """
+    texts = {name: escape(str(getattr(event, name)), limit) for name, limit in LIMITS.items()}
+    row = AuditEvent(
+        event_id=event.event_id, time=event.time, event=event.name, size=event.size, **texts
+    )
+    if append(row):
+        transaction.on_commit(lambda: _log(row, event.extra), robust=True)
+
+
+setattr(on_event, signals.REQUIRED, True)
+
+
+def append(row: AuditEvent) -> bool:
+    """Give ``row`` its number and its place in the chain, and insert it. False where a row of
+    this ``event_id`` is there already; that takes no number."""
+    try:
+        with transaction.atomic():
+            head = _next()
+            row.seq, row.prev_hash = head.seq, head.hash
+            row.hash = digest(row)
+            row.save(force_insert=True)
+            AuditHead.objects.filter(pk=1).update(hash=row.hash)
+    except IntegrityError:
+        if AuditEvent.objects.filter(event_id=row.event_id).exists():
+            return False
+        raise
+    return True
+
+
+def _next() -> AuditHead:
+    # UPDATE first: it takes the row's lock on PostgreSQL and the write lock on SQLite.
+    head = AuditHead.objects.filter(pk=1)
+    while not head.update(seq=F("seq") + 1):
+        AuditHead.objects.bulk_create([AuditHead(pk=1)], ignore_conflicts=True)
+    return head.get()
+
+
+def _log(row: AuditEvent, extra: dict[str, Any]) -> None:
+    values: dict[str, Any] = {
+        name: value for name in (*LIMITS, "size") if (value := getattr(row, name)) not in ("", None)
+    }
+    for name, value in extra.items():
+        plain = isinstance(value, int | float | bool) or value is None
+        values.setdefault(name, value if plain else escape(str(value), 500))
+    write = logger.info if row.outcome == "success" else logger.warning
+    write(row.event, seq=row.seq, **values)
+
+
+def connect() -> None:
+    """Connect to every signal. Called by ``apps.ready()``; once however often it is called."""
+    for name, signal in signals.BY_NAME.items():
+        signal.connect(on_event, dispatch_uid=f"securedrop_ftp.audit.{name}", weak=False)
