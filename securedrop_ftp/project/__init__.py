@@ -1,0 +1,1 @@
+"""The ready-to-run Django project: settings from the environment, URLs, WSGI, the demo."""

@@ -39,6 +39,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "axes",
     "securedrop_ftp",
+    "securedrop_ftp.project",
 ]
 
 MIDDLEWARE = [

@@ -1,0 +1,1 @@
+"""``make demo``: everything together on loopback, with accounts to try it."""
