@@ -14,7 +14,20 @@ FACTS: Final = ("type", "size", "modify", "perm")
 
 Render = Callable[[Iterable[Entry]], bytes]
 
-_MONTHS: Final = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
+_MONTHS: Final = [
+    "Jan",
+    "Feb",
+    "Mar",
+    "Apr",
+    "May",
+    "Jun",
+    "Jul",
+    "Aug",
+    "Sep",
+    "Oct",
+    "Nov",
+    "Dec",
+]
 _HALF_A_YEAR: Final = 180 * 86400
 
 
@@ -46,26 +59,27 @@ def _list_line(entry: Entry, now: datetime) -> str:
     )
 
 
+_DIRECTORY_LETTERS: Final = (
+    ("c", Permission.UPLOAD),
+    ("d", Permission.RMDIR),
+    ("f", Permission.RENAME),
+    ("l", Permission.LIST),
+    ("m", Permission.MKDIR),
+)
+_FILE_LETTERS: Final = (
+    ("a", Permission.RESUME),
+    ("d", Permission.DELETE),
+    ("f", Permission.RENAME),
+    ("r", Permission.DOWNLOAD),
+    ("w", Permission.OVERWRITE),
+)
+
+
 def permissions_fact(entry: Entry, may: Callable[[Permission], bool]) -> str:
     """The ``perm`` fact (RFC 3659 §7.5.5) of what the account may do."""
-    if entry.is_dir:
-        letters = (
-            ("c", may(Permission.UPLOAD)),
-            ("d", may(Permission.RMDIR)),
-            ("e", True),
-            ("f", may(Permission.RENAME)),
-            ("l", may(Permission.LIST)),
-            ("m", may(Permission.MKDIR)),
-        )
-    else:
-        letters = (
-            ("a", may(Permission.RESUME)),
-            ("d", may(Permission.DELETE)),
-            ("f", may(Permission.RENAME)),
-            ("r", may(Permission.DOWNLOAD)),
-            ("w", may(Permission.OVERWRITE)),
-        )
-    return "".join(letter for letter, given in letters if given)
+    letters = _DIRECTORY_LETTERS if entry.is_dir else _FILE_LETTERS
+    given = "".join(letter for letter, permission in letters if may(permission))
+    return f"e{given}" if entry.is_dir else given
 
 
 def facts_of(

@@ -37,9 +37,12 @@ class Runtime(Protocol):
     """A worker, seen from a session."""
 
     conf: Conf
-    loop: EventLoop
     intake: Intake
     draining: bool
+
+    @property
+    def loop(self) -> EventLoop:
+        """The worker's loop."""
 
     def accounts(self, function: Callable[..., Any], *args: Any) -> Future[Any]:
         """Run in the accounts pool (database, password hashing)."""

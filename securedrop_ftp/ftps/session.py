@@ -53,9 +53,7 @@ OUTPUT_STALL = 60.0
 class Session(Channel):
     """See the module's docstring. Public attributes are the session's state, used by the verbs."""
 
-    def __init__(
-        self, runtime: Runtime, sock: socket.socket, remote_ip: str, slot: int
-    ) -> None:
+    def __init__(self, runtime: Runtime, sock: socket.socket, remote_ip: str, slot: int) -> None:
         super().__init__(runtime.loop, sock)
         self.runtime = runtime
         self.conf = runtime.conf
@@ -79,7 +77,7 @@ class Session(Channel):
         self.rename_from: str | None = None
         self.own_files: set[str] = set()
         self.binary = False
-        self.facts = FACTS
+        self.facts: tuple[str, ...] = FACTS
 
         self.started = self.last_activity = time.monotonic()
         self.doing = ""
@@ -175,9 +173,13 @@ class Session(Channel):
             self.transfer.check_deadlines(now)
         elif self._verb is not None:
             if now - self._verb_since > conf.operation_timeout:
-                self.end(replies.TIMED_OUT.but("The operation took too long."), "operation timed out")
+                self.end(
+                    replies.TIMED_OUT.but("The operation took too long."), "operation timed out"
+                )
         elif now - self.started > conf.max_session_age:
-            self.end(replies.TIMED_OUT.but("The session is too old; log in again."), "session too old")
+            self.end(
+                replies.TIMED_OUT.but("The session is too old; log in again."), "session too old"
+            )
         elif self.runtime.draining:
             self.end(replies.DRAINING, "shutdown")
         elif now - self.last_activity > conf.idle_timeout:
@@ -335,7 +337,9 @@ class Session(Channel):
             self.handle_read_event()
 
     def _take_lines(self) -> None:
-        while not self._ending and not self.closed and len(self._queue) < self.conf.max_queued_lines:
+        while (
+            not self._ending and not self.closed and len(self._queue) < self.conf.max_queued_lines
+        ):
             item = self._parser.next()
             if item is None:
                 break
@@ -389,7 +393,11 @@ class Session(Channel):
         """Ten of them close the session (row 23)."""
         self._bad_commands += 1
         if self._bad_commands >= self.conf.max_bad_commands:
-            self.loop.call_soon(self.end, replies.SERVICE_UNAVAILABLE.but("Too many errors."), "too many bad commands")
+            self.loop.call_soon(
+                self.end,
+                replies.SERVICE_UNAVAILABLE.but("Too many errors."),
+                "too many bad commands",
+            )
 
     # --- verbs -----------------------------------------------------------------------
 
@@ -462,9 +470,18 @@ class Session(Channel):
                 _hand_over(future, orphan)
             raise
 
+    def sleep_until(self, moment: float) -> None:
+        """Park until a moment of :func:`time.monotonic`."""
+        delay = moment - time.monotonic()
+        if delay > 0:
+            waiter: Waiter[None] = Waiter()
+            self.loop.call_later(delay, waiter.set, None)
+            self.wait(waiter)
+
     def accounts(self, function: Callable[..., T], *args: Any) -> T:
         """Call it in the accounts pool and wait."""
-        return self.outcome(self.runtime.accounts(function, *args))
+        future: Future[T] = self.runtime.accounts(function, *args)
+        return self.outcome(future)
 
     def storage(
         self, function: Callable[..., T], *args: Any, orphan: Callable[[T], Any] | None = None

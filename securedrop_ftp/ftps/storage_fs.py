@@ -20,9 +20,7 @@ T = TypeVar("T")
 class StorageFS:
     """The working directory and the acts on files of one session."""
 
-    def __init__(
-        self, storage: ConfinedStorage, root: str, offload: Callable[..., Any]
-    ) -> None:
+    def __init__(self, storage: ConfinedStorage, root: str, offload: Callable[..., Any]) -> None:
         self.storage = storage
         self.root = root
         self.cwd = "/"

@@ -48,7 +48,7 @@ class Transfer:
         self.moving = True  # bytes may still move; False once an upload is being committed
         self.channel: DataChannel | None = None
         self.cancelled: Cancelled | None = None
-        self.on_cancel: Callable[[Cancelled], None] | None = None
+        self.on_cancel: Callable[[Cancelled], object] | None = None
         self._clock = StallClock(session.conf.stall_window, session.conf.min_transfer_rate)
         self._since = time.monotonic()
 
@@ -88,15 +88,18 @@ class Transfer:
             return
         self._since = now
         if self._clock.stalled(now, channel.moved, excused=False):
-            channel.fail(Truncated("stalled", reply=replies.TRANSFER_ABORTED.but("Stalled; nothing was stored.")))
+            channel.fail(
+                Truncated(
+                    "stalled", reply=replies.TRANSFER_ABORTED.but("Stalled; nothing was stored.")
+                )
+            )
 
     _last_moved = -1
 
     def open(self) -> DataChannel:
         """Wait for the session's data channel (inside the verb). Raises NoDataChannel."""
         session = self.session
-        if self.cancelled is not None:
-            raise self.cancelled
+        self._refuse_cancelled()
         listener = session.passive
         if listener is None:
             raise NoDataChannel
@@ -110,10 +113,12 @@ class Transfer:
         if not session.data_protected:
             channel.reset()
             raise NoDataChannel(reply=replies.PROT_REQUIRED)
-        if self.cancelled is not None:
-            channel.reset()
-            raise self.cancelled
+        self._refuse_cancelled()
         return channel
+
+    def _refuse_cancelled(self) -> None:
+        if self.cancelled is not None:
+            raise self.cancelled
 
 
 def require_data_channel(session: Session) -> None:
@@ -130,8 +135,9 @@ def require_data_channel(session: Session) -> None:
 def upload(session: Session, path: str, *, offset: int | None, append: bool) -> Reply:
     """STOR, STOU, APPE: the data channel into the intake, then the commit, then 226."""
     principal, fs = session.principal, session.fs
-    assert principal is not None and fs is not None
-    require_data_channel(session)
+    assert principal is not None
+    assert fs is not None
+    _require_for_upload(session, path)
     request = UploadRequest(
         principal=principal,
         session=session.id,
@@ -150,6 +156,23 @@ def upload(session: Session, path: str, *, offset: int | None, append: bool) -> 
     finally:
         session.transfer = None
         _drop_passive(session)
+
+
+def _require_for_upload(session: Session, path: str) -> None:
+    # Nothing was begun, so the intake writes no row of it; every attempt leaves one.
+    try:
+        require_data_channel(session)
+    except NoDataChannel as exc:
+        session.record(
+            Event(
+                "upload.rejected",
+                outcome="failure",
+                path=path,
+                reason="no data channel",
+                reply=str(exc.reply),
+            )
+        )
+        raise
 
 
 def _abandon(stream: UploadStream) -> None:
@@ -221,7 +244,8 @@ class RangeSource:
 
     def _fetch(self) -> None:
         session = self._session
-        assert session.principal is not None and session.fs is not None
+        assert session.principal is not None
+        assert session.fs is not None
         while self._at < self._size and len(self._ahead) < session.conf.read_ahead:
             length = min(self._range, self._size - self._at)
             future: Future[bytes] = session.runtime.storage(
@@ -254,7 +278,9 @@ def download(session: Session, path: str, offset: int) -> Reply:
             reply = replies.BAD_OFFSET.but(f"The file has only {entry.size} bytes.")
             reason = "bad offset"
             return reply
-        session.reply(replies.OPENING_DATA.but(f"Opening the data channel for {entry.size - offset} bytes."))
+        session.reply(
+            replies.OPENING_DATA.but(f"Opening the data channel for {entry.size - offset} bytes.")
+        )
         channel = transfer.open()
         session.wait(channel.send_all(RangeSource(session, entry, offset)))
         reply = replies.TRANSFER_COMPLETE.but(f"Transfer complete; {transfer.moved} bytes.")
@@ -344,13 +370,18 @@ def next_page(pages: Iterator[list[Entry]]) -> list[Entry] | None:
     return next(pages, None)
 
 
+def first_page(pages: Iterator[list[Entry]]) -> list[Entry]:
+    """The first page, empty where there is none; blocking."""
+    return next(pages, [])
+
+
 def send_listing(
     session: Session,
     path: str,
     pages: Iterator[list[Entry]],
     render: Callable[[Iterable[Entry]], bytes],
 ) -> Reply:
-    """LIST, NLST, MLSD. The first page is fetched before 150, so that a missing directory is 550."""
+    """LIST, NLST, MLSD. The first page is fetched before 150: a missing directory is 550."""
     require_data_channel(session)
     transfer = session.transfer = Transfer(session, "Listing", path)
     try:

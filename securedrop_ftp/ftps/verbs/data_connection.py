@@ -53,9 +53,7 @@ def _listen(session: Session) -> int:
     if not runtime.passive_listener_opened(principal.partner_id, limit):
         raise NoDataChannel(reply=replies.NO_PASSIVE_PORT)
     try:
-        sock = bind_passive(
-            session.socket.family, session.local_ip, session.conf.passive_ports
-        )
+        sock = bind_passive(session.socket.family, session.local_ip, session.conf.passive_ports)
         session.passive = PassiveListener(session, sock)
     except BaseException:
         runtime.passive_listener_closed(principal.partner_id)

@@ -18,15 +18,19 @@ def quoted(path: str) -> str:
 @verb("CWD", "XCWD", syntax="CWD <directory>")
 def cwd(session: Session, argument: str) -> Reply:
     """Change the working directory."""
+    return _change(session, argument or "/")
+
+
+def _change(session: Session, argument: str) -> Reply:
     assert session.fs is not None
-    session.fs.change_directory(session.fs.resolve(argument or "/"))
+    session.fs.change_directory(session.fs.resolve(argument))
     return replies.ACTION_OK.but(f"{quoted(session.fs.cwd)} is the working directory.")
 
 
 @verb("CDUP", "XCUP", argument=False, syntax="CDUP")
 def cdup(session: Session, _argument: str) -> Reply:
     """One directory up; at the top it stays there."""
-    return cwd(session, "..")
+    return _change(session, "..")
 
 
 @verb("PWD", "XPWD", argument=False, syntax="PWD")

@@ -11,7 +11,6 @@ from securedrop_ftp.ftps.policy import verb
 from securedrop_ftp.ftps.session import Session
 from securedrop_ftp.models import OverwritePolicy, Permission
 from securedrop_ftp.replies import Reply
-from securedrop_ftp.storage.protocol import META_SHA256
 
 
 @verb("DELE", argument=True, permission=(Permission.DELETE,), syntax="DELE <file>")
@@ -47,7 +46,8 @@ def rnfr(session: Session, argument: str) -> Reply:
 @verb("RNTO", argument=True, permission=_RENAME, syntax="RNTO <new name>")
 def rnto(session: Session, argument: str) -> Reply:
     """The new name. It follows the partner's overwrite policy like an upload."""
-    assert session.fs is not None and session.principal is not None
+    assert session.fs is not None
+    assert session.principal is not None
     source, session.rename_from = session.rename_from, None
     if source is None:
         return replies.BAD_SEQUENCE.but("Send RNFR first.")

@@ -6,7 +6,7 @@ from securedrop_ftp import replies
 from securedrop_ftp.ftps.facts import list_lines
 from securedrop_ftp.ftps.policy import VERBS, verb
 from securedrop_ftp.ftps.session import Session
-from securedrop_ftp.ftps.transfer import next_page
+from securedrop_ftp.ftps.transfer import first_page
 from securedrop_ftp.models import Permission
 from securedrop_ftp.replies import Reply
 
@@ -41,7 +41,8 @@ def help_(session: Session, argument: str) -> Reply | None:
 @verb("STAT", syntax="STAT [<path>]")
 def stat(session: Session, argument: str) -> Reply | None:
     """The session's state, or the head of a listing on the control channel."""
-    assert session.principal is not None and session.fs is not None
+    assert session.principal is not None
+    assert session.fs is not None
     if argument:
         return _stat_path(session, argument)
     session.reply_lines(
@@ -66,7 +67,7 @@ def _stat_path(session: Session, argument: str) -> Reply | None:
     entry = fs.stat(path)
     entries = [entry]
     if entry.is_dir:
-        entries = session.storage(next_page, fs.pages(path)) or []
+        entries = session.storage(first_page, fs.pages(path))
     lines = list_lines(entries[:STAT_ENTRIES]).decode().splitlines()
     session.reply_lines(212 if entry.is_dir else 213, "Status:", lines, "End")
     return None

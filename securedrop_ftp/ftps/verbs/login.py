@@ -79,6 +79,8 @@ def password(session: Session, argument: str) -> Reply | None:
         principal = session.accounts(_authenticate, username, argument, session)
     except LoginFailed as exc:
         session.drop_input()
+        session.sleep_until(exc.reply_at)
+        session.drop_input()
         session.failed_logins += 1
         if session.failed_logins >= MAX_FAILED_LOGINS:
             session.end(exc.reply, "too many failed logins")

@@ -1,0 +1,69 @@
+"""``manage.py ftps_serve``: the FTPS service, in the foreground."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from securedrop_ftp.conf import get_conf
+from securedrop_ftp.exceptions import ConfigurationError
+from securedrop_ftp.server import housekeeping
+from securedrop_ftp.server.reload import override
+from securedrop_ftp.server.supervisor import Supervisor
+
+
+class Command(BaseCommand):
+    """Thin: arguments over settings, then the supervisor."""
+
+    help = (
+        "Serve FTPS in the foreground. Prints “ready ftps://HOST:PORT” when every worker accepts. "
+        "SIGTERM drains and stops; SIGHUP takes new certificates and settings for new connections."
+    )
+    # The checks that matter before serving run in a child process (see housekeeping.preflight),
+    # so that no database connection exists before the workers are forked.
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """What may be said on the command line; the rest is settings."""
+        parser.add_argument(
+            "--bind", metavar="HOST:PORT", help="address to listen on (SECUREDROP_FTPS_BIND)"
+        )
+        parser.add_argument(
+            "--passive-ports", metavar="A-B", help="data ports (SECUREDROP_FTPS_PASSIVE_PORTS)"
+        )
+        parser.add_argument(
+            "--passive-address",
+            metavar="IP",
+            help="address told to clients behind NAT (SECUREDROP_FTPS_PASSIVE_ADDRESS)",
+        )
+        parser.add_argument(
+            "--workers", type=int, metavar="N", help="worker processes (SECUREDROP_FTPS_WORKERS)"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Serve until told to stop."""
+        try:
+            self._apply(options)
+            status = Supervisor(get_conf(), self._announce).serve()
+        except ConfigurationError as exc:
+            raise CommandError(str(exc)) from exc
+        if status:
+            sys.exit(status)
+
+    def _apply(self, options: dict[str, Any]) -> None:
+        given = {
+            "FTPS_BIND": options["bind"],
+            "FTPS_PASSIVE_PORTS": options["passive_ports"],
+            "FTPS_PASSIVE_ADDRESS": options["passive_address"],
+            "FTPS_WORKERS": options["workers"],
+        }
+        changes = {key: value for key, value in given.items() if value is not None}
+        override(changes)
+        housekeeping.refuse_bad_settings(settings.SECUREDROP)
+
+    def _announce(self, line: str) -> None:
+        self.stdout.write(line)
+        self.stdout.flush()

@@ -1,0 +1,123 @@
+"""Accepting connections: one at a time, within the caps, also when descriptors run out."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from securedrop_ftp import replies
+from securedrop_ftp.log import get_logger
+from securedrop_ftp.replies import Reply
+from securedrop_ftp.server.connections import ConnectionTable
+from securedrop_ftp.server.loop import Loop
+
+if TYPE_CHECKING:
+    from securedrop_ftp.conf import Conf
+
+logger = get_logger(__name__)
+
+
+class Acceptor:
+    """Watches the supervisor's listening socket in one worker."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        listener: socket.socket,
+        table: ConnectionTable,
+        worker: int,
+        conf: Callable[[], Conf],
+        accepted: Callable[[socket.socket, str, int], None],
+    ) -> None:
+        self._loop, self._listener, self._table = loop, listener, table
+        self._worker, self._conf, self._accepted = worker, conf, accepted
+        self._fileno = listener.fileno()
+        self._reserve = _reserve()
+        self._open = True
+        loop.register_listener(self._fileno, self)
+
+    def readable(self) -> bool:
+        return self._open
+
+    def writable(self) -> bool:
+        return False
+
+    def handle_read_event(self) -> None:
+        """One connection, so that other workers get theirs."""
+        try:
+            sock, peer = self._listener.accept()
+        except OSError as exc:
+            if exc.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                self._refuse_without_descriptors()
+            elif exc.errno not in (errno.EAGAIN, errno.ECONNABORTED, errno.EINTR, errno.EPERM):
+                logger.warning("accept failed", error=str(exc))
+            return
+        address = peer[0].removeprefix("::ffff:")
+        conf = self._conf()
+        slot = self._table.open(
+            self._worker,
+            address,
+            per_ip=conf.max_connections_per_ip,
+            total=conf.max_connections,
+        )
+        if isinstance(slot, str):
+            logger.warning("connection refused", remote_ip=address, cap=slot)
+            _refuse(
+                sock,
+                replies.TOO_MANY_FROM_ADDRESS
+                if slot == "address"
+                else replies.TOO_MANY_CONNECTIONS,
+            )
+            return
+        self._accepted(sock, address, slot)
+
+    def _refuse_without_descriptors(self) -> None:
+        """Give the reserve descriptor to the waiting connection, so that it can be told, and so
+        that the listener does not stay ready for ever (row 7)."""
+        logger.error("out of file descriptors", hint="raise the limit (LimitNOFILE=)")
+        os.close(self._reserve)
+        try:
+            sock, _peer = self._listener.accept()
+        except OSError:
+            pass
+        else:
+            _refuse(sock, replies.TOO_MANY_CONNECTIONS)
+        finally:
+            self._reserve = _reserve()
+
+    def handle_write_event(self) -> None:
+        pass
+
+    def handle_close(self) -> None:
+        # EPOLLERR on a listener is transient; it is never closed for it.
+        pass
+
+    def handle_error(self) -> None:
+        logger.exception("accepting failed")
+
+    def close(self) -> None:
+        """Accept no more; the listening socket stays the supervisor's."""
+        if self._open:
+            self._open = False
+            self._loop.unregister(self._fileno)
+            self._listener.close()
+            os.close(self._reserve)
+
+
+def _reserve() -> int:
+    return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+
+
+def _refuse(sock: socket.socket, reply: Reply) -> None:
+    """Say it if the socket takes it, and close."""
+    try:
+        sock.setblocking(False)
+        sock.send(reply.line())
+        sock.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass
+    finally:
+        sock.close()

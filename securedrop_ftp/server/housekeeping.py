@@ -1,0 +1,117 @@
+"""What runs in short-lived children of the supervisor: checks before serving, recovery, sweep."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from django.db import DatabaseError, connections
+from django.db.migrations.executor import MigrationExecutor
+
+from securedrop_ftp.checks import certificate_problems, serving_problems, value_problems
+from securedrop_ftp.conf import from_mapping, get_conf
+from securedrop_ftp.exceptions import ConfigurationError, SecureDropError
+from securedrop_ftp.intake import recovery
+from securedrop_ftp.log import get_logger
+from securedrop_ftp.models import Partner
+from securedrop_ftp.server.identity import node_name
+from securedrop_ftp.storage.registry import backend_for
+
+logger = get_logger(__name__)
+
+
+def run_in_child(body: Callable[[], str]) -> str:
+    """Fork, run, and bring the text home: connections and clients stay out of the supervisor."""
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if not pid:
+        os.close(reader)
+        text = "The check before serving failed; see the log."
+        try:
+            text = body()
+        except Exception as exc:
+            logger.exception("preflight failed")
+            text = f"The check before serving failed: {type(exc).__name__}: {exc}"
+        finally:
+            os.write(writer, text.encode()[:60_000])
+            os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as pipe:
+        text = pipe.read().decode()
+    os.waitpid(pid, 0)
+    return text
+
+
+def preflight() -> str:
+    """What stands in the way of serving, in a sentence or a few; empty: nothing."""
+    try:
+        _database_ready()
+        problems = [p for p in serving_problems() if p.is_serious()]
+        if problems:
+            return "\n".join(f"{p.msg} {p.hint or ''}".strip() for p in problems)
+        for alias in _aliases():
+            try:
+                backend_for(alias).check()
+            except SecureDropError as exc:
+                return f"Storage “{alias}” cannot be used: {exc}"
+        recover_node()
+    except ConfigurationError as exc:
+        return str(exc)
+    except SecureDropError as exc:
+        return f"Recovery before serving failed: {exc}"
+    finally:
+        connections.close_all()
+    return ""
+
+
+def _database_ready() -> None:
+    connection = connections["default"]
+    try:
+        executor = MigrationExecutor(connection)
+    except DatabaseError as exc:
+        reason = str(exc).strip().splitlines()[0]
+        raise ConfigurationError(
+            f"The database cannot be reached: {reason}. Check SECUREDROP_DATABASE_URL."
+        ) from exc
+    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+        raise ConfigurationError(
+            "The database is not up to date: run “python manage.py migrate” first."
+        )
+
+
+def _aliases() -> list[str]:
+    used = Partner.objects.filter(enabled=True).values_list("storage", flat=True).distinct()
+    return sorted({"default", *used})
+
+
+def refuse_bad_settings(values: Mapping[str, Any]) -> None:
+    """Raises ConfigurationError for settings or certificates that would not serve."""
+    problems = value_problems(values)
+    if not any(p.is_serious() for p in problems):
+        problems += certificate_problems(from_mapping(values))
+    errors = [p for p in problems if p.is_serious()]
+    if errors:
+        raise ConfigurationError("; ".join(f"{p.msg} {p.hint or ''}".strip() for p in errors))
+
+
+def recover_node() -> None:
+    """At start: every writer of an earlier run on this node is dead."""
+    node = node_name(get_conf())
+    recovery.recover(lambda owner: owner.split(":", 1)[0] == node)
+
+
+def recover_owner(dead: str) -> None:
+    """One worker died."""
+    try:
+        recovery.recover(lambda owner: owner == dead)
+    finally:
+        connections.close_all()
+
+
+def prune() -> None:
+    """Expired partials, orphan multiparts."""
+    try:
+        recovery.prune()
+    finally:
+        connections.close_all()

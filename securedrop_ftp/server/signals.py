@@ -1,0 +1,38 @@
+"""Signals as bytes on a socket: handlers do nothing; the reader acts in its own time."""
+
+from __future__ import annotations
+
+import signal
+import socket
+
+
+class SignalPipe:
+    """Install for some signals, read their numbers. Main thread only."""
+
+    def __init__(self, *signals: signal.Signals) -> None:
+        self._reader, self._writer = socket.socketpair()
+        self._reader.setblocking(False)
+        self._writer.setblocking(False)
+        self._signals = signals
+        for number in signals:
+            signal.signal(number, lambda *_: None)
+        signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
+
+    def fileno(self) -> int:
+        """To poll for."""
+        return self._reader.fileno()
+
+    def read(self) -> list[int]:
+        """The signals that came since the last call."""
+        try:
+            return list(self._reader.recv(512))
+        except BlockingIOError:
+            return []
+
+    def close(self) -> None:
+        """Back to the defaults: also in a child that has nothing to do with them."""
+        signal.set_wakeup_fd(-1)
+        for number in self._signals:
+            signal.signal(number, signal.SIG_DFL)
+        self._reader.close()
+        self._writer.close()

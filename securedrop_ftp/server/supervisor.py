@@ -1,0 +1,283 @@
+"""The supervisor: owns the listening socket, keeps the workers alive, and does nothing else.
+
+It opens no database connection and starts no thread, so that what it forks is clean; checks,
+recovery and the sweep run in short-lived children of their own.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from securedrop_ftp.conf import Conf, from_mapping, get_conf
+from securedrop_ftp.exceptions import ConfigurationError, SecureDropError
+from securedrop_ftp.log import get_logger
+from securedrop_ftp.server import housekeeping
+from securedrop_ftp.server.connections import ConnectionTable
+from securedrop_ftp.server.identity import new_boot, owner_name
+from securedrop_ftp.server.reload import read_settings
+from securedrop_ftp.server.signals import SignalPipe
+from securedrop_ftp.server.worker import worker_main
+from securedrop_ftp.tls.contexts import Certificate
+
+logger = get_logger(__name__)
+
+BACKOFF_FIRST, BACKOFF_MAX = 0.1, 10.0
+#: A worker that served so long starts again without waiting.
+HEALTHY_AFTER = 30.0
+PRUNE_EVERY = 3600.0
+
+
+def listening_socket(conf: Conf) -> socket.socket:
+    """Bind, or take the socket that systemd holds (sd_listen_fds(3)).
+
+    Raises:
+        ConfigurationError: the address is taken or is not this machine's.
+    """
+    if os.environ.get("LISTEN_PID") == str(os.getpid()) and os.environ.get("LISTEN_FDS") == "1":
+        sock = socket.socket(fileno=3)
+        sock.setblocking(False)
+        return sock
+    host, port = conf.bind
+    try:
+        family, kind, proto, _, address = socket.getaddrinfo(
+            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        sock = socket.socket(family, kind | socket.SOCK_CLOEXEC, proto)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        sock.bind(address)
+        sock.listen(1024)
+    except OSError as exc:
+        raise ConfigurationError(
+            f"Cannot listen on {conf.ftps_bind}: {exc.strerror or exc}. "
+            "Set SECUREDROP_FTPS_BIND (or --bind) to a free address of this machine."
+        ) from exc
+    sock.setblocking(False)
+    return sock
+
+
+@dataclass
+class _Child:
+    pid: int
+    ready: int
+    owner: str
+    started: float = field(default_factory=time.monotonic)
+
+
+class Supervisor:
+    """One run of the service on this machine."""
+
+    def __init__(self, conf: Conf, announce: Callable[[str], None]) -> None:
+        self._conf = conf
+        self._announce = announce
+        self._boot = new_boot()
+        self._children: dict[int, _Child] = {}  # worker index to process
+        self._jobs: dict[int, str] = {}  # pid of a housekeeping child to what it does
+        self._respawn: dict[int, float] = {}
+        self._generations: dict[int, int] = {}
+        self._failures: dict[int, int] = {}
+        self._stopping = 0.0
+        self._announced = False
+        self._next_prune = time.monotonic() + PRUNE_EVERY
+
+    def serve(self) -> int:
+        """Until SIGTERM or SIGINT; the exit status.
+
+        Raises:
+            ConfigurationError: nothing was served; the message says what to do.
+        """
+        conf = self._conf
+        self._certificate = Certificate.load(conf.tls_cert_file, conf.tls_key_file)
+        self._listener = listening_socket(conf)
+        problem = housekeeping.run_in_child(housekeeping.preflight)
+        if problem:
+            raise ConfigurationError(problem)
+        self._table = ConnectionTable(conf.workers, conf.max_connections)
+        # The workers watch the read end: it closes with us, however we end.
+        self._life_read, self._life_write = os.pipe()
+        self._signals = SignalPipe(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+        for index in range(conf.workers):
+            self._spawn(index)
+        while self._children or not self._stopping:
+            self._wait()
+            self._reap()
+            self._respawn_due()
+            self._housekeep()
+        self._signals.close()
+        return 0
+
+    # --- processes -------------------------------------------------------------------
+
+    def _fork(self, body: Callable[[], int]) -> int:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        pid = os.fork()
+        if pid:
+            return pid
+        status = 1
+        try:
+            self._signals.close()
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to pass on
+            os.close(self._life_write)
+            status = body()
+        except BaseException:
+            logger.exception("child failed")
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(status)
+
+    def _spawn(self, index: int) -> None:
+        generation = self._generations.get(index, 0) + 1
+        self._generations[index] = generation
+        owner = owner_name(self._conf, self._boot, index, generation)
+        ready_read, ready_write = os.pipe()
+        os.set_blocking(ready_read, False)
+
+        def body() -> int:
+            os.close(ready_read)
+            return worker_main(
+                index,
+                owner,
+                self._listener,
+                self._table,
+                self._certificate,
+                self._life_read,
+                ready_write,
+            )
+
+        pid = self._fork(body)
+        os.close(ready_write)
+        self._children[index] = _Child(pid, ready_read, owner)
+        logger.info("worker started", worker=index, pid=pid)
+
+    def _wait(self) -> None:
+        poll = select.poll()
+        poll.register(self._signals.fileno(), select.POLLIN)
+        for child in self._children.values():
+            if child.ready >= 0:
+                poll.register(child.ready, select.POLLIN)
+        signalled = False
+        for fd, _event in poll.poll(500):
+            if fd == self._signals.fileno():
+                signalled = True
+                continue
+            for child in self._children.values():
+                if child.ready == fd:
+                    os.close(fd)
+                    child.ready = -1
+        if signalled:
+            for number in self._signals.read():
+                self._handle(number)
+        self._announce_when_ready()
+        if self._stopping and time.monotonic() > self._stopping:
+            for child in self._children.values():
+                logger.error("worker did not drain; killed", pid=child.pid)
+                os.kill(child.pid, signal.SIGKILL)
+            self._stopping = time.monotonic() + 5
+
+    def _announce_when_ready(self) -> None:
+        waiting = any(child.ready >= 0 for child in self._children.values())
+        if self._announced or self._stopping or waiting or not self._children:
+            return
+        self._announced = True
+        host, port = self._listener.getsockname()[:2]
+        shown = f"[{host}]" if ":" in host else host
+        self._announce(f"ready ftps://{shown}:{port}")
+
+    def _handle(self, number: int) -> None:
+        if number in (signal.SIGTERM, signal.SIGINT) and not self._stopping:
+            self._stopping = time.monotonic() + self._conf.drain_timeout + 10
+            self._listener.close()
+            self._signal_workers(signal.SIGTERM)
+        elif number == signal.SIGHUP:
+            self._reload()
+
+    def _signal_workers(self, number: signal.Signals) -> None:
+        for child in self._children.values():
+            try:
+                os.kill(child.pid, number)
+            except ProcessLookupError:
+                pass
+
+    def _reload(self) -> None:
+        """Check first, here; workers swap only what is good, and the old serves on otherwise."""
+        try:
+            values = read_settings()
+            housekeeping.refuse_bad_settings(values)
+            conf = from_mapping(values)
+            certificate = Certificate.load(conf.tls_cert_file, conf.tls_key_file)
+        except (SecureDropError, ValueError, TypeError) as exc:
+            logger.error(
+                "reload refused; the old certificate and settings serve on", reason=str(exc)
+            )
+            return
+        self._certificate = certificate
+        get_conf.cache_clear()
+        logger.info("reloading")
+        self._signal_workers(signal.SIGHUP)
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if not pid:
+                return
+            if pid in self._jobs:
+                what = self._jobs.pop(pid)
+                if status:
+                    logger.error("housekeeping failed", job=what, status=status)
+                continue
+            index = next((i for i, c in self._children.items() if c.pid == pid), None)
+            if index is not None:
+                self._worker_ended(index, self._children.pop(index), status)
+
+    def _worker_ended(self, index: int, child: _Child, status: int) -> None:
+        if child.ready >= 0:
+            os.close(child.ready)
+        self._table.clear_worker(index)
+        if self._stopping:
+            logger.info("worker ended", worker=index, pid=child.pid)
+            return
+        lived = time.monotonic() - child.started
+        failures = 0 if lived > HEALTHY_AFTER else self._failures.get(index, 0) + 1
+        self._failures[index] = failures
+        delay = 0.0 if not failures else min(BACKOFF_FIRST * 2 ** (failures - 1), BACKOFF_MAX)
+        logger.error(
+            "worker died; its uploads are recovered and it starts again",
+            worker=index,
+            pid=child.pid,
+            status=status,
+            seconds=round(delay, 1),
+        )
+        self._job("recover", lambda: housekeeping.recover_owner(child.owner))
+        self._respawn[index] = time.monotonic() + delay
+
+    def _respawn_due(self) -> None:
+        now = time.monotonic()
+        for index, due in list(self._respawn.items()):
+            if now >= due and not self._stopping:
+                del self._respawn[index]
+                self._spawn(index)
+
+    def _housekeep(self) -> None:
+        if not self._stopping and time.monotonic() >= self._next_prune:
+            self._next_prune = time.monotonic() + PRUNE_EVERY
+            self._job("prune", housekeeping.prune)
+
+    def _job(self, what: str, body: Callable[[], None]) -> None:
+        def run() -> int:
+            body()
+            return 0
+
+        self._jobs[self._fork(run)] = what

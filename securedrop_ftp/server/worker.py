@@ -1,0 +1,292 @@
+"""One worker process: a loop, two pools, a database writer, and the sessions.
+
+Everything here is made after the fork. The worker ends when the supervisor tells it to drain, or
+when the supervisor is gone (the other end of ``life`` closes).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+from django.db import close_old_connections, connections
+from OpenSSL import SSL
+
+from securedrop_ftp import replies
+from securedrop_ftp.access.live import still_allowed
+from securedrop_ftp.conf import Conf, get_conf
+from securedrop_ftp.db import DatabaseWriter
+from securedrop_ftp.events import Event
+from securedrop_ftp.ftps import verbs
+from securedrop_ftp.ftps.session import Session
+from securedrop_ftp.intake.service import Intake
+from securedrop_ftp.log import get_logger
+from securedrop_ftp.server.acceptor import Acceptor
+from securedrop_ftp.server.connections import ConnectionTable
+from securedrop_ftp.server.loop import Loop
+from securedrop_ftp.server.pools import FairPool
+from securedrop_ftp.server.reload import reload_settings
+from securedrop_ftp.server.signals import SignalPipe
+from securedrop_ftp.signals import emit
+from securedrop_ftp.storage.registry import backend_for
+from securedrop_ftp.tls.contexts import Certificate, build_context
+from securedrop_ftp.tls.profiles import PROFILES
+
+logger = get_logger(__name__)
+
+assert verbs.__all__  # importing the package registers the verbs
+
+TICK = 1.0
+
+
+class Worker:
+    """The :class:`~securedrop_ftp.ftps.runtime.Runtime` of its sessions."""
+
+    def __init__(
+        self,
+        index: int,
+        owner: str,
+        listener: socket.socket,
+        table: ConnectionTable,
+        certificate: Certificate,
+        life: int,
+    ) -> None:
+        self.conf: Conf = get_conf()
+        self.index = index
+        self.owner = owner
+        self.draining = False
+        self.sessions: set[Session] = set()
+        self.loop = Loop()
+        self._certificate = certificate
+        self._table = table
+        self._listeners: dict[int, int] = {}  # partner id to pending passive listeners
+        self._drain_until = 0.0
+        self._next_heartbeat = self._next_control = time.monotonic()
+        conf = self.conf
+        self._accounts = FairPool("accounts", conf.account_threads, conf.account_threads)
+        self._storage = FairPool("storage", conf.storage_threads, conf.partner_storage_jobs)
+        self._writer = DatabaseWriter().start()
+        self.intake = Intake(
+            conf,
+            submit=self._storage.run,
+            writer=self._writer,
+            backend_for=backend_for,
+            owner=self.owner,
+        )
+        self._signals = SignalPipe(signal.SIGTERM, signal.SIGHUP)
+        _Watch(self.loop, self._signals.fileno(), self._signalled)
+        _Watch(self.loop, life, self.drain)
+        self._acceptor = Acceptor(
+            self.loop, listener, table, index, lambda: self.conf, self._accepted
+        )
+
+    # --- life ------------------------------------------------------------------------
+
+    def run(self, ready: Callable[[], None]) -> None:
+        """Serve until drained."""
+        self.loop.call_every(TICK, self._tick)
+        self.loop.call_soon(ready)
+        self.loop.run()
+        self._shut_down()
+
+    def drain(self) -> None:
+        """Accept no more; idle sessions end now, busy ones when their command is done."""
+        if self.draining:
+            return
+        self.draining = True
+        self._drain_until = time.monotonic() + self.conf.drain_timeout
+        logger.info("draining", sessions=len(self.sessions))
+        self._acceptor.close()
+        self._tick()
+
+    def _signalled(self) -> None:
+        for number in self._signals.read():
+            if number == signal.SIGTERM:
+                self.drain()
+            elif number == signal.SIGHUP:
+                self.reload()
+
+    def reload(self) -> None:
+        """Take new settings and a new certificate for new connections; the supervisor has checked
+        both. Sessions that live go on with what they have."""
+        try:
+            conf = reload_settings()
+            self._certificate = Certificate.load(conf.tls_cert_file, conf.tls_key_file)
+            self.conf = conf
+        except Exception:
+            logger.exception("reload failed; the old settings serve on")
+        else:
+            logger.info("reloaded")
+
+    def _shut_down(self) -> None:
+        for session in list(self.sessions):
+            session.close("shutdown")
+        # What the closed sessions left to do: cancelled uploads, audit rows.
+        self._storage.close(self.conf.storage_timeout)
+        self._accounts.close(1.0)
+        self._writer.close()
+        connections.close_all()
+
+    def _tick(self) -> None:
+        now = time.monotonic()
+        for session in list(self.sessions):
+            session.check_deadlines(now)
+            if session.passive is not None:
+                session.passive.check_deadlines(now)
+        if self.draining and (not self.sessions or now > self._drain_until):
+            self.loop.stop()
+            return
+        if now >= self._next_heartbeat:
+            self._next_heartbeat = now + self.conf.lease_seconds / 3
+            _log_failure(self._accounts.submit("heartbeat", self.intake.heartbeat), "heartbeat")
+        if now >= self._next_control:
+            self._next_control = now + self.conf.control_check_interval
+            self._check_sessions()
+
+    def _check_sessions(self) -> None:
+        """Sessions whose account, partner or network may no longer (row 31)."""
+        live = [s for s in self.sessions if s.principal is not None]
+        if not live:
+            return
+        asked = [(s.principal, s.remote_ip) for s in live if s.principal is not None]
+
+        def end(answers: list[str | None]) -> None:
+            for session, reason in zip(live, answers, strict=True):
+                if reason:
+                    session.end(replies.SESSION_ENDED, reason)
+
+        future = self.accounts(still_allowed, asked)
+        future.add_done_callback(
+            lambda f: None if f.exception() else self.loop.call_soon_threadsafe(end, f.result())
+        )
+        _log_failure(future, "session check")
+
+    # --- for sessions ----------------------------------------------------------------
+
+    def _accepted(self, sock: socket.socket, address: str, slot: int) -> None:
+        try:
+            session = Session(self, sock, address, slot)
+        except OSError as exc:
+            logger.info("connection vanished", remote_ip=address, error=str(exc))
+            sock.close()
+            self._table.release(slot)
+            return
+        self.sessions.add(session)
+        try:
+            session.greet()
+        except OSError as exc:
+            session.close(f"connection lost: {exc}")
+
+    def session_closed(self, session: Session) -> None:
+        """Forget it."""
+        self.sessions.discard(session)
+        self._table.release(session.slot)
+        if self.draining and not self.sessions:
+            self.loop.stop()
+
+    def accounts(self, function: Callable[..., Any], *args: Any) -> Future[Any]:
+        """Run with database connections that are checked before and released after."""
+
+        def job() -> Any:
+            close_old_connections()
+            try:
+                return function(*args)
+            finally:
+                close_old_connections()
+
+        return self._accounts.submit("", job)
+
+    def storage(self, partner: str, function: Callable[..., Any], *args: Any) -> Future[Any]:
+        """Run on the partner's share of the storage pool."""
+        return self._storage.submit(partner, function, *args)
+
+    def record(self, event: Event) -> Future[None]:
+        """Into the audit trail, in order."""
+        future = self._writer.submit(lambda: emit(event))
+        _log_failure(future, "audit")
+        return future
+
+    def tls_context(self) -> SSL.Context:
+        """A fresh context, with the certificate in force."""
+        profile = PROFILES[self.conf.tls_profile]
+        return build_context(self._certificate, profile, self.conf.max_session_age)
+
+    def assign_partner(self, slot: int, partner_id: int, limit: int) -> bool:
+        """Across all workers."""
+        return self._table.assign(slot, partner_id, limit)
+
+    def passive_listener_opened(self, partner_id: int, limit: int) -> bool:
+        """In this worker."""
+        count = self._listeners.get(partner_id, 0)
+        if count >= limit:
+            return False
+        self._listeners[partner_id] = count + 1
+        return True
+
+    def passive_listener_closed(self, partner_id: int) -> None:
+        """Taken, or given up."""
+        left = self._listeners.get(partner_id, 0) - 1
+        if left > 0:
+            self._listeners[partner_id] = left
+        else:
+            self._listeners.pop(partner_id, None)
+
+
+class _Watch:
+    """Calls back while a descriptor is readable or hung up."""
+
+    def __init__(self, loop: Loop, fd: int, callback: Callable[[], None]) -> None:
+        self._loop, self._fileno, self._callback = loop, fd, callback
+        loop.register(fd, self, loop.READ)
+
+    def readable(self) -> bool:
+        return True
+
+    def writable(self) -> bool:
+        return False
+
+    def handle_read_event(self) -> None:
+        self._callback()
+
+    def handle_close(self) -> None:
+        self._loop.unregister(self._fileno)
+        self._callback()
+
+    def handle_error(self) -> None:
+        logger.exception("watch failed")
+
+    def close(self) -> None:
+        pass
+
+
+def _log_failure(future: Future[Any], what: str) -> None:
+    def done(finished: Future[Any]) -> None:
+        error = finished.exception()
+        if error is not None:
+            logger.error(f"{what} failed", error=f"{type(error).__name__}: {error}")
+
+    future.add_done_callback(done)
+
+
+def worker_main(
+    index: int,
+    owner: str,
+    listener: socket.socket,
+    table: ConnectionTable,
+    certificate: Certificate,
+    life: int,
+    ready: int,
+) -> int:
+    """The body of a worker process; its exit status."""
+    try:
+        worker = Worker(index, owner, listener, table, certificate, life)
+        worker.run(lambda: os.close(ready))  # the supervisor sees the pipe's end
+    except Exception:
+        logger.exception("worker failed", worker=index)
+        return 1
+    return 0
