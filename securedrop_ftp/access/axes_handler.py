@@ -167,10 +167,15 @@ def write_failure(request: HttpRequest, username: str) -> None:
 def clear_failures(request: HttpRequest, username: str) -> None:
     """Forget axes' count of a user who has logged in from the request's address."""
     AxesProxyHandler.update_request(request)
+    ip: str | None = request.axes_ip_address  # type: ignore[attr-defined]
+    forget_attempts(username=username, ip_address=ip)
+
+
+def forget_attempts(**who: str | None) -> None:
+    """Delete axes' attempts of ``who``; our lockouts are the caller's business."""
     _quiet.on = True
     try:
-        ip: str | None = request.axes_ip_address  # type: ignore[attr-defined]
-        AccessAttempt.objects.filter(username=username, ip_address=ip).delete()
+        AccessAttempt.objects.filter(**who).delete()
     finally:
         _quiet.on = False
 
