@@ -3,7 +3,7 @@
 A verb is plain sequential code. Where it must wait (a database, storage, a data channel) it makes
 a :class:`Waiter`, hands its ``set`` or ``fail`` to whoever will know, and calls
 :meth:`Waiter.wait`, which switches back to the loop until the answer is there. If the session
-closes meanwhile, :class:`~securedrop_ftp.exceptions.SessionGone` is raised at that point in the verb.
+closes meanwhile, :class:`~securedrop_ftp.exceptions.SessionGone` is raised at that point.
 """
 
 from __future__ import annotations

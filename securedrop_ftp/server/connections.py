@@ -1,6 +1,7 @@
 """Connections of all workers, counted in shared memory: caps hold across processes.
 
-One slot a connection: its address (16 bytes, IPv4 mapped) and its partner's id after login. The
+One slot a connection: whether it is taken (a byte), its address (16 bytes, IPv4 mapped) and its
+partner's id after login (4 bytes); each in an array of its own, so that counting is one pass. The
 lock is a POSIX record lock, which the kernel releases when a worker dies; the supervisor then
 clears that worker's slots.
 """
@@ -17,7 +18,7 @@ from typing import Final
 
 _IP: Final = 16
 _ID: Final = 4
-_FREE: Final = bytes(_IP)
+_FREE, _TAKEN = b"\0", b"\1"
 
 
 def packed(address: str) -> bytes:
@@ -34,11 +35,12 @@ class ConnectionTable:
     def __init__(self, workers: int, slots: int) -> None:
         self._workers, self._slots = workers, slots
         self._total = workers * slots
-        size = self._total * (_IP + _ID)
+        size = self._total * (1 + _IP + _ID)
         self._fd = os.memfd_create("securedrop-connections", os.MFD_CLOEXEC)
         os.ftruncate(self._fd, size)
         self._map = mmap.mmap(self._fd, size)
-        self._ids = self._total * _IP  # where the partner ids begin
+        # Where the addresses and the partner ids begin; the flags come first.
+        self._ips, self._ids = self._total, self._total * (1 + _IP)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -52,25 +54,23 @@ class ConnectionTable:
         """A slot for a new connection, or ``"address"`` or ``"total"``: the cap that refuses."""
         ip = packed(address)
         with self._locked():
-            addresses = self._map[: self._ids]
-            if self._total - _count(addresses, _FREE, _IP) >= total:
+            if self._map[: self._total].count(_TAKEN) >= total:
                 return "total"
-            if _count(addresses, ip, _IP) >= per_ip:
+            if _count(self._map[self._ips : self._ids], ip) >= per_ip:
                 return "address"
-            start = worker * self._slots * _IP
-            own = addresses[start : start + self._slots * _IP]
-            slot = _find(own, _FREE, _IP)
-            if slot is None:
+            first = worker * self._slots
+            slot = self._map.find(_FREE, first, first + self._slots)
+            if slot < 0:
                 return "total"
-            slot += worker * self._slots
-            self._map[slot * _IP : (slot + 1) * _IP] = ip
+            self._map[slot : slot + 1] = _TAKEN
+            self._map[self._ips + slot * _IP : self._ips + (slot + 1) * _IP] = ip
             return slot
 
     def assign(self, slot: int, partner_id: int, limit: int) -> bool:
         """Count the connection for a partner; ``False`` if that would pass ``limit``."""
         value = partner_id.to_bytes(_ID, "little")
         with self._locked():
-            if _count(self._map[self._ids :], value, _ID) >= limit:
+            if _count(self._map[self._ids :], value) >= limit:
                 return False
             at = self._ids + slot * _ID
             self._map[at : at + _ID] = value
@@ -89,30 +89,20 @@ class ConnectionTable:
     def count(self, worker: int | None = None) -> int:
         """Open connections of a worker, or of all."""
         first, slots = (0, self._total) if worker is None else (worker * self._slots, self._slots)
-        return slots - _count(self._map[first * _IP : (first + slots) * _IP], _FREE, _IP)
+        return self._map[first : first + slots].count(_TAKEN)
 
     def _clear(self, slot: int, slots: int) -> None:
-        self._map[slot * _IP : (slot + slots) * _IP] = bytes(slots * _IP)
-        at = self._ids + slot * _ID
-        self._map[at : at + slots * _ID] = bytes(slots * _ID)
+        for start, size in ((0, 1), (self._ips, _IP), (self._ids, _ID)):
+            at = start + slot * size
+            self._map[at : at + slots * size] = bytes(slots * size)
 
 
-def _positions(data: bytes, item: bytes, size: int) -> Iterator[int]:
+def _count(data: bytes, item: bytes) -> int:
+    """How often ``item`` (not all zeros) stands in an array of items of its size."""
+    size, found = len(item), 0
     at = data.find(item)
     while at >= 0:
-        if at % size:
-            at = data.find(item, at + 1)
-            continue
-        yield at // size
-        at = data.find(item, at + size)
-
-
-def _count(data: bytes, item: bytes, size: int) -> int:
-    if not any(item):
-        # Runs of zeros are everywhere, so that searching them byte by byte would be slow.
-        return sum(data[i : i + size] == item for i in range(0, len(data), size))
-    return sum(1 for _ in _positions(data, item, size))
-
-
-def _find(data: bytes, item: bytes, size: int) -> int | None:
-    return next((i // size for i in range(0, len(data), size) if data[i : i + size] == item), None)
+        aligned = at % size == 0
+        found += aligned
+        at = data.find(item, at + (size if aligned else 1))
+    return found

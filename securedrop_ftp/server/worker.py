@@ -17,7 +17,7 @@ from typing import Any
 from django.db import close_old_connections, connections
 from OpenSSL import SSL
 
-from securedrop_ftp import replies
+from securedrop_ftp import audit, replies
 from securedrop_ftp.access.live import still_allowed
 from securedrop_ftp.conf import Conf, get_conf
 from securedrop_ftp.db import DatabaseWriter
@@ -32,7 +32,6 @@ from securedrop_ftp.server.loop import Loop
 from securedrop_ftp.server.pools import FairPool
 from securedrop_ftp.server.reload import reload_settings
 from securedrop_ftp.server.signals import SignalPipe
-from securedrop_ftp.signals import emit
 from securedrop_ftp.storage.registry import backend_for
 from securedrop_ftp.tls.contexts import Certificate, build_context
 from securedrop_ftp.tls.profiles import PROFILES
@@ -143,6 +142,7 @@ class Worker:
             return
         if now >= self._next_heartbeat:
             self._next_heartbeat = now + self.conf.lease_seconds / 3
+            audit.replay(self._writer)
             _log_failure(self._accounts.submit("heartbeat", self.intake.heartbeat), "heartbeat")
         if now >= self._next_control:
             self._next_control = now + self.conf.control_check_interval
@@ -207,9 +207,7 @@ class Worker:
 
     def record(self, event: Event) -> Future[None]:
         """Into the audit trail, in order."""
-        future = self._writer.submit(lambda: emit(event))
-        _log_failure(future, "audit")
-        return future
+        return audit.record(self._writer, event)
 
     def tls_context(self) -> SSL.Context:
         """A fresh context, with the certificate in force."""

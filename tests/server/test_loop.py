@@ -1,0 +1,74 @@
+"""The loop: other threads get in, and verbs park without holding it."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import Future
+
+import greenlet
+import pytest
+
+from securedrop_ftp.exceptions import SessionGone
+from securedrop_ftp.ftps.parking import Waiter, settle_from
+from securedrop_ftp.server.loop import Loop
+
+
+def test_a_call_from_another_thread_wakes_a_sleeping_loop() -> None:
+    loop = Loop()
+    threading.Timer(0.05, loop.call_soon_threadsafe, (loop.stop,)).start()
+    loop.run()
+    loop.close()
+
+
+def test_a_parked_verb_goes_on_with_the_result_on_the_loops_thread() -> None:
+    loop = Loop()
+    seen: list[object] = []
+    future: Future[int] = Future()
+
+    def verb() -> None:
+        waiter: Waiter[int] = Waiter()
+        settle_from(future, waiter, loop.call_soon_threadsafe)
+        seen.append(waiter.wait())
+        seen.append(threading.current_thread())
+        loop.stop()
+
+    loop.call_soon(greenlet.greenlet(verb).switch)
+    threading.Timer(0.05, future.set_result, (7,)).start()
+    loop.run()
+    assert seen == [7, threading.current_thread()]
+    loop.close()
+
+
+def test_a_parked_verb_ends_where_it_waits_when_its_session_goes() -> None:
+    ended: list[str] = []
+    parked: list[Waiter[None]] = []
+
+    def verb() -> None:
+        waiter: Waiter[None] = Waiter()
+        parked.append(waiter)
+        try:
+            waiter.wait()
+        except SessionGone:
+            ended.append("gone")
+
+    greenlet.greenlet(verb).switch()
+    parked[0].fail(SessionGone())
+    parked[0].set(None)  # the answer comes too late and changes nothing
+    assert ended == ["gone"]
+
+
+def test_a_callback_that_fails_does_not_stop_the_loop() -> None:
+    loop = Loop()
+
+    def fail() -> None:
+        raise ValueError("on purpose")
+
+    loop.call_soon(fail)
+    loop.call_soon(loop.stop)
+    loop.run()
+    loop.close()
+
+
+def test_waiting_outside_a_verb_is_an_error() -> None:
+    with pytest.raises(RuntimeError):
+        Waiter().wait()
