@@ -22,6 +22,7 @@ from securedrop_ftp.conf import get_conf
 
 __all__ = [
     "certificate_problems",
+    "check_secret_key",
     "exposure_problems",
     "register_checks",
     "serving_problems",
@@ -40,7 +41,14 @@ def register_checks() -> None:
 
 
 def serving_problems() -> list[CheckMessage]:
-    """What ``ftps_serve`` must know before it listens, beyond the checks of every command:
-    the certificates, and partners whose settings weaken the service. Errors among them mean:
-    do not serve."""
-    return [*certificate_problems(get_conf()), *check_partners(databases=["default"])]
+    """What ``ftps_serve`` must know before it listens, beyond :func:`value_problems`: the secret
+    key, storages, certificates, the demo's exposure, and partners whose settings weaken the
+    service. Errors among them mean: do not serve."""
+    conf = get_conf()
+    return [
+        *check_secret_key(),
+        *check_storages(),
+        *certificate_problems(conf),
+        *exposure_problems(conf),
+        *check_partners(databases=["default"]),
+    ]
