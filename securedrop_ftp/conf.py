@@ -75,6 +75,7 @@ class Conf:
     resume_window: int = 86400
     disk_spool: bool = False  # take objects larger than the backend's parts allow
     spool_dir: str = ""  # "": <data_dir>/spool
+    fault_step: str = ""  # tests only: the process kills itself there (intake/steps.py)
 
     # Storage client.
     storage_timeout: float = 60.0  # one operation's deadline, its retries included

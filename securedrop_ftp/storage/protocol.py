@@ -129,8 +129,13 @@ class Backend(Protocol):
     :class:`~securedrop_ftp.exceptions.Exists` if a finished file has that name (best effort
     beyond our own writers, which the ledger keeps apart)."""
 
-    name: str
-    capabilities: Capabilities
+    @property
+    def name(self) -> str:
+        """A short word for the ledger and the log: ``s3``, ``filesystem``."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it can do."""
 
     # --- writing ---------------------------------------------------------------------
 

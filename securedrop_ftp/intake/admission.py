@@ -1,0 +1,293 @@
+"""Whether an upload may begin, under which name, and the ledger row that says so.
+
+Overwrite policies: ``reject`` refuses a name that is taken; ``replace`` leaves the old file where
+it is until the new one is verified, and refuses accounts that may not overwrite; ``version``
+takes ``name (1).ext`` and so on. At most one live row of a key exists (a database constraint):
+
+- the same account's older live session is fenced: it most likely is a dead connection that
+  nobody has noticed yet, and its client is back. Under ``version`` both go on, under two names;
+- another account's live upload answers 450;
+- a row whose lease has run out is settled first, whoever had it.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Final
+from uuid import UUID, uuid4
+
+from django.db import IntegrityError, transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from securedrop_ftp.exceptions import (
+    Exists,
+    IsADirectory,
+    LeaseLost,
+    NotFound,
+    TooLarge,
+    UploadBusy,
+    UploadRejected,
+)
+from securedrop_ftp.intake import ledger
+from securedrop_ftp.intake.attempt import Attempt, Unconfirmed, UploadRequest
+from securedrop_ftp.intake.digest import new_digest
+from securedrop_ftp.intake.receipt import numbered
+from securedrop_ftp.intake.sizes import PartSizes
+from securedrop_ftp.intake.steps import step
+from securedrop_ftp.models import OverwritePolicy, Permission, Upload, UploadState
+from securedrop_ftp.models.upload import LIVE
+from securedrop_ftp.storage.protocol import Backend
+
+if TYPE_CHECKING:
+    from securedrop_ftp.intake.service import Intake
+
+#: Rounds of settling, fencing and renaming before a client is asked to try again.
+_ROUNDS: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What :func:`open_row` did or found."""
+
+    opened: bool = False
+    taken: bool = False  # a live upload has the key: take another name
+    unsettled: Upload | None = None  # must be settled before
+    fenced: tuple[tuple[Upload, bool], ...] = ()  # rows that we ended; whether parts are kept
+    unconfirmed: tuple[Unconfirmed, ...] = ()
+
+
+def open_row(row: Upload, *, exists: bool, replace: bool, resumable: bool, window: int) -> Opening:
+    """A job: insert ``row`` unless policy or another writer stands against it. ``window``:
+    seconds for which an unconfirmed attempt answers a retry.
+
+    Raises:
+        Exists: the name is taken and policy keeps it.
+        UploadBusy: another session writes it.
+    """
+    versions = row.policy == OverwritePolicy.VERSION
+    mine = Q(account_id=row.account_id, storage=row.storage, path=row.path)
+    now = timezone.now()
+    recent = Q(finished__gt=now - timedelta(seconds=window))
+    others = Upload.objects.filter(
+        Q(storage=row.storage, key=row.key, state__in=LIVE)
+        | mine & Q(state=UploadState.PUBLISHING)
+        | mine & recent & Q(state=UploadState.COMMITTED, unconfirmed=True)
+    ).select_related("partner")
+    fenced: list[tuple[Upload, bool]] = []
+    unconfirmed: list[Unconfirmed] = []
+    for other in others:
+        if other.state == UploadState.COMMITTED:
+            unconfirmed.append(Unconfirmed(str(other.pk), other.key, other.size or 0, other.sha256))
+        elif other.lease_until is None or other.lease_until <= now:
+            return Opening(unsettled=other)
+        elif other.key != row.key:
+            continue  # being published under another number
+        elif versions:
+            return Opening(taken=True)
+        elif other.account_id != row.account_id or other.state == UploadState.PUBLISHING:
+            raise UploadBusy
+        else:
+            kept = ledger.retire(
+                other,
+                resumable=resumable,
+                reason=f"LeaseLost: taken over by session {row.session}",
+                reply=str(LeaseLost.reply),
+            )
+            if kept is None:
+                return Opening(taken=True)
+            fenced.append((other, kept))
+    if exists and not replace and not versions and not unconfirmed:
+        raise Exists
+    try:
+        with transaction.atomic():
+            row.save(force_insert=True)
+    except IntegrityError:
+        # Another worker was quicker: look again.
+        return Opening(taken=True, fenced=tuple(fenced))
+    return Opening(opened=True, fenced=tuple(fenced), unconfirmed=tuple(unconfirmed))
+
+
+class Admission:
+    """Turns a request into an :class:`Attempt`. Blocks; runs in the pool."""
+
+    def __init__(self, intake: Intake) -> None:
+        self._intake = intake
+        self._book = intake.ledger
+
+    def admit(self, request: UploadRequest, backend: Backend) -> Attempt:
+        """A new upload.
+
+        Raises:
+            SecureDropError: refused; nothing was written.
+        """
+        principal = request.principal
+        if not principal.may(Permission.UPLOAD):
+            raise UploadRejected("no permission to upload")
+        sizes = PartSizes(self._intake.conf, backend.capabilities, request.announced)
+        limit = smaller(principal.max_file_size, backend.capabilities.max_object_size)
+        refuse_too_large(request.announced, limit)
+        policy = principal.overwrite
+        replace = policy == OverwritePolicy.REPLACE and principal.may(Permission.OVERWRITE)
+        exists = file_exists(backend, request.key)
+        for number, key in self._candidates(request, backend, exists=exists):
+            row = self._row(request, backend, key, sizes)
+            step("admitted.before")
+            opening = self._open(
+                row,
+                backend,
+                exists=exists and number == 0,
+                replace=replace,
+                window=principal.resume_window,
+            )
+            if not opening.opened:
+                continue
+            step("admitted.after")
+            return Attempt(
+                request=request,
+                upload_id=row.pk,
+                epoch=row.epoch,
+                backend=backend,
+                path=ledger.stored_path(row),
+                key=key,
+                policy=policy,
+                replace=replace,
+                sizes=sizes,
+                limit=limit,
+                digest=new_digest(),
+                unconfirmed=opening.unconfirmed,
+            )
+        raise UploadBusy
+
+    def _candidates(
+        self, request: UploadRequest, backend: Backend, *, exists: bool
+    ) -> itertools.chain[tuple[int, str]]:
+        """(number, key) to try, number 0 being the name itself; under ``version`` a name that
+        is taken is passed over."""
+        if request.principal.overwrite != OverwritePolicy.VERSION:
+            return itertools.chain(itertools.repeat((0, request.key), _ROUNDS))
+
+        def numbers() -> itertools.chain[tuple[int, str]]:
+            first = first_free_number(
+                lambda n: (n == 0 and exists) or self._is_taken(request, backend, n)
+            )
+            # Each is tried twice: the first time may settle what a crash left.
+            names = ((n, _nth(request.key, n)) for n in range(first, first + _ROUNDS) for _ in "ab")
+            return itertools.chain(names)
+
+        return numbers()
+
+    def _is_taken(self, request: UploadRequest, backend: Backend, number: int) -> bool:
+        key = _nth(request.key, number)
+        reserved = Upload.objects.filter(
+            storage=request.principal.storage, key=key, state=UploadState.SUSPENDED
+        ).exclude(account_id=request.principal.account_id)
+        return (number > 0 and name_taken(backend, key)) or reserved.exists()
+
+    def _open(
+        self, row: Upload, backend: Backend, *, exists: bool, replace: bool, window: int
+    ) -> Opening:
+        job = partial(
+            open_row,
+            row,
+            exists=exists,
+            replace=replace,
+            resumable=backend.capabilities.resumable,
+            window=window,
+        )
+        opening = self._book.run(job)
+        for old, kept in opening.fenced:
+            self._intake.fence(old, backend, kept=kept)
+        if opening.unsettled is not None:
+            self._intake.recovery.settle(opening.unsettled)
+        return opening
+
+    def _row(self, request: UploadRequest, backend: Backend, key: str, sizes: PartSizes) -> Upload:
+        principal = request.principal
+        return Upload(
+            id=new_id(),
+            partner_id=principal.partner_id,
+            account_id=principal.account_id,
+            username=principal.username,
+            session=request.session,
+            remote_ip=request.remote_ip or None,
+            storage=principal.storage,
+            backend=backend.name,
+            key=key,
+            path=request.path,
+            policy=principal.overwrite,
+            owner=self._book.owner,
+            node=self._book.node,
+            lease_until=self._book.lease_end(),
+            part_size=sizes.first,
+            digest_source="stream",
+        )
+
+
+def new_id() -> UUID:
+    """Of an upload; random, so that it tells nothing and collides with nothing."""
+    return uuid4()
+
+
+def _nth(key: str, number: int) -> str:
+    return numbered(key, number) if number else key
+
+
+def smaller(one: int | None, other: int | None) -> int | None:
+    """The tighter of two limits."""
+    limits = [limit for limit in (one, other) if limit is not None]
+    return min(limits) if limits else None
+
+
+def refuse_too_large(announced: int | None, limit: int | None) -> None:
+    """552 before the first byte where ALLO tells that it would come to that."""
+    if announced is not None and limit is not None and announced > limit:
+        raise TooLarge(
+            f"{announced} bytes were announced, the limit is {limit}",
+            reply=TooLarge.reply.but(f"The file is larger than {limit} bytes."),
+        )
+
+
+def file_exists(backend: Backend, key: str) -> bool:
+    """Whether a finished file has that key.
+
+    Raises:
+        IsADirectory: a directory has it.
+    """
+    try:
+        entry = backend.stat(key)
+    except NotFound:
+        return False
+    if entry.is_dir:
+        raise IsADirectory
+    return True
+
+
+def name_taken(backend: Backend, key: str) -> bool:
+    """Whether a file or a directory has that key."""
+    try:
+        backend.stat(key)
+    except NotFound:
+        return False
+    return True
+
+
+def first_free_number(taken: Callable[[int], bool]) -> int:
+    """A number that is free while the one below it is taken, found in O(log n) questions: a
+    partner that sends the same name each day for years must not cost a request per day."""
+    if not taken(0):
+        return 0
+    low, high = 0, 1  # low is taken
+    while taken(high):
+        low, high = high, high * 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        if taken(middle):
+            low = middle
+        else:
+            high = middle
+    return high

@@ -1,0 +1,162 @@
+"""The facts of one upload attempt: what was asked, what was admitted, and its events."""
+
+from __future__ import annotations
+
+import mimetypes
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from securedrop_ftp.access.principal import Principal
+from securedrop_ftp.events import Event
+from securedrop_ftp.exceptions import SecureDropError
+from securedrop_ftp.intake.digest import Digest
+from securedrop_ftp.intake.sizes import PartSizes
+from securedrop_ftp.models import OverwritePolicy
+from securedrop_ftp.storage.protocol import (
+    META_ACCOUNT,
+    META_PARTNER,
+    META_UPLOAD_ID,
+    Backend,
+    ObjectSpec,
+    Part,
+    Partial,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class UploadRequest:
+    """What a client asks for.
+
+    Attributes:
+        path, key: the resolved FTP path and its object key.
+        announced: bytes, from ALLO.
+        offset: from ``REST n``. With ``append`` it is the length that the client was last told
+            (SIZE, MLST); ``None``: it asked for none.
+        append: APPE.
+    """
+
+    principal: Principal
+    session: str
+    remote_ip: str
+    path: str
+    key: str
+    announced: int | None = None
+    offset: int | None = None
+    append: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who did it, and to which path: the columns that all rows of an attempt share."""
+
+    partner: str
+    account: str
+    remote_ip: str
+    session: str
+    path: str
+
+    def event(
+        self,
+        name: str,
+        *,
+        outcome: str = "failure",
+        size: int | None = None,
+        sha256: str = "",
+        reason: str = "",
+        reply: str = "",
+    ) -> Event:
+        """An event of this attempt."""
+        return Event(
+            name,
+            outcome=outcome,
+            partner=self.partner,
+            account=self.account,
+            remote_ip=self.remote_ip,
+            session=self.session,
+            path=self.path,
+            size=size,
+            sha256=sha256,
+            reason=reason,
+            reply=reply,
+        )
+
+
+def reason_of(cause: BaseException) -> str:
+    """A failure as a short text for the ledger and the audit row."""
+    text = str(cause)
+    if cause.__cause__ is not None and isinstance(cause, SecureDropError):
+        text = f"{text} ({type(cause.__cause__).__name__})"
+    return f"{type(cause).__name__}: {text}"[:255]
+
+
+@dataclass(frozen=True, slots=True)
+class Unconfirmed:
+    """An earlier attempt at the same path that was committed without its client being told."""
+
+    upload_id: str
+    key: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """An admitted upload. ``path`` and ``key`` are those it is stored under; ``digest`` is
+    ``None`` where the bytes so far have no digest and the object must be read back."""
+
+    request: UploadRequest
+    upload_id: UUID
+    epoch: int
+    backend: Backend
+    path: str
+    key: str
+    policy: OverwritePolicy
+    replace: bool
+    sizes: PartSizes
+    limit: int | None
+    digest: Digest | None
+    digest_source: str = "stream"
+    parts: tuple[Part, ...] = ()
+    partial: Partial | None = None
+    joined_at: int | None = None
+    unconfirmed: tuple[Unconfirmed, ...] = field(default=())
+
+    @property
+    def actor(self) -> Actor:
+        """For the events."""
+        principal = self.request.principal
+        return Actor(
+            partner=principal.partner,
+            account=principal.username,
+            remote_ip=self.request.remote_ip,
+            session=self.request.session,
+            path=self.path,
+        )
+
+    @property
+    def version_of(self) -> str:
+        """The path that the client named, where a numbered one was taken."""
+        return self.request.path if self.request.path != self.path else ""
+
+    @property
+    def spec(self) -> ObjectSpec:
+        """What is to be published."""
+        principal = self.request.principal
+        return object_spec(
+            self.key, self.upload_id, self.epoch, principal.partner, principal.username
+        )
+
+
+def object_spec(key: str, upload_id: UUID, epoch: int, partner: str, account: str) -> ObjectSpec:
+    """The object as storage is to hold it, with our marks on it."""
+    return ObjectSpec(
+        key=key,
+        upload_id=str(upload_id),
+        epoch=epoch,
+        content_type=mimetypes.guess_type(key, strict=False)[0] or "application/octet-stream",
+        metadata={
+            META_UPLOAD_ID: str(upload_id),
+            META_PARTNER: partner,
+            META_ACCOUNT: account,
+        },
+    )

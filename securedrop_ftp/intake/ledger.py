@@ -1,0 +1,344 @@
+"""All the intake's access to the database.
+
+The functions of this module are jobs: each runs inside one transaction, usually on the
+database writer's thread (:meth:`Ledger.run`). Every change of a live row is a conditional UPDATE
+that names the row's epoch; zero rows changed means that another session took the upload over.
+An audit row goes with the change that it tells of, in the same transaction, so no attempt has
+two and none is lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from securedrop_ftp.db import DatabaseWriter
+from securedrop_ftp.events import Event
+from securedrop_ftp.exceptions import AuditUnavailable, LedgerUnavailable, SecureDropError
+from securedrop_ftp.intake.attempt import Actor
+from securedrop_ftp.intake.durable import durable_parts, from_json, to_json
+from securedrop_ftp.log import get_logger
+from securedrop_ftp.models import Upload, UploadState
+from securedrop_ftp.models.upload import LIVE
+from securedrop_ftp.signals import emit
+from securedrop_ftp.storage.protocol import Part
+
+logger = get_logger(__name__)
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A row and the epoch under which we hold it."""
+
+    upload_id: UUID
+    epoch: int
+
+
+class Ledger:
+    """Runs jobs; knows who we are. ``writer=None`` runs them in the caller's own thread
+    (management commands)."""
+
+    def __init__(self, writer: DatabaseWriter | None, *, owner: str, lease_seconds: float) -> None:
+        self._writer = writer
+        self.owner = owner
+        self.lease = timedelta(seconds=lease_seconds)
+
+    @property
+    def node(self) -> str:
+        """The node part of the owner."""
+        return node_of(self.owner)
+
+    def run(self, job: Callable[[], T]) -> T:
+        """Run ``job`` in a transaction and wait for its commit. Not for the event loop.
+
+        Raises:
+            LedgerUnavailable: the database or the audit trail did not take it.
+            SecureDropError: what the job raised.
+        """
+        try:
+            if self._writer is not None:
+                return self._writer.call(job)
+            with transaction.atomic():
+                return job()
+        except AuditUnavailable as exc:
+            raise LedgerUnavailable from exc
+        except SecureDropError:
+            raise
+        except Exception as exc:
+            raise LedgerUnavailable from exc
+
+    def submit(self, job: Callable[[], T], then: Callable[[T | None], None]) -> None:
+        """Run ``job`` soon; ``then`` gets its result, or ``None`` if the database failed."""
+        if self._writer is None:
+            try:
+                then(self.run(job))
+            except SecureDropError:
+                then(None)
+            return
+        self._writer.submit(job).add_done_callback(
+            lambda future: then(None if future.exception() else future.result())
+        )
+
+    def lease_end(self) -> datetime:
+        """The end of a lease that begins now."""
+        return timezone.now() + self.lease
+
+
+def node_of(owner: str) -> str:
+    """The node of ``node:boot:worker``."""
+    return owner.rsplit(":", 2)[0]
+
+
+def held(claim: Claim, *states: str) -> QuerySet[Upload]:
+    """The row, if it is still ours and in one of ``states`` (live ones by default)."""
+    return Upload.objects.filter(pk=claim.upload_id, epoch=claim.epoch, state__in=states or LIVE)
+
+
+def actor_of(row: Upload) -> Actor:
+    """For events about a row; ``row.partner`` should be loaded."""
+    return Actor(
+        partner=row.partner.name,
+        account=row.username,
+        remote_ip=row.remote_ip or "",
+        session=row.session,
+        path=stored_path(row),
+    )
+
+
+def stored_path(row: Upload) -> str:
+    """The FTP path under which the row is or would be stored (numbered versions differ from the
+    one the client named)."""
+    return f"{row.path.rpartition('/')[0]}/{row.key.rpartition('/')[2]}"
+
+
+def record_parts(
+    claim: Claim, parts: Sequence[Part], *, received: int, states: bytes | None, sealed: str
+) -> bool:
+    """Write down what storage took so far. False: the lease is lost."""
+    return bool(
+        held(claim, UploadState.RECEIVING).update(
+            parts=to_json(parts),
+            received=received,
+            digest_state=states,
+            resume_token=sealed,
+            updated=timezone.now(),
+        )
+    )
+
+
+def mark_publishing(
+    claim: Claim,
+    parts: Sequence[Part],
+    *,
+    size: int,
+    sha256: str,
+    digest_source: str,
+    sealed: str,
+    lease_until: datetime,
+) -> bool:
+    """The write-ahead row: from here a restart can finish it or undo it."""
+    return bool(
+        held(claim, UploadState.RECEIVING).update(
+            state=UploadState.PUBLISHING,
+            parts=to_json(parts),
+            received=size,
+            size=size,
+            sha256=sha256,
+            digest_source=digest_source,
+            resume_token=sealed,
+            lease_until=lease_until,
+            updated=timezone.now(),
+        )
+    )
+
+
+def expire_lease(claim: Claim) -> bool:
+    """The outcome is unknown: whoever comes first may settle it."""
+    now = timezone.now()
+    return bool(held(claim, UploadState.PUBLISHING).update(lease_until=now, updated=now))
+
+
+def mark_committed(
+    claim: Claim,
+    event: Event,
+    *,
+    unconfirmed: bool = False,
+    key: str | None = None,
+    supersedes: Q | None = None,
+    digest_source: str | None = None,
+) -> list[Upload] | None:
+    """Committed, with its audit row. ``supersedes`` selects suspended rows that this upload
+    replaces; they are returned, aborted in the ledger, for storage to forget.
+
+    ``None``: the row is not ours any more; nothing was written.
+    """
+    now = timezone.now()
+    changes: dict[str, Any] = {
+        "state": UploadState.COMMITTED,
+        "size": event.size,
+        "sha256": event.sha256,
+        "reason": event.reason[:255],
+        "unconfirmed": unconfirmed,
+        "lease_until": None,
+        "resume_token": "",
+        "digest_state": None,
+        "finished": now,
+        "updated": now,
+    }
+    if key is not None:
+        changes["key"] = key
+    if digest_source is not None:
+        changes["digest_source"] = digest_source
+    if not held(claim).update(**changes):
+        return None
+    replaced: list[Upload] = []
+    if supersedes is not None:
+        rows = Upload.objects.filter(supersedes, state=UploadState.SUSPENDED)
+        replaced = [
+            row
+            for row in rows.exclude(pk=claim.upload_id).select_related("partner")
+            if discard_suspended(row, f"superseded by upload {claim.upload_id}")
+        ]
+    emit(event)
+    return replaced
+
+
+def answer_from(claim: Claim, event: Event, earlier_id: str, key: str) -> bool:
+    """This attempt brought what an unconfirmed earlier one had stored: answered from its row,
+    once. False: not ours any more."""
+    if mark_committed(claim, event, key=key) is None:
+        return False
+    Upload.objects.filter(pk=earlier_id).update(unconfirmed=False)
+    return True
+
+
+def state_of(upload_id: UUID) -> str | None:
+    """The row's state, whoever wrote it."""
+    return Upload.objects.filter(pk=upload_id).values_list("state", flat=True).first()
+
+
+def discard_suspended(row: Upload, reason: str) -> bool:
+    """A suspended row becomes aborted. Its attempt has had its audit row."""
+    now = timezone.now()
+    return bool(
+        held(Claim(row.pk, row.epoch), UploadState.SUSPENDED).update(
+            state=UploadState.ABORTED,
+            epoch=row.epoch + 1,
+            reason=reason[:255],
+            resume_token="",
+            digest_state=None,
+            finished=now,
+            updated=now,
+        )
+    )
+
+
+def mark_suspended(
+    claim: Claim,
+    event: Event,
+    parts: Sequence[Part],
+    *,
+    received: int,
+    states: bytes | None,
+    sealed: str,
+) -> bool:
+    """Interrupted with whole parts kept. False: not ours any more, nothing was written."""
+    now = timezone.now()
+    changed = held(claim).update(
+        state=UploadState.SUSPENDED,
+        parts=to_json(parts),
+        received=received,
+        digest_state=states,
+        resume_token=sealed,
+        size=None,
+        sha256="",
+        lease_until=None,
+        reason=event.reason[:255],
+        updated=now,
+    )
+    if changed:
+        emit(event)
+    return bool(changed)
+
+
+def mark_aborted(claim: Claim, event: Event) -> bool:
+    """Ended badly, nothing kept. False: not ours any more, nothing was written."""
+    now = timezone.now()
+    changed = held(claim).update(
+        state=UploadState.ABORTED,
+        lease_until=None,
+        resume_token="",
+        digest_state=None,
+        reason=event.reason[:255],
+        finished=now,
+        updated=now,
+    )
+    if changed:
+        emit(event)
+    return bool(changed)
+
+
+def retire(row: Upload, *, resumable: bool, reason: str, reply: str) -> bool | None:
+    """End a live row of which we are not the writer: its epoch is raised, so its writer can
+    change nothing any more. Suspended where whole parts are kept, else aborted.
+
+    Returns whether its parts are kept; ``None``: the row has moved on meanwhile.
+    """
+    now = timezone.now()
+    keep = (
+        resumable
+        and bool(row.resume_token)
+        and bool(durable_parts(from_json(row.parts), row.received))
+    )
+    changes: dict[str, Any] = {
+        "state": UploadState.SUSPENDED if keep else UploadState.ABORTED,
+        "epoch": row.epoch + 1,
+        "lease_until": None,
+        "reason": reason[:255],
+        "updated": now,
+    }
+    if keep:
+        changes.update(size=None, sha256="")
+    else:
+        changes.update(resume_token="", digest_state=None, finished=now)
+    if not held(Claim(row.pk, row.epoch), row.state).update(**changes):
+        return None
+    emit(
+        actor_of(row).event(
+            "upload.suspended" if keep else "upload.aborted",
+            size=row.received,
+            reason=reason,
+            reply=reply,
+        )
+    )
+    return keep
+
+
+def take_over(claim: Claim, *, owner: str, lease_until: datetime) -> bool:
+    """A publishing row of a dead owner becomes ours, one epoch higher."""
+    return bool(
+        held(claim, UploadState.PUBLISHING).update(
+            owner=owner,
+            epoch=claim.epoch + 1,
+            lease_until=lease_until,
+            updated=timezone.now(),
+        )
+    )
+
+
+def extend_leases(owner: str, claims: Iterable[Claim], until: datetime) -> set[UUID]:
+    """Extend the leases that are still ours. Returns the ids of those that are not."""
+    epochs = {claim.upload_id: claim.epoch for claim in claims}
+    rows = Upload.objects.filter(pk__in=epochs, owner=owner, state__in=LIVE)
+    mine = {pk for pk, epoch in rows.values_list("pk", "epoch") if epochs[pk] == epoch}
+    rows.filter(pk__in=mine).update(lease_until=until)
+    return set(epochs) - mine

@@ -1,0 +1,50 @@
+"""What the client is told about a stored file, and the names of numbered versions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from securedrop_ftp.keys import MAX_COMPONENT_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A committed upload. ``path`` and ``key`` are where it is stored; ``version_of`` is the FTP
+    path that the client named, if a numbered name was taken instead, else ``""``;
+    ``joined_at`` is the offset at which a resumed upload went on."""
+
+    size: int
+    sha256: str
+    path: str
+    key: str
+    version_of: str = ""
+    joined_at: int | None = None
+    already_stored: bool = False
+
+    @property
+    def reply_text(self) -> str:
+        """The text of the 226."""
+        text = f"Transfer complete; {self.size} bytes; SHA-256 {self.sha256}"
+        if self.version_of:
+            text += f"; stored as {self.path.rpartition('/')[2]}"
+        if self.joined_at is not None:
+            text += f"; joined at {self.joined_at}"
+        if self.already_stored:
+            text += "; it was stored already"
+        return text + "."
+
+
+def numbered(name: str, number: int) -> str:
+    """``report.txt`` → ``report (1).txt``; the stem is cut where the name would be too long.
+
+    ``name`` may be a whole key or path: only the last component changes.
+    """
+    folder, slash, last = name.rpartition("/")
+    dot = last.rfind(".")
+    stem, suffix = (last[:dot], last[dot:]) if dot > 0 else (last, "")
+    mark = f" ({number})"
+    room = MAX_COMPONENT_BYTES - len((mark + suffix).encode())
+    if room < 1:  # a suffix of 250 bytes is no suffix
+        stem, suffix, room = last, "", MAX_COMPONENT_BYTES - len(mark)
+    stem = stem.encode()[:room].decode("utf-8", "ignore")
+    return f"{folder}{slash}{stem}{mark}{suffix}"

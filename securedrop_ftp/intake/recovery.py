@@ -1,0 +1,215 @@
+"""Settling what a crash, a lost database or a silent storage left unfinished.
+
+A live row whose owner is dead, or whose lease has run out, is settled from what storage says:
+
+- ``receiving``: suspended if its backend holds whole parts, else aborted;
+- ``publishing``: storage is asked for our upload id. Published: committed, with its audit row.
+  Not published: published anew from the recorded parts, if storage still has them, else aborted.
+
+Everything is a conditional UPDATE, so any number of processes may do it at once, and doing it
+again does nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from django.db.models import Q
+from django.utils import timezone
+
+from securedrop_ftp import replies
+from securedrop_ftp.conf import Conf
+from securedrop_ftp.exceptions import OutcomeUnknown, SecureDropError, StorageError
+from securedrop_ftp.intake import ledger, tokens
+from securedrop_ftp.intake.attempt import object_spec, reason_of
+from securedrop_ftp.intake.durable import contiguous, from_json, length_of
+from securedrop_ftp.intake.ledger import Claim, Ledger
+from securedrop_ftp.intake.readback import digest_of
+from securedrop_ftp.log import get_logger
+from securedrop_ftp.models import OverwritePolicy, Upload, UploadState
+from securedrop_ftp.models.upload import LIVE
+from securedrop_ftp.storage.confined import ConfinedStorage
+from securedrop_ftp.storage.protocol import Backend, Partial, Published
+
+logger = get_logger(__name__)
+
+#: Rows settled in one round.
+BATCH = 200
+
+
+class Recovery:
+    """Needs no event loop and no pool: commands, workers and the supervisor use it."""
+
+    def __init__(self, book: Ledger, backend_for: Callable[[str], Backend], conf: Conf) -> None:
+        self._book = book
+        self._backend_for = backend_for
+        self._conf = conf
+
+    # --- which rows -------------------------------------------------------------------
+
+    def recover(self, owner_is_dead: Callable[[str], bool]) -> dict[str, int]:
+        """Settle the rows of dead owners and of expired leases.
+
+        Returns how many ended in each state; ``pending`` could not be settled now.
+        """
+        counts: dict[str, int] = {}
+        rows = Upload.objects.filter(state__in=LIVE).select_related("partner")
+        for row in rows.order_by("started").iterator(BATCH):
+            if self._lease_over(row) or owner_is_dead(row.owner):
+                outcome = self._try_to_settle(row)
+                counts[outcome] = counts.get(outcome, 0) + 1
+        return counts
+
+    def settle_expired(self, limit: int = BATCH) -> int:
+        """Settle rows whose lease has run out, whoever had it; a few at a time."""
+        rows = Upload.objects.filter(state__in=LIVE, lease_until__lt=timezone.now())
+        settled = 0
+        for row in rows.select_related("partner").order_by("lease_until")[:limit]:
+            settled += self._try_to_settle(row) != "pending"
+        return settled
+
+    @staticmethod
+    def _lease_over(row: Upload) -> bool:
+        return row.lease_until is None or row.lease_until <= timezone.now()
+
+    def _try_to_settle(self, row: Upload) -> str:
+        try:
+            return self.settle(row)
+        except SecureDropError as exc:
+            logger.warning("upload not settled yet", upload_id=str(row.pk), cause=str(exc))
+        except Exception as exc:
+            logger.error("upload not settled", upload_id=str(row.pk), exc_info=exc)
+        return "pending"
+
+    # --- one row ----------------------------------------------------------------------
+
+    def settle(self, row: Upload) -> str:
+        """Settle one live row whose owner is gone. Returns its new state.
+
+        Raises:
+            StorageError: storage does not tell; the row is as it was.
+            LedgerUnavailable: the database did not take it.
+        """
+        backend = ConfinedStorage(self._backend_for(row.storage), row.partner.prefix)
+        elsewhere = backend.capabilities.node_bound and row.node != self._book.node
+        if elsewhere and self._only_its_node_can_tell(row, backend):
+            return "pending"
+        if row.state == UploadState.RECEIVING:
+            return self._retire(row, backend, "its server process ended")
+        found = backend.find_published(row.key, str(row.pk))
+        if found is not None:
+            return self._committed(row, backend, found)
+        return self._finish(row, backend)
+
+    def _only_its_node_can_tell(self, row: Upload, backend: Backend) -> bool:
+        """Parts and memory of another machine: what is not visible here may exist there."""
+        if backend.find_published(row.key, str(row.pk)) is not None:
+            return False  # the path is shared
+        held = partial_of(row)
+        return held is None or backend.list_parts(held) is None
+
+    def _retire(self, row: Upload, backend: Backend, reason: str) -> str:
+        kept = self._book.run(
+            partial(
+                ledger.retire,
+                row,
+                resumable=backend.capabilities.resumable,
+                reason=reason,
+                reply="",
+            )
+        )
+        if kept is None:
+            return str(self._book.run(partial(ledger.state_of, row.pk)))
+        if not kept:
+            forget_parts(row, backend)
+        return str(UploadState.SUSPENDED if kept else UploadState.ABORTED)
+
+    def _finish(self, row: Upload, backend: Backend) -> str:
+        """Not published: publish from the recorded parts, or undo."""
+        held = partial_of(row)
+        parts = contiguous(from_json(row.parts))
+        size = row.size or 0
+        if held is None or not parts or length_of(parts) != size or not backend.list_parts(held):
+            return self._retire(row, backend, "its server process ended before publishing")
+        if not self._take(row):
+            return str(self._book.run(partial(ledger.state_of, row.pk)))
+        try:
+            taken = backend.resume(held, row.epoch)
+            published = backend.commit(
+                taken,
+                parts,
+                size=size,
+                sha256=row.sha256,
+                replace=row.policy == OverwritePolicy.REPLACE,
+            )
+        except OutcomeUnknown:
+            self._book.run(partial(ledger.expire_lease, Claim(row.pk, row.epoch)))
+            raise
+        except StorageError as exc:
+            if exc.transient:
+                self._book.run(partial(ledger.expire_lease, Claim(row.pk, row.epoch)))
+                raise
+            return self._retire(row, backend, reason_of(exc))
+        return self._committed(row, backend, published)
+
+    def _take(self, row: Upload) -> bool:
+        """Make the row ours under a higher epoch, so that its late writer cannot publish."""
+        epoch = row.epoch + 1
+        taken = self._book.run(
+            partial(
+                ledger.take_over,
+                Claim(row.pk, row.epoch),
+                owner=self._book.owner,
+                lease_until=self._book.lease_end(),
+            )
+        )
+        if taken:
+            row.epoch = epoch
+        return taken
+
+    def _committed(self, row: Upload, backend: Backend, found: Published) -> str:
+        if row.size is not None and found.size != row.size:
+            raise StorageError(f"storage has {found.size} bytes, the ledger {row.size}")
+        sha256 = row.sha256 or digest_of(backend, found.key, found.size)
+        event = ledger.actor_of(row).event(
+            "upload.committed",
+            outcome="success",
+            size=found.size,
+            sha256=sha256,
+            reason="settled by recovery: storage has it",
+            reply=str(replies.OUTCOME_PENDING),
+        )
+        replaced = self._book.run(
+            partial(
+                ledger.mark_committed,
+                Claim(row.pk, row.epoch),
+                event,
+                unconfirmed=True,
+                supersedes=Q(account_id=row.account_id, storage=row.storage, path=row.path),
+            )
+        )
+        for old in replaced or ():
+            forget_parts(old, backend)
+        return str(self._book.run(partial(ledger.state_of, row.pk)))
+
+
+def partial_of(row: Upload) -> Partial | None:
+    """What storage needs to go on with the row's parts; ``None`` where nothing was begun, or
+    where no key of ours opens the token any more."""
+    token = tokens.unseal(row.resume_token)
+    if not token:
+        return None
+    spec = object_spec(row.key, row.pk, row.epoch, row.partner.name, row.username)
+    return Partial(spec, token)
+
+
+def forget_parts(row: Upload, backend: Backend) -> None:
+    """Let storage discard the parts of a row; what stays behind is swept later."""
+    held = partial_of(row)
+    if held is None:
+        return
+    try:
+        backend.abort(held)
+    except Exception as exc:
+        logger.warning("parts are left for the sweep", upload_id=str(row.pk), exc_info=exc)

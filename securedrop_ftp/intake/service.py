@@ -1,0 +1,220 @@
+"""The intake: uploads from any front (FTPS, HTTPS) into storage, by way of the ledger.
+
+One :class:`Intake` per worker process, made after the fork. :meth:`Intake.begin` admits an upload
+and hands out its :class:`~securedrop_ftp.intake.stream.UploadStream`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from securedrop_ftp import replies
+from securedrop_ftp.access.principal import Principal
+from securedrop_ftp.conf import Conf
+from securedrop_ftp.db import DatabaseWriter
+from securedrop_ftp.exceptions import LedgerUnavailable, SecureDropError, StorageError
+from securedrop_ftp.intake import ledger, steps
+from securedrop_ftp.intake.admission import Admission
+from securedrop_ftp.intake.attempt import Actor, Attempt, UploadRequest, reason_of
+from securedrop_ftp.intake.buffers import MemoryBudget
+from securedrop_ftp.intake.ledger import Ledger
+from securedrop_ftp.intake.pipeline import as_known
+from securedrop_ftp.intake.receipt import Receipt
+from securedrop_ftp.intake.recovery import Recovery, forget_parts
+from securedrop_ftp.intake.resume import Refused, Resumption, Suspended
+from securedrop_ftp.intake.stream import UploadStream
+from securedrop_ftp.log import get_logger
+from securedrop_ftp.models import Upload
+from securedrop_ftp.signals import emit
+from securedrop_ftp.storage.confined import ConfinedStorage
+from securedrop_ftp.storage.protocol import Backend
+
+__all__ = ["Intake", "Receipt", "Suspended", "UploadRequest", "UploadStream"]
+
+logger = get_logger(__name__)
+
+#: Ledger jobs kept for later while the database is away.
+MAX_UNSETTLED = 100_000
+
+
+class Unsettled:
+    """Ledger jobs that the database did not take: tried again at each heartbeat, in order. They
+    are conditional, so recovery may have been quicker."""
+
+    def __init__(self, book: Ledger) -> None:
+        self._book = book
+        self._jobs: deque[Callable[[], Any]] = deque(maxlen=MAX_UNSETTLED)
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def leave(self, job: Callable[[], Any]) -> None:
+        """Run it now if the database is back, else later."""
+        try:
+            self._book.run(job)
+        except LedgerUnavailable:
+            self._jobs.append(job)
+
+    def retry(self) -> None:
+        """Run what was left, until the database fails again."""
+        for _ in range(len(self._jobs)):
+            job = self._jobs[0]
+            try:
+                self._book.run(job)
+            except LedgerUnavailable:
+                return
+            except SecureDropError as exc:
+                logger.error("a ledger job failed for good", exc_info=exc)
+            self._jobs.popleft()
+
+
+class Intake:
+    """See the module's docstring.
+
+    Args:
+        submit: ``submit(partner_name, job)`` runs ``job`` in the storage pool; never blocks.
+        writer: the process's database writer; ``None`` in commands.
+        owner: ``node:boot:worker``, this process in the ledger.
+    """
+
+    def __init__(
+        self,
+        conf: Conf,
+        *,
+        submit: Callable[[str, Callable[[], None]], None],
+        writer: DatabaseWriter | None,
+        backend_for: Callable[[str], Backend],
+        owner: str,
+    ) -> None:
+        self.conf = conf
+        self.submit = submit
+        self.backend_for = backend_for
+        self.ledger = Ledger(writer, owner=owner, lease_seconds=conf.lease_seconds)
+        self.budget = MemoryBudget(conf.worker_memory)
+        self.unsettled = Unsettled(self.ledger)
+        self.recovery = Recovery(self.ledger, backend_for, conf)
+        self._admission = Admission(self)
+        self._resumption = Resumption(self)
+        self._live: dict[UUID, UploadStream] = {}
+        self._lock = threading.Lock()
+        steps.arm(conf.fault_step)
+
+    # --- uploads ---------------------------------------------------------------------
+
+    def begin(self, request: UploadRequest) -> UploadStream:
+        """Admit an upload: the ledger row is written. Blocks.
+
+        Raises:
+            SecureDropError: refused; the audit row ``upload.rejected`` is written.
+        """
+        try:
+            attempt = self._admit(request)
+        except Refused as refused:
+            raise refused.cause from refused.cause.__cause__
+        except LedgerUnavailable as exc:
+            cause = LedgerUnavailable(str(exc), reply=replies.SERVICE_UNAVAILABLE)
+            self._reject(request, cause)
+            raise cause from exc.__cause__
+        except Exception as exc:
+            known = as_known(exc)
+            if known is not exc:
+                logger.error("upload refused by a fault", exc_info=exc)
+            self._reject(request, known)
+            raise known from known.__cause__
+        stream = UploadStream(attempt, self)
+        with self._lock:
+            self._live[attempt.upload_id] = stream
+        return stream
+
+    def _admit(self, request: UploadRequest) -> Attempt:
+        backend = self.storage(request.principal)
+        if request.append or request.offset:
+            attempt = self._resumption.resume(request, backend)
+            if attempt is not None:
+                return attempt
+        return self._admission.admit(request, backend)
+
+    def storage(self, principal: Principal) -> ConfinedStorage:
+        """The principal's storage, confined to its root."""
+        return ConfinedStorage(self.backend_for(principal.storage), principal.root)
+
+    def _reject(self, request: UploadRequest, cause: SecureDropError) -> None:
+        principal = request.principal
+        event = Actor(
+            partner=principal.partner,
+            account=principal.username,
+            remote_ip=request.remote_ip,
+            session=request.session,
+            path=request.path,
+        ).event(
+            "upload.rejected",
+            outcome="failure" if isinstance(cause, StorageError) and cause.transient else "denied",
+            size=request.announced,
+            reason=reason_of(cause),
+            reply=str(cause.reply),
+        )
+        self.unsettled.leave(partial(emit, event))
+
+    # --- suspended uploads, for the front's listing verbs -------------------------------
+
+    def suspended_for(self, principal: Principal, path: str) -> Suspended | None:
+        """The principal's own suspended upload at an FTP path (SIZE, MLST). Blocks."""
+        return self._resumption.suspended_for(principal, path)
+
+    def suspended_under(self, principal: Principal, directory: str) -> list[Suspended]:
+        """The principal's own suspended uploads directly in an FTP directory (LIST). Blocks."""
+        return self._resumption.suspended_under(principal, directory)
+
+    def discard_suspended(self, principal: Principal, path: str) -> bool:
+        """DELE by the owner: whether there was one. Blocks; writes no audit row of its own."""
+        return self._resumption.discard(principal, path)
+
+    # --- life ------------------------------------------------------------------------
+
+    def heartbeat(self) -> None:
+        """Extend our leases, retry what the database did not take, and settle a few rows whose
+        owner is gone. Blocks; call it every third of ``lease_seconds``."""
+        self.unsettled.retry()
+        with self._lock:
+            streams = dict(self._live)
+        if streams:
+            lost = self.ledger.run(
+                partial(
+                    ledger.extend_leases,
+                    self.ledger.owner,
+                    [stream.pipeline.claim for stream in streams.values()],
+                    self.ledger.lease_end(),
+                )
+            )
+            for upload_id in lost:
+                streams[upload_id].lose()
+        self.recovery.settle_expired(limit=20)
+
+    @property
+    def live(self) -> int:
+        """Uploads in progress, commits included."""
+        with self._lock:
+            return len(self._live)
+
+    def forget(self, stream: UploadStream) -> None:
+        """The stream has ended."""
+        with self._lock:
+            self._live.pop(stream.attempt.upload_id, None)
+
+    def fence(self, row: Upload, backend: Backend, *, kept: bool) -> None:
+        """A row was taken from its writer: stop it, if it is one of ours."""
+        with self._lock:
+            stream = self._live.get(row.pk)
+        if stream is not None:
+            stream.lose()
+        elif not kept:
+            forget_parts(row, backend)
+
+    def discard_parts(self, row: Upload, backend: Backend) -> None:
+        """Let storage forget what a row held."""
+        forget_parts(row, backend)

@@ -1,0 +1,211 @@
+"""One upload as the data channel sees it: buffers to fill, an end, and a way to give up.
+
+All methods are called from one thread (the event loop's) and none of them blocks. The storage
+work runs in the pool (:mod:`~securedrop_ftp.intake.pipeline`), and so does the end
+(:mod:`~securedrop_ftp.intake.ending`), which outlives data channel and session: once
+:attr:`UploadStream.publishing` is true there is no way back.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
+from typing import TYPE_CHECKING
+
+from securedrop_ftp.exceptions import LeaseLost, SecureDropError, TooLarge
+from securedrop_ftp.intake.attempt import Attempt
+from securedrop_ftp.intake.buffers import PartBuffer
+from securedrop_ftp.intake.durable import length_of
+from securedrop_ftp.intake.ending import Ending, may_suspend
+from securedrop_ftp.intake.pipeline import FullPart, Pipeline, resolve
+from securedrop_ftp.intake.receipt import Receipt
+
+if TYPE_CHECKING:
+    from securedrop_ftp.intake.service import Intake
+
+
+class UploadStream:
+    """See the module's docstring.
+
+    Attributes:
+        upload_id: of the ledger row.
+        received: length of the file so far, bytes; a resumed one begins at its join offset.
+        on_ready: called from any thread when :meth:`buffer` is worth asking again, and when
+            :attr:`error` was set.
+        error: why the upload cannot succeed any more; the caller then cancels with it.
+    """
+
+    def __init__(self, attempt: Attempt, intake: Intake) -> None:
+        self.attempt = attempt
+        self.upload_id = str(attempt.upload_id)
+        self.received = length_of(attempt.parts)
+        self.on_ready: Callable[[], None] | None = None
+        self.error: SecureDropError | None = None
+        self._intake = intake
+        self._current: PartBuffer | None = None
+        self._number = len(attempt.parts)
+        self._closed = False  # no further bytes are taken
+        self._held = 0  # part buffers in memory
+        self._starved = False
+        self._lock = threading.Lock()
+        self._receipt: Future[Receipt] = Future()
+        self._settled: Future[None] = Future()
+        self.pipeline = Pipeline(
+            attempt,
+            self,
+            submit=partial(intake.submit, attempt.request.principal.partner),
+            book=intake.ledger,
+            final=self._final,
+        )
+        self._ending = Ending(attempt, self.pipeline, intake)
+
+    @property
+    def publishing(self) -> bool:
+        """The publishing step has begun: nothing can stop it."""
+        return self._ending.publishing
+
+    # --- receiving -------------------------------------------------------------------
+
+    def buffer(self) -> memoryview | None:
+        """The writable rest of the current part's buffer, never empty. ``None``: stop reading
+        the socket until :attr:`on_ready`."""
+        if self._closed or self.error is not None:
+            return None
+        current = self._current
+        if current is None:
+            current = self._new_part()
+            if current is None:
+                return None
+        room = current.room()
+        if room is None:
+            # A first part that is held back for want of a second must not hold the memory.
+            if current.filled == 0 and self._number > 1:
+                self.pipeline.expect_more()
+            return None
+        limit = self.attempt.limit
+        if limit is not None and len(room) > limit - self.received + 1:
+            return room[: limit - self.received + 1]  # one byte too many tells
+        return room
+
+    def filled(self, count: int) -> None:
+        """``count`` bytes were written at the start of the last :meth:`buffer`."""
+        current = self._current
+        assert current is not None
+        assert not self._closed
+        if current.filled == 0 and self._number > 1:
+            self.pipeline.expect_more()
+        current.filled += count
+        self.received += count
+        limit = self.attempt.limit
+        if limit is not None and self.received > limit:
+            self._set_error(
+                TooLarge(
+                    f"more than {limit} bytes",
+                    reply=TooLarge.reply.but(f"The file is larger than {limit} bytes."),
+                )
+            )
+        elif current.full:
+            self._hand_over(current)
+
+    def _new_part(self) -> PartBuffer | None:
+        sizes = self.attempt.sizes
+        size = sizes.at(self.received)
+        with self._lock:
+            if self._held >= sizes.buffers(size):
+                self._starved = True
+                starved = True
+            else:
+                self._held += 1
+                starved = False
+        if starved:
+            self.pipeline.expect_more()
+            return None
+        if self._number >= sizes.max_parts:
+            self._set_error(TooLarge("more parts than storage takes"))
+            return None
+        self._number += 1
+        self._current = PartBuffer(
+            self._intake.budget, self.attempt.request.principal.partner, size, self._wake
+        )
+        return self._current
+
+    def _hand_over(self, current: PartBuffer) -> None:
+        self._current = None
+        self.pipeline.add(FullPart(self._number, self.received - current.filled, current))
+
+    def _drop_current(self) -> None:
+        current, self._current = self._current, None
+        if current is not None:
+            current.release()
+
+    # --- the end ---------------------------------------------------------------------
+
+    def finish(self) -> Future[Receipt]:
+        """The client ended the file cleanly (close_notify seen). The future's exception is a
+        :class:`SecureDropError`; by then the ledger and the audit row are written."""
+        if self._closed:
+            return self._receipt
+        if self.error is not None:
+            self.cancel(self.error)
+            return self._receipt
+        self._closed = True
+        current = self._current
+        if current is not None and current.filled:
+            self._hand_over(current)
+        else:
+            self._drop_current()
+        self.pipeline.end()
+        return self._receipt
+
+    def cancel(self, cause: SecureDropError) -> Future[None]:
+        """Give up: truncated, ABOR, a lost session, a limit. Before the publishing step the
+        upload is suspended (where its backend can hold parts and whole ones exist) or aborted;
+        after it this waits like everyone else. May be called at any time, repeatedly."""
+        self._closed = True
+        self._drop_current()
+        cause = self.error or cause
+        self.pipeline.stop(cause, discard=not may_suspend(self.attempt, cause))
+        return self._settled
+
+    def lose(self) -> None:
+        """Another session took the upload over. From any thread."""
+        self.pipeline.abandon(LeaseLost())
+
+    # --- told by the pipeline, from any thread -----------------------------------------
+
+    def buffer_freed(self) -> None:
+        """A part buffer was given back."""
+        with self._lock:
+            self._held -= 1
+            starved, self._starved = self._starved, False
+        if starved:
+            self._wake()
+
+    def failed(self, cause: SecureDropError) -> None:
+        """Storage failed, or the lease is lost."""
+        self._set_error(cause)
+        self._wake()
+
+    def _set_error(self, cause: SecureDropError) -> None:
+        if self.error is None:
+            self.error = cause
+
+    def _wake(self) -> None:
+        ready = self.on_ready
+        if ready is not None:
+            ready()
+
+    def _final(self) -> None:
+        """The upload's last job, in the pool."""
+        receipt: Receipt | None = None
+        failure: BaseException | None = None
+        try:
+            receipt = self._ending.run(self.received)
+        except Exception as exc:
+            failure = exc
+        finally:
+            self._intake.forget(self)
+            resolve(self._receipt, receipt, failure)
+            resolve(self._settled, None, None)
