@@ -125,7 +125,7 @@ def _load(factory: BackendFactory | str) -> BackendFactory:
 
 def _after_fork() -> None:
     # Clients, sockets and locks of the parent are not ours to use or to close.
-    global _lock  # noqa: PLW0603
+    global _lock
     _lock = threading.Lock()
     _backends.clear()
 

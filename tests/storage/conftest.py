@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 from securedrop_ftp.storage.protocol import Backend
+from tests.fixtures.moto import MotoServer
 from tests.storage import servers
+
+
+@pytest.fixture(scope="session")
+def moto_bucket(moto_server: MotoServer) -> servers.S3Bucket:
+    """A bucket of moto's, over TLS."""
+    return servers.S3Bucket(moto_server.bucket(), moto_server.endpoint_url, str(moto_server.ca))
 
 
 @pytest.fixture(params=servers.chosen())

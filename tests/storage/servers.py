@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from securedrop_ftp.storage.protocol import Backend
 from securedrop_ftp.storage.registry import factory_for
 
-QUICK = ("memory", "filesystem")
+QUICK = ("memory", "filesystem", "moto")
 
 
 def chosen() -> list[str]:
@@ -45,6 +46,39 @@ def _filesystem(tmp_path: Path, resource: Callable[[str], Any]) -> Any:
     return FileSystemStorage(location=tmp_path / "storage")
 
 
+def _moto(tmp_path: Path, resource: Callable[[str], Any]) -> Any:
+    return s3_storage(resource("moto_bucket"))
+
+
+@dataclass(frozen=True)
+class S3Bucket:
+    """Where a bucket is and how to get in."""
+
+    name: str
+    endpoint_url: str
+    ca: str
+    access_key: str = "test"
+    secret_key: str = "test"
+    region: str = "us-east-1"
+
+
+def s3_storage(bucket: S3Bucket, **options: Any) -> Any:
+    """An ``S3Storage`` over an empty location of its own."""
+    from storages.backends.s3 import S3Storage
+
+    values: dict[str, Any] = {
+        "bucket_name": bucket.name,
+        "endpoint_url": bucket.endpoint_url,
+        "verify": bucket.ca,
+        "access_key": bucket.access_key,
+        "secret_key": bucket.secret_key,
+        "region_name": bucket.region,
+        "addressing_style": "path",
+        "location": fresh_location(),
+    }
+    return S3Storage(**{**values, **options})
+
+
 def fresh_location() -> str:
     return f"test-{uuid.uuid4().hex[:12]}"
 
@@ -52,4 +86,5 @@ def fresh_location() -> str:
 STORAGES: dict[str, Callable[[Path, Callable[[str], Any]], Any]] = {
     "memory": _memory,
     "filesystem": _filesystem,
+    "moto": _moto,
 }

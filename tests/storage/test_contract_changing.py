@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from securedrop_ftp.exceptions import (
@@ -195,13 +197,14 @@ def test_a_made_directory_outlives_its_last_file(backend: Backend) -> None:
 
 def test_the_root_stays(backend: Backend) -> None:
     put(backend, "a")
-    for change in (
+    changes: list[Callable[[], None]] = [
         lambda: backend.rmdir(""),
         lambda: backend.rename("", "b", replace=True),
         lambda: backend.rename("a", "", replace=True),
         lambda: backend.delete(""),
         lambda: backend.mkdir(""),
-    ):
+    ]
+    for change in changes:
         with pytest.raises(SecureDropError):
             change()
     assert content(backend, "a") == b"data"

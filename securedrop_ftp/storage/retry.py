@@ -1,0 +1,94 @@
+"""Trying again inside a deadline, and knowing whether a request may have been carried out.
+
+The SDKs' own retries are off: they know no deadline of the whole operation, and do not tell
+whether an earlier try reached the server. Full jitter: AWS Architecture Blog, "Exponential
+Backoff And Jitter".
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from securedrop_ftp.exceptions import SecureDropError
+from securedrop_ftp.log import get_logger
+
+logger = get_logger(__name__)
+
+T = TypeVar("T")
+
+FIRST_PAUSE: Final = 0.1
+LONGEST_PAUSE: Final = 5.0
+
+_counts: Counter[str] = Counter()
+_counts_lock = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What a failed try means.
+
+    Attributes:
+        error: ours.
+        retry: another try may go better.
+        may_have_happened: the server may have carried the request out.
+    """
+
+    error: SecureDropError
+    retry: bool = False
+    may_have_happened: bool = False
+
+
+class Attempts:
+    """The tries of one operation, of one request or of several.
+
+    Args:
+        seconds: no try is begun after this. The client's own timeouts bound the last one.
+
+    Attributes:
+        ambiguous: a try got no answer, or one that does not tell what was done.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._end = time.monotonic() + seconds
+        self.ambiguous = False
+
+    def run(self, name: str, call: Callable[[], T], fault: Callable[[Exception], Fault]) -> T:
+        """The result of ``call``.
+
+        Raises:
+            SecureDropError: ``fault``'s, of the last try.
+        """
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                return call()
+            except SecureDropError:
+                raise
+            except Exception as exc:
+                found = fault(exc)
+                self.ambiguous |= found.may_have_happened
+                wait = random.uniform(pause / 2, pause)
+                if not found.retry or time.monotonic() + wait >= self._end:
+                    raise found.error from exc
+                logger.info("storage call is tried again", call=name, reason=str(found.error))
+                count_retry(name)
+            time.sleep(wait)
+            pause = min(pause * 2, LONGEST_PAUSE)
+
+
+def count_retry(name: str) -> None:
+    """One more retry of the storage call ``name``."""
+    with _counts_lock:
+        _counts[name] += 1
+
+
+def retry_counts() -> dict[str, int]:
+    """Retries in this process by storage call: for metrics."""
+    with _counts_lock:
+        return dict(_counts)

@@ -1,0 +1,426 @@
+"""Amazon S3 and what speaks its protocol: django-storages' ``S3Storage`` for its configuration,
+boto3's client for the work.
+
+An upload of several parts is an S3 multipart upload: nothing is visible before it is completed,
+and its parts outlive any process, so another one can go on with it. Nothing here depends on
+conditional puts, checksums or tags: servers differ (docs/explanation/storage.md).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from base64 import b64encode
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace as but
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from securedrop_ftp.exceptions import (
+    BadName,
+    Exists,
+    IsADirectory,
+    NotADirectory,
+    NotEmpty,
+    NotFound,
+    OutcomeUnknown,
+    SecureDropError,
+    StorageRefused,
+    UnsupportedByBackend,
+    VerificationFailed,
+)
+from securedrop_ftp.log import get_logger
+from securedrop_ftp.storage.errors import not_there, refuse_root
+from securedrop_ftp.storage.parts import check_parts
+from securedrop_ftp.storage.protocol import (
+    META_SHA256,
+    META_UPLOAD_ID,
+    RESERVED,
+    Capabilities,
+    Entry,
+    ObjectSpec,
+    Part,
+    Partial,
+    Published,
+)
+from securedrop_ftp.storage.retry import Attempts
+from securedrop_ftp.storage.s3_bucket import Bucket, PartBody, decode_metadata, encode_metadata
+from securedrop_ftp.storage.s3_copy import Copier
+from securedrop_ftp.storage.s3_multipart import MarkedMultiparts
+
+logger = get_logger(__name__)
+
+MIB: Final = 1024 * 1024
+#: Up to here a copy is cheaper than the round trip of "Expect: 100-continue".
+COPIED: Final = 1 * MIB
+DIRECTORY_TYPE: Final = "application/x-directory"
+
+
+class S3Backend:
+    """See the module's docstring.
+
+    Args:
+        storage: an ``S3Storage``.
+    """
+
+    name = "s3"
+    capabilities = Capabilities(
+        resumable=True,
+        min_part_size=5 * MIB,
+        max_part_size=5 * 1024 * MIB,
+        max_parts=10_000,
+        max_object_size=5 * 1024 * 1024 * MIB,
+    )
+
+    def __init__(self, storage: Any) -> None:
+        self._bucket = Bucket(storage)
+        self._multiparts = MarkedMultiparts(self._bucket)
+        self._copier = Copier(self._bucket, self._multiparts)
+
+    # --- writing ---------------------------------------------------------------------
+
+    def begin(self, spec: ObjectSpec) -> Partial:
+        """See the protocol. The token is S3's multipart upload id."""
+        refuse_root(spec.key)
+        token = self._multiparts.create(spec.key, spec.upload_id, **self._object_parameters(spec))
+        return Partial(spec, token)
+
+    def _object_parameters(self, spec: ObjectSpec, sha256: str = "") -> dict[str, Any]:
+        metadata = {**spec.metadata, META_UPLOAD_ID: spec.upload_id, META_SHA256: sha256}
+        return {
+            **self._bucket.write_parameters(spec.key),
+            "ContentType": spec.content_type,
+            "Metadata": encode_metadata(metadata),
+        }
+
+    def put_part(self, partial: Partial, number: int, offset: int, data: memoryview) -> Part:
+        """See the protocol. The part's token is its ETag."""
+        answer = self._bucket.call(
+            "upload_part",
+            Key=self._bucket.full(partial.spec.key),
+            UploadId=partial.token,
+            PartNumber=number,
+            ContentLength=data.nbytes,
+            Body=PartBody(data),
+        )
+        return Part(number, offset, data.nbytes, answer["ETag"])
+
+    def resume(self, partial: Partial, epoch: int) -> Partial:
+        """See the protocol. A late writer's part would have another ETag than the recorded one,
+        and completing names the recorded ones."""
+        if self.list_parts(partial) is None:
+            raise NotFound("The unfinished upload is gone.")
+        return but(partial, spec=but(partial.spec, epoch=epoch))
+
+    def commit(
+        self, partial: Partial, parts: Sequence[Part], *, size: int, sha256: str, replace: bool
+    ) -> Published:
+        """See the protocol. Sizes and ETags are compared with what storage holds before."""
+        spec = partial.spec
+        ordered = check_parts(parts, size)
+        if not ordered:  # S3 completes no upload without a part
+            published = self.put_object(spec, memoryview(b""), sha256=sha256, replace=replace)
+            self.abort(partial)
+            return published
+        self._compare(partial, ordered)
+        attempts = self._bucket.attempts()
+        if not replace:
+            self._refuse_taken(spec.key, attempts)
+        named = [{"PartNumber": part.number, "ETag": part.token} for part in ordered]
+        published = self._publish(
+            spec,
+            size,
+            attempts,
+            "complete_multipart_upload",
+            replace=replace,
+            UploadId=partial.token,
+            MultipartUpload={"Parts": named},
+        )
+        self._multiparts.unmark(spec.upload_id)
+        return published
+
+    def _compare(self, partial: Partial, parts: Sequence[Part]) -> None:
+        held = self.list_parts(partial)
+        if held is None:
+            raise NotFound("The unfinished upload is gone.")
+        by_number = {part.number: part for part in held}
+        for part in parts:
+            there = by_number.get(part.number)
+            if there is None or there.size != part.size or _bare(there.token) != _bare(part.token):
+                raise VerificationFailed(f"Part {part.number} in storage is not the one put.")
+
+    def put_object(
+        self, spec: ObjectSpec, data: memoryview, *, sha256: str, replace: bool
+    ) -> Published:
+        """See the protocol. S3 checks the bytes against a Content-MD5."""
+        refuse_root(spec.key)
+        attempts = self._bucket.attempts()
+        if not replace:
+            self._refuse_taken(spec.key, attempts)
+        md5 = hashlib.md5(data, usedforsecurity=False)
+        return self._publish(
+            spec,
+            data.nbytes,
+            attempts,
+            "put_object",
+            replace=replace,
+            expected_etag=md5.hexdigest(),
+            Body=bytes(data) if data.nbytes <= COPIED else PartBody(data),
+            ContentLength=data.nbytes,
+            ContentMD5=b64encode(md5.digest()).decode(),
+            **self._object_parameters(spec, sha256),
+        )
+
+    def _refuse_taken(self, key: str, attempts: Attempts) -> None:
+        try:
+            self._bucket.call("head_object", attempts, Key=self._bucket.full(key))
+        except NotFound:
+            return
+        raise Exists
+
+    def _publish(
+        self,
+        spec: ObjectSpec,
+        size: int,
+        attempts: Attempts,
+        operation: str,
+        *,
+        replace: bool,
+        expected_etag: str = "",
+        **params: Any,
+    ) -> Published:
+        """The one call that makes an object visible, and what becomes of its silence."""
+        key = self._bucket.full(spec.key)
+        condition: dict[str, Any] = (
+            {} if replace else {"IfNoneMatch": "*"}
+        )  # a help where it works, no more
+        try:
+            try:
+                answer = self._bucket.call(operation, attempts, Key=key, **condition, **params)
+            except UnsupportedByBackend:
+                answer = self._bucket.call(operation, attempts, Key=key, **params)
+        except SecureDropError as exc:
+            if not attempts.ambiguous:
+                raise
+            return self._settle(spec, exc)
+        etag = str(answer.get("ETag", ""))
+        if expected_etag and _bare(etag) == expected_etag:
+            return Published(spec.key, size, etag)  # the server read the bytes as we did
+        return self._confirm(spec, size, etag)
+
+    def _settle(self, spec: ObjectSpec, failure: SecureDropError) -> Published:
+        """Publishing got no answer: only finding our upload there is one."""
+        try:
+            found = self.find_published(spec.key, spec.upload_id)
+        except SecureDropError as exc:
+            raise OutcomeUnknown(str(failure)) from exc
+        if found is None:
+            raise OutcomeUnknown(str(failure)) from failure
+        return found
+
+    def _confirm(self, spec: ObjectSpec, size: int, etag: str) -> Published:
+        try:
+            found = self.stat(spec.key)
+        except (NotFound, StorageRefused) as exc:
+            # Taken away by its reader already, or we may not look: the publishing call's own
+            # answer stands.
+            logger.warning("published object cannot be seen", key=spec.key, reason=str(exc))
+            return Published(spec.key, size, etag)
+        except SecureDropError as exc:
+            raise OutcomeUnknown(str(exc)) from exc
+        if found.metadata.get(META_UPLOAD_ID) == spec.upload_id and found.size != size:
+            raise VerificationFailed(f"Storage holds {found.size} bytes; {size} were received.")
+        return Published(spec.key, size, found.etag)
+
+    def abort(self, partial: Partial) -> None:
+        """See the protocol."""
+        self._multiparts.abort(partial.spec.key, partial.spec.upload_id, partial.token)
+
+    def find_published(self, key: str, upload_id: str) -> Published | None:
+        """See the protocol."""
+        try:
+            head = self._bucket.call("head_object", Key=self._bucket.full(key))
+        except NotFound:
+            return None
+        entry = _from_head(key, head)
+        if entry.metadata.get(META_UPLOAD_ID) != upload_id:
+            return None
+        return Published(key, entry.size, entry.etag)
+
+    def list_parts(self, partial: Partial) -> list[Part] | None:
+        """See the protocol. Offsets are those of parts that follow each other."""
+        parts: list[Part] = []
+        offset = marker = 0
+        while True:
+            try:
+                page = self._bucket.call(
+                    "list_parts",
+                    Key=self._bucket.full(partial.spec.key),
+                    UploadId=partial.token,
+                    PartNumberMarker=marker,
+                )
+            except NotFound:
+                return None
+            for item in page.get("Parts", ()):
+                part = Part(item["PartNumber"], offset, item["Size"], item["ETag"])
+                offset += part.size
+                parts.append(part)
+            if not page.get("IsTruncated") or not page.get("Parts"):
+                return parts
+            marker = parts[-1].number
+
+    def sweep(self, keep: Callable[[str], bool], *, older_than: datetime) -> int:
+        """See the protocol."""
+        return self._multiparts.sweep(keep, older_than=older_than)
+
+    # --- reading ---------------------------------------------------------------------
+
+    def stat(self, key: str) -> Entry:
+        """See the protocol. One request for a file, two for a directory."""
+        if not key:
+            return Entry("", is_dir=True)
+        try:
+            return _from_head(key, self._bucket.call("head_object", Key=self._bucket.full(key)))
+        except NotFound:
+            if self._is_directory(key):
+                return Entry(key, is_dir=True)
+            raise
+
+    def _is_directory(self, key: str) -> bool:
+        return bool(self._first_keys(key, 1))
+
+    def _first_keys(self, key: str, count: int) -> list[str]:
+        prefix = self._bucket.full(f"{key}/")
+        page = self._bucket.call("list_objects_v2", Prefix=prefix, MaxKeys=count)
+        return [item["Key"] for item in page.get("Contents", ())]
+
+    def scandir(self, key: str) -> Iterator[list[Entry]]:
+        """See the protocol."""
+        base = f"{key}/" if key else ""
+        exists = not key
+        for page in self._bucket.pages(base, delimiter="/"):
+            entries = [self._directory_entry(item) for item in page.get("CommonPrefixes", ())]
+            entries += [self._file_entry(item) for item in page.get("Contents", ())]
+            exists = exists or bool(entries)
+            # The marker of the directory itself has no name; other tools' "a//b" has none either.
+            yield [e for e in entries if e.name and e.key + "/" not in (base, RESERVED)]
+        if not exists:
+            self._refuse_file(key)
+            raise not_there("directory")
+
+    def _directory_entry(self, item: dict[str, Any]) -> Entry:
+        return Entry(self._bucket.ours(item["Prefix"])[:-1], is_dir=True)
+
+    def _file_entry(self, item: dict[str, Any]) -> Entry:
+        key = self._bucket.ours(item["Key"])
+        return Entry(key, False, item["Size"], item["LastModified"].astimezone(UTC), item["ETag"])
+
+    def _refuse_file(self, key: str) -> None:
+        try:
+            self._bucket.call("head_object", Key=self._bucket.full(key))
+        except NotFound:
+            return
+        raise NotADirectory
+
+    def read(self, entry: Entry, offset: int, length: int) -> bytes:
+        """See the protocol."""
+        stop = min(offset + length, entry.size)
+        if offset >= stop:
+            return b""
+        try:
+            data = self._bucket.read(entry.key, entry.etag, offset, stop)
+        except Exists as exc:  # IfMatch: it is another object now
+            raise not_there() from exc
+        if len(data) != stop - offset:
+            raise VerificationFailed(f"Storage gave {len(data)} bytes of {stop - offset}.")
+        return data
+
+    # --- changing --------------------------------------------------------------------
+
+    def delete(self, key: str) -> None:
+        """See the protocol."""
+        refuse_root(key)
+        if self.stat(key).is_dir:
+            raise IsADirectory
+        self._bucket.call("delete_object", Key=self._bucket.full(key))
+
+    def rename(self, source: str, target: str, *, replace: bool) -> None:
+        """See the protocol."""
+        refuse_root(source)
+        refuse_root(target)
+        found = self.stat(source)
+        if source == target:
+            return
+        if target.startswith(f"{source}/"):
+            raise BadName("A directory cannot move into itself.")
+        try:
+            taken = self.stat(target)
+        except NotFound:
+            pass
+        else:
+            if found.is_dir or not (taken.is_dir or replace):
+                raise Exists
+            if taken.is_dir:
+                raise IsADirectory
+        if found.is_dir:
+            self._copier.move_directory(source, target)
+        else:
+            self._copier.move(source, target, found.size, found.etag)
+
+    def mkdir(self, key: str) -> None:
+        """See the protocol. An object of no bytes marks the directory."""
+        refuse_root(key)
+        try:
+            self.stat(key)
+        except NotFound:
+            pass
+        else:
+            raise Exists
+        self._bucket.call(
+            "put_object",
+            Key=self._bucket.full(f"{key}/"),
+            Body=b"",
+            **{
+                **self._bucket.write_parameters(key, content=False),
+                "ContentType": DIRECTORY_TYPE,
+            },
+        )
+
+    def rmdir(self, key: str) -> None:
+        """See the protocol."""
+        refuse_root(key)
+        marker = self._bucket.full(f"{key}/")
+        names = self._first_keys(key, 2)
+        if not names:
+            self._refuse_file(key)
+            raise not_there("directory")
+        if names != [marker]:
+            raise NotEmpty
+        self._bucket.call("delete_object", Key=marker)
+
+    # --- life ------------------------------------------------------------------------
+
+    def check(self) -> None:
+        """List at most one key."""
+        try:
+            self._bucket.call("list_objects_v2", Prefix=self._bucket.prefix, MaxKeys=1)
+        except SecureDropError as exc:
+            raise type(exc)(f"Bucket “{self._bucket.name}”: {exc}") from exc
+
+    def close(self) -> None:
+        """See the protocol."""
+        self._bucket.close()
+
+
+def _from_head(key: str, head: dict[str, Any]) -> Entry:
+    return Entry(
+        key,
+        False,
+        head["ContentLength"],
+        head["LastModified"].astimezone(UTC),
+        head["ETag"],
+        decode_metadata(head.get("Metadata", {})),
+    )
+
+
+def _bare(etag: str) -> str:
+    return etag.strip('"')

@@ -1,0 +1,148 @@
+"""Rename on S3: copy on the server, see that the copy is there, then delete the source.
+
+There is no moment in which neither name exists, and until every copy is made nothing is deleted.
+Above :data:`ONE_REQUEST` a copy is made of ranges, in parallel (``UploadPartCopy``).
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any, Final
+
+from securedrop_ftp.exceptions import SecureDropError, StorageError, VerificationFailed
+from securedrop_ftp.storage.retry import Attempts
+from securedrop_ftp.storage.s3_bucket import Bucket
+from securedrop_ftp.storage.s3_multipart import MarkedMultiparts
+
+MIB: Final = 1024 * 1024
+#: A copy up to this size is one request; S3 would take 5 GiB, but in one slow piece.
+ONE_REQUEST: Final = 500 * MIB
+RANGE: Final = 128 * MIB
+PARALLEL: Final = 8
+_KEPT: Final = (
+    "ContentType", "ContentEncoding", "ContentDisposition", "ContentLanguage", "CacheControl",
+    "Metadata",
+)  # fmt: skip
+
+
+class Copier:
+    """Copies and moves objects within ``bucket``. Keys are ours."""
+
+    def __init__(
+        self,
+        bucket: Bucket,
+        multiparts: MarkedMultiparts,
+        *,
+        one_request: int = ONE_REQUEST,
+        range_size: int = RANGE,
+    ) -> None:
+        self._bucket = bucket
+        self._multiparts = multiparts
+        self._one_request = one_request
+        self._range_size = range_size
+
+    def move(self, source: str, target: str, size: int, etag: str) -> None:
+        """One object. If its deletion fails, both names hold it and the error is raised."""
+        attempts = self._bucket.attempts(slow=True)
+        self._copy(source, target, size, etag, attempts)
+        self._bucket.call("delete_object", Key=self._bucket.full(source))
+
+    def move_directory(self, source: str, target: str) -> None:
+        """Everything under ``source/``, its marker included; ``target`` must not exist. If a copy
+        fails, the copies made are removed again and the error is raised."""
+        attempts = self._bucket.attempts(slow=True)
+        names = [
+            (self._bucket.ours(item["Key"])[len(source) :], item["Size"], item["ETag"])
+            for page in self._bucket.pages(f"{source}/")
+            for item in page.get("Contents", ())
+        ]
+        try:
+            _in_parallel(
+                lambda n: self._copy(source + n[0], target + n[0], n[1], n[2], attempts),
+                names,
+            )
+        except SecureDropError:
+            with suppress(StorageError):
+                self._delete(target + name for name, *_ in names)
+            raise
+        self._delete(source + name for name, *_ in names)
+
+    def _delete(self, keys: Iterable[str]) -> None:
+        _in_parallel(
+            lambda key: self._bucket.call("delete_object", Key=self._bucket.full(key)), keys
+        )
+
+    def _copy(self, source: str, target: str, size: int, etag: str, attempts: Attempts) -> None:
+        if size > self._one_request:
+            self._copy_ranges(source, target, size, etag, attempts)
+        else:
+            self._bucket.call(
+                "copy_object",
+                attempts,
+                slow=True,
+                Key=self._bucket.full(target),
+                **self._from(source, etag),
+                **self._bucket.write_parameters(target, content=False),
+            )
+        made = self._bucket.call("head_object", attempts, Key=self._bucket.full(target))
+        if made["ContentLength"] != size:
+            raise VerificationFailed("The copy is not as long as its source.")
+
+    def _from(self, source: str, etag: str) -> dict[str, Any]:
+        full = {"Bucket": self._bucket.name, "Key": self._bucket.full(source)}
+        return {"CopySource": full, "CopySourceIfMatch": etag}
+
+    def _copy_ranges(
+        self, source: str, target: str, size: int, etag: str, attempts: Attempts
+    ) -> None:
+        head = self._bucket.call("head_object", attempts, Key=self._bucket.full(source))
+        params = {name: head[name] for name in _KEPT if head.get(name)}
+        params = {**self._bucket.write_parameters(target, content=False), **params}
+        mark = str(uuid.uuid4())
+        multipart_id = self._multiparts.create(target, mark, **params)
+        step = max(self._range_size, -(-size // 10_000))
+
+        def copy_range(start: int) -> dict[str, Any]:
+            number = start // step + 1
+            answer = self._bucket.call(
+                "upload_part_copy",
+                attempts,
+                slow=True,
+                Key=self._bucket.full(target),
+                UploadId=multipart_id,
+                PartNumber=number,
+                CopySourceRange=f"bytes={start}-{min(start + step, size) - 1}",
+                **self._from(source, etag),
+            )
+            return {"PartNumber": number, "ETag": answer["CopyPartResult"]["ETag"]}
+
+        try:
+            parts = _in_parallel(copy_range, range(0, size, step))
+            self._bucket.call(
+                "complete_multipart_upload",
+                attempts,
+                slow=True,
+                Key=self._bucket.full(target),
+                UploadId=multipart_id,
+                MultipartUpload={"Parts": parts},
+            )
+        except SecureDropError:
+            with suppress(SecureDropError):
+                self._multiparts.abort(target, mark, multipart_id)
+            raise
+        self._multiparts.unmark(mark)
+
+
+def _in_parallel(work: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
+    """The results in order. After the first failure nothing more is begun, and it is raised when
+    what runs has ended."""
+    with ThreadPoolExecutor(PARALLEL, thread_name_prefix="s3-copy") as pool:
+        futures = [pool.submit(work, item) for item in items]
+        try:
+            return [future.result() for future in futures]
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise

@@ -1,0 +1,130 @@
+"""Marks of our multipart uploads, and the sweep that follows them.
+
+``ListMultipartUploads`` tells keys and ids but no metadata, so an upload in a shared bucket does
+not show whose it is. Before one is created, a marker ``.securedrop/multipart/<upload id>`` says
+for which key; after, it names the multipart id too. Only what a marker names is ever swept.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from securedrop_ftp.exceptions import NotFound, StorageError
+from securedrop_ftp.log import get_logger
+from securedrop_ftp.storage.parts import check_upload_id
+from securedrop_ftp.storage.protocol import RESERVED
+from securedrop_ftp.storage.s3_bucket import PAGE, Bucket
+
+logger = get_logger(__name__)
+
+MARKS: Final = f"{RESERVED}multipart/"
+
+
+class MarkedMultiparts:
+    """Multipart uploads in ``bucket`` that carry a mark."""
+
+    def __init__(self, bucket: Bucket) -> None:
+        self._bucket = bucket
+
+    def create(self, key: str, upload_id: str, **params: Any) -> str:
+        """Begin one; returns the multipart id."""
+        self._mark(key, upload_id)
+        full = self._bucket.full(key)
+        answer = self._bucket.call("create_multipart_upload", Key=full, **params)
+        multipart_id = str(answer["UploadId"])
+        self._mark(key, upload_id, multipart_id)
+        return multipart_id
+
+    def abort(self, key: str, upload_id: str, multipart_id: str) -> None:
+        """Discard its parts; doing it again is not an error."""
+        self._abort(key, multipart_id)
+        self.unmark(upload_id)
+
+    def _abort(self, key: str, multipart_id: str) -> None:
+        try:
+            self._bucket.call(
+                "abort_multipart_upload", Key=self._bucket.full(key), UploadId=multipart_id
+            )
+        except NotFound:
+            pass
+
+    def _mark(self, key: str, upload_id: str, multipart_id: str = "") -> None:
+        mark = {"key": key, "multipart_id": multipart_id}
+        self._bucket.call(
+            "put_object",
+            Key=self._bucket.full(MARKS + check_upload_id(upload_id)),
+            Body=json.dumps(mark).encode(),
+            ContentType="application/json",
+            **self._bucket.write_parameters(MARKS + upload_id, content=False),
+        )
+
+    def unmark(self, upload_id: str) -> None:
+        """The upload has ended. A mark that stays is harmless: a sweep takes it."""
+        try:
+            self._bucket.call("delete_object", Key=self._bucket.full(MARKS + upload_id))
+        except StorageError as exc:
+            logger.warning("mark of a multipart upload stays", upload=upload_id, reason=str(exc))
+
+    # --- sweep -----------------------------------------------------------------------
+
+    def sweep(self, keep: Callable[[str], bool], *, older_than: datetime) -> int:
+        """Abort what is marked, old and not wanted; returns how many there were."""
+        swept = 0
+        old = [
+            (self._bucket.ours(item["Key"])[len(MARKS) :], item["LastModified"])
+            for page in self._bucket.pages(MARKS)
+            for item in page.get("Contents", ())
+            if item["LastModified"] < older_than
+        ]
+        for upload_id, marked in old:
+            if keep(upload_id):
+                continue
+            try:
+                swept += self._sweep_one(upload_id, marked)
+            except NotFound:
+                continue  # another node swept it meanwhile
+        return swept
+
+    def _sweep_one(self, upload_id: str, marked: datetime) -> bool:
+        mark = self._read(upload_id)
+        key, multipart_id = str(mark.get("key", "")), str(mark.get("multipart_id", ""))
+        found = [multipart_id] if multipart_id else self._unnamed(key, marked)
+        for one in found:
+            self._abort(key, one)
+        self.unmark(upload_id)
+        return bool(found)
+
+    def _read(self, upload_id: str) -> dict[str, Any]:
+        try:
+            mark = json.loads(self._bucket.read(MARKS + upload_id, "", 0, PAGE * 10))
+        except ValueError:
+            return {}
+        return mark if isinstance(mark, dict) else {}
+
+    def _unnamed(self, key: str, marked: datetime) -> list[str]:
+        """Multipart ids of a mark whose writer died before it could name one.
+
+        That is one of exactly this key, begun within the storage deadline after the mark, that no
+        other mark names.
+        """
+        if not key:
+            return []
+        latest = marked + timedelta(seconds=self._bucket.conf.storage_timeout)
+        full = self._bucket.full(key)
+        answer = self._bucket.call("list_multipart_uploads", Prefix=full, MaxUploads=PAGE)
+        begun = [
+            str(upload["UploadId"])
+            for upload in answer.get("Uploads", ())
+            if upload["Key"] == full and marked <= upload["Initiated"] <= latest
+        ]
+        if not begun:
+            return []
+        named = {
+            str(self._read(self._bucket.ours(item["Key"])[len(MARKS) :]).get("multipart_id"))
+            for page in self._bucket.pages(MARKS)
+            for item in page.get("Contents", ())
+        }
+        return [one for one in begun if one not in named]
