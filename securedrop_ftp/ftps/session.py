@@ -393,8 +393,7 @@ class Session(Channel):
         """Ten of them close the session (row 23)."""
         self._bad_commands += 1
         if self._bad_commands >= self.conf.max_bad_commands:
-            self.loop.call_soon(
-                self.end,
+            self.end(
                 replies.SERVICE_UNAVAILABLE.but("Too many errors."),
                 "too many bad commands",
             )
@@ -442,7 +441,7 @@ class Session(Channel):
 
     def _refuse(self, violation: Violation) -> None:
         if violation.fatal:
-            self.loop.call_soon(self.end, violation.reply, "protocol violation")
+            self.end(violation.reply, "protocol violation")
             return
         self.count_bad_command()
         self.reply(violation.reply)

@@ -12,10 +12,11 @@ from django.db.migrations.executor import MigrationExecutor
 from securedrop_ftp.checks import certificate_problems, serving_problems, value_problems
 from securedrop_ftp.conf import from_mapping, get_conf
 from securedrop_ftp.exceptions import ConfigurationError, SecureDropError
-from securedrop_ftp.intake import recovery
+from securedrop_ftp.intake.ledger import Ledger
+from securedrop_ftp.intake.recovery import Recovery
 from securedrop_ftp.log import get_logger
 from securedrop_ftp.models import Partner
-from securedrop_ftp.server.identity import node_name
+from securedrop_ftp.server.identity import new_boot, node_name, owner_name
 from securedrop_ftp.storage.registry import backend_for
 
 logger = get_logger(__name__)
@@ -95,16 +96,22 @@ def refuse_bad_settings(values: Mapping[str, Any]) -> None:
         raise ConfigurationError("; ".join(f"{p.msg} {p.hint or ''}".strip() for p in errors))
 
 
+def _recovery() -> Recovery:
+    conf = get_conf()
+    owner = owner_name(conf, new_boot(), 0, 0)
+    return Recovery(Ledger(None, owner=owner, lease_seconds=conf.lease_seconds), backend_for, conf)
+
+
 def recover_node() -> None:
     """At start: every writer of an earlier run on this node is dead."""
     node = node_name(get_conf())
-    recovery.recover(lambda owner: owner.split(":", 1)[0] == node)
+    _recovery().recover(lambda owner: owner.split(":", 1)[0] == node)
 
 
 def recover_owner(dead: str) -> None:
     """One worker died."""
     try:
-        recovery.recover(lambda owner: owner == dead)
+        _recovery().recover(lambda owner: owner == dead)
     finally:
         connections.close_all()
 
@@ -112,6 +119,6 @@ def recover_owner(dead: str) -> None:
 def prune() -> None:
     """Expired partials, orphan multiparts."""
     try:
-        recovery.prune()
+        _recovery().prune()
     finally:
         connections.close_all()

@@ -30,7 +30,7 @@ def auth(session: Session, argument: str) -> Reply | None:
         return replies.BAD_PARAMETER.but("Only AUTH TLS is supported.")
     if session.input_pending:
         session.drop_input()
-        session.loop.call_soon(session.end, replies.UNENCRYPTED_INPUT, "input pending behind AUTH")
+        session.end(replies.UNENCRYPTED_INPUT, "input pending behind AUTH")
         return None
     session.begin_tls(session.runtime.tls_context())
     return replies.AUTH_OK

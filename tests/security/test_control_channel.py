@@ -1,0 +1,409 @@
+"""Attacks on the control channel. The rows are those of the security bar."""
+
+from __future__ import annotations
+
+import contextlib
+import ftplib
+import socket
+import ssl
+
+import pytest
+
+from tests.clients import FtpsClient, tls_context
+from tests.fixtures.cast import password_of
+from tests.fixtures.served import Serve, ServedFtps
+
+
+def raw(ftps: ServedFtps) -> socket.socket:
+    """A connection in the clear, greeting read."""
+    sock = socket.create_connection(("127.0.0.1", ftps.port), timeout=20)
+    assert read_reply(sock).startswith(b"220")
+    return sock
+
+
+def read_reply(sock: socket.socket) -> bytes:
+    """One line; ``b""`` at the end."""
+    data = b""
+    while not data.endswith(b"\r\n"):
+        try:
+            byte = sock.recv(1)
+        except ConnectionResetError:
+            return b""
+        if not byte:
+            return data
+        data += byte
+    return data
+
+
+def read_all(sock: socket.socket) -> bytes:
+    """Everything until the peer closes."""
+    data = b""
+    with contextlib.suppress(ConnectionResetError, ssl.SSLError):
+        while chunk := sock.recv(65536):
+            data += chunk
+    return data
+
+
+def secured(ftps: ServedFtps) -> ssl.SSLSocket:
+    """A connection after AUTH TLS, below any FTP library."""
+    sock = raw(ftps)
+    sock.sendall(b"AUTH TLS\r\n")
+    assert read_reply(sock).startswith(b"234")
+    return tls_context(ftps.ca).wrap_socket(sock, server_hostname="localhost")
+
+
+def logged_in_raw(ftps: ServedFtps, username: str = "alice") -> ssl.SSLSocket:
+    sock = secured(ftps)
+    sock.sendall(f"USER {username}\r\nPASS {password_of(username)}\r\n".encode())
+    assert read_reply(sock).startswith(b"331")
+    assert read_reply(sock).startswith(b"230")
+    return sock
+
+
+CLEAR = ["AUTH", "FEAT", "HELP", "NOOP", "QUIT", "SYST", "OPTS", "HOST"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["USER alice", "PASS secret", "PBSZ 0", "PROT P", "PWD", "LIST", "STOR a", "EPSV", "STAT", "TYPE I"],
+)
+def test_before_tls_nothing_but_the_harmless_verbs_is_answered(
+    ftps: ServedFtps, line: str
+) -> None:
+    with raw(ftps) as sock:
+        sock.sendall(line.encode() + b"\r\n")
+        assert read_reply(sock).startswith(b"530 TLS is required")
+
+
+def test_row_8_plaintext_behind_auth_closes_the_session(ftps: ServedFtps) -> None:
+    for behind in (b"USER alice\r\n", b"NO", b"\r\n"):
+        with raw(ftps) as sock:
+            sock.sendall(b"AUTH TLS\r\n" + behind)
+            assert read_all(sock).startswith(b"421")
+
+
+def test_row_8_commands_queued_before_auth_do_not_open_it(ftps: ServedFtps) -> None:
+    with raw(ftps) as sock:
+        sock.sendall(b"NOOP\r\nAUTH TLS\r\nNOOP\r\n")
+        answer = read_all(sock)
+        assert b"234" not in answer
+        assert b"421" in answer
+
+
+def test_row_5_a_hundred_guesses_in_one_write_are_one_check(ftps: ServedFtps) -> None:
+    before = len(ftps.audit("login.failed"))
+    with secured(ftps) as sock:
+        sock.sendall(b"USER alice\r\nPASS wrong\r\n" * 100)
+        replies = [read_reply(sock) for _ in range(2)]
+        assert replies[0].startswith(b"331")
+        assert replies[1].startswith(b"530")
+        sock.sendall(b"NOOP\r\n")
+        assert read_reply(sock).startswith(b"200")
+    assert len(ftps.audit("login.failed")) == before + 1
+
+
+def test_row_9_data_channels_in_the_clear_are_refused_for_good(ftps: ServedFtps) -> None:
+    with ftps.login() as client:
+        assert client.reply_to("PROT C").startswith("534")
+        assert client.reply_to("EPSV").startswith("229")
+        assert client.reply_to("PROT C").startswith("534")
+        client._prot_p = False  # type: ignore[attr-defined]
+        with pytest.raises((ftplib.Error, OSError, EOFError)):
+            client.download("whatever")
+
+
+def test_row_9_without_prot_p_there_is_no_data_channel(ftps: ServedFtps) -> None:
+    with ftps.connect() as client:
+        client.login("alice", password_of("alice"), secure=False)
+        assert client.reply_to("EPSV").startswith("522")
+        assert client.reply_to("STOR a").startswith("522")
+
+
+def test_row_11_a_data_channel_that_does_not_resume_the_session_is_refused(
+    ftps: ServedFtps,
+) -> None:
+    with ftps.login() as client:
+        client.reuse_session = False
+        with pytest.raises((ftplib.Error, OSError)):
+            client.upload("stolen.txt", b"x")
+    assert "acme/stolen.txt" not in ftps.keys()
+
+
+def test_row_11_the_session_of_another_login_opens_no_data_channel(ftps: ServedFtps) -> None:
+    with ftps.login() as client, ftps.login("bob") as thief:
+        client.voidcmd("TYPE I")
+        _host, port = client.makepasv()
+        stranger = socket.create_connection(("127.0.0.1", port), timeout=20)
+        assert isinstance(thief.sock, ssl.SSLSocket)
+        client.putcmd("RETR whatever")
+        with contextlib.suppress(OSError), stranger:
+            wrapped = thief.context.wrap_socket(
+                stranger, server_hostname="127.0.0.1", session=thief.sock.session
+            )
+            assert wrapped.recv(100) == b""
+        assert client.final_reply().startswith(("425", "550"))
+
+
+def test_row_13_a_second_transfer_during_one_is_refused(ftps: ServedFtps) -> None:
+    with ftps.login() as client:
+        client.voidcmd("TYPE I")
+        with client.transfercmd("STOR first.bin") as data:
+            data.sendall(b"a" * 100_000)
+            for line in ("STOR second.bin", "RETR first.bin", "EPSV", "LIST"):
+                assert client.reply_to(line).startswith("503")
+            data.sendall(b"b" * 100_000)
+            data.unwrap()
+        assert client.final_reply().startswith("226")
+    assert ftps.stored("acme/first.bin") == b"a" * 100_000 + b"b" * 100_000
+    assert "acme/second.bin" not in ftps.keys()
+
+
+def test_row_16_a_peer_that_never_reads_is_cut_off(ftps: ServedFtps) -> None:
+    with raw(ftps) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.settimeout(20)
+        with pytest.raises((ConnectionResetError, BrokenPipeError)):  # noqa: PT012
+            for _ in range(20_000):
+                sock.sendall(b"HELP\r\n" * 100)
+
+
+def test_row_17_deadlines_end_what_does_not_move(served: Serve) -> None:
+    ftps = served(options={"handshake_timeout": 1, "login_timeout": 2, "idle_timeout": 2})
+    silent, half, unnamed = raw(ftps), raw(ftps), secured(ftps)
+    half.sendall(b"AUTH TLS\r\n")
+    read_reply(half)
+    with silent, half, unnamed, logged_in_raw(ftps) as idle:
+        assert read_all(half) == b""
+        assert read_all(silent).startswith(b"421")
+        assert read_all(unnamed).startswith(b"421")
+        assert read_all(idle).startswith(b"421")
+
+
+def test_row_17_noop_does_not_keep_a_login_waiting(served: Serve) -> None:
+    ftps = served(options={"login_timeout": 2})
+    with raw(ftps) as sock, contextlib.suppress(OSError):
+        answer = b""
+        sock.settimeout(1)
+        for _ in range(60):
+            sock.sendall(b"NOOP\r\n")
+            with contextlib.suppress(TimeoutError):
+                answer = sock.recv(4096)
+            if b"421" in answer or not answer:
+                return
+            with contextlib.suppress(TimeoutError):
+                sock.recv(4096)
+        pytest.fail("still open")
+
+
+def test_row_17_one_address_gets_no_more_than_its_cap(served: Serve) -> None:
+    ftps = served(workers=2, env={"SECUREDROP_MAX_CONNECTIONS_PER_IP": "5"})
+    with contextlib.ExitStack() as stack:
+        for _ in range(5):
+            stack.enter_context(raw(ftps))
+        with socket.create_connection(("127.0.0.1", ftps.port), timeout=20) as sixth:
+            assert read_reply(sixth).startswith(b"421")
+
+
+def test_row_19_names_that_are_not_utf8_are_refused_and_not_made_to_collide(
+    ftps: ServedFtps,
+) -> None:
+    with logged_in_raw(ftps) as sock:
+        for name in (b"a\xff", b"a\xfe"):
+            sock.sendall(b"MKD " + name + b"\r\n")
+            assert read_reply(sock).startswith(b"501")
+
+
+def test_row_20_the_tail_of_an_overlong_line_does_not_run(ftps: ServedFtps) -> None:
+    with logged_in_raw(ftps) as sock:
+        sock.sendall(b"STAT " + b"a" * 10_000 + b"\r\nMKD x" + b"y" * 10_000 + b"\r\nNOOP\r\n")
+        answers = read_all(sock)
+    assert answers.count(b"500 ") == 2
+    assert b"257" not in answers
+
+
+def test_row_20_a_megabyte_line_is_refused_once_and_the_session_lives(ftps: ServedFtps) -> None:
+    with logged_in_raw(ftps) as sock:
+        sock.sendall(b"A" * 1_000_000 + b"\r\nNOOP\r\n")
+        assert read_reply(sock).startswith(b"500")
+        assert read_reply(sock).startswith(b"200")
+
+
+def test_row_21_line_breaks_and_escapes_do_not_reach_log_or_audit(ftps: ServedFtps) -> None:
+    with secured(ftps) as sock:
+        sock.sendall(b"USER eve\n2026 login ok\r\n")
+        assert read_reply(sock).startswith(b"501")
+        sock.sendall("USER eve\u202e\u2028x\r\n".encode())
+        read_reply(sock)
+        sock.sendall(b"PASS x\x1b[2J\r\n")
+        read_reply(sock)
+        sock.sendall("USER eve\u2028x\r\nPASS y\r\n".encode())
+        read_reply(sock)
+        assert read_reply(sock).startswith(b"530")
+    for row in ftps.audit():
+        for value in row.values():
+            assert not isinstance(value, str) or value.isprintable()
+    assert "\x1b" not in ftps.log
+
+
+def test_row_23_an_http_request_is_not_answered(ftps: ServedFtps) -> None:
+    with raw(ftps) as sock:
+        sock.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nUSER alice\r\n")
+        answer = read_all(sock)
+        assert answer.startswith(b"500")
+        assert b"331" not in answer
+
+
+def test_row_23_ten_bad_commands_close_the_session(ftps: ServedFtps) -> None:
+    with raw(ftps) as sock:
+        sock.sendall(b"WHAT\r\n" * 12)
+        answers = read_all(sock).splitlines()
+    assert [a[:3] for a in answers] == [b"500"] * 9 + [b"421"] or answers[-1].startswith(b"421")
+    assert len(answers) <= 11
+
+
+def test_row_23_alpn_must_be_ftp_or_absent(ftps: ServedFtps) -> None:
+    for protocols, accepted in ((["ftp"], True), (["http/1.1"], False), (["h2", "ftp"], True)):
+        sock = raw(ftps)
+        sock.sendall(b"AUTH TLS\r\n")
+        read_reply(sock)
+        context = tls_context(ftps.ca)
+        context.set_alpn_protocols(protocols)
+        with sock:
+            if accepted:
+                with context.wrap_socket(sock, server_hostname="localhost") as tls:
+                    assert tls.selected_alpn_protocol() == "ftp"
+            else:
+                with pytest.raises((ssl.SSLError, ConnectionResetError)):
+                    context.wrap_socket(sock, server_hostname="localhost")
+
+
+@pytest.mark.parametrize(
+    ("ciphers", "version"),
+    [
+        ("AES128-GCM-SHA256", ssl.TLSVersion.TLSv1_2),  # static RSA
+        ("ECDHE-ECDSA-AES128-SHA", ssl.TLSVersion.TLSv1_2),  # CBC
+        ("DHE-RSA-AES128-GCM-SHA256", ssl.TLSVersion.TLSv1_2),
+    ],
+)
+def test_row_24_weak_suites_are_not_offered(
+    ftps: ServedFtps, ciphers: str, version: ssl.TLSVersion
+) -> None:
+    sock = raw(ftps)
+    sock.sendall(b"AUTH TLS\r\n")
+    read_reply(sock)
+    context = tls_context(ftps.ca)
+    context.set_ciphers(ciphers)
+    with sock, pytest.raises((ssl.SSLError, ConnectionResetError)):
+        context.wrap_socket(sock, server_hostname="localhost")
+
+
+def test_row_24_the_default_profile_speaks_tls_1_2_and_modern_speaks_1_3(
+    ftps: ServedFtps, standing: Serve
+) -> None:
+    with ftps.connect(tls13=True) as client:
+        assert isinstance(client.sock, ssl.SSLSocket)
+        assert client.sock.version() == "TLSv1.2"
+    modern = standing(options={"tls_profile": "modern"})
+    with modern.connect(tls13=True) as client:
+        assert isinstance(client.sock, ssl.SSLSocket)
+        assert client.sock.version() == "TLSv1.3"
+
+
+def test_row_26_a_full_passive_range_is_425_and_never_another_port(served: Serve) -> None:
+    ftps = served(options={"ftps_passive_ports": "19990-19991"})
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(ftps.login()) for _ in range(3)]
+        answers = [client.reply_to("EPSV") for client in clients]
+    assert [a[:3] for a in answers] == ["229", "229", "425"]
+    assert {a.split("|||")[1][:5] for a in answers[:2]} == {"19990", "19991"}
+
+
+@pytest.mark.parametrize("line", ["xxQUIT", "ſYST", "\xffNOOP", "NO-OP"])
+def test_row_27_only_plain_verbs_are_understood(ftps: ServedFtps, line: str) -> None:
+    with raw(ftps) as sock:
+        sock.sendall(line.encode() + b"\r\n")
+        assert read_reply(sock).startswith(b"500")
+
+
+@pytest.mark.parametrize("offset", ["1_000", "-1", "+1", " 1", "1.0", "٣", "1e3", "9" * 30])
+def test_row_27_rest_takes_ascii_digits_only(ftps: ServedFtps, offset: str) -> None:
+    with ftps.login() as client:
+        assert client.reply_to(f"REST {offset}").startswith("501")
+
+
+def test_row_27_nul_does_not_drop_the_session(ftps: ServedFtps) -> None:
+    with logged_in_raw(ftps) as sock:
+        sock.sendall(b"MKD a\x00b\r\nNOOP\r\n")
+        assert read_reply(sock).startswith(b"501")
+        assert read_reply(sock).startswith(b"200")
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("PORT 127,0,0,1,10,10", "502"),
+        ("EPRT |1|127.0.0.1|2570|", "502"),
+        ("SITE CHMOD 777 a", "502"),
+        ("MFMT 20200101000000 a", "502"),
+        ("REIN", "502"),
+        ("CCC", "502"),
+        ("TYPE A", "200"),
+        ("TYPE E", "504"),
+        ("MODE B", "504"),
+        ("STRU R", "504"),
+    ],
+)
+def test_what_is_off_is_answered_with_the_rfcs_code(
+    ftps: ServedFtps, line: str, code: str
+) -> None:
+    with ftps.login() as client:
+        assert client.reply_to(line).startswith(code)
+
+
+def test_no_data_verb_works_before_the_login(ftps: ServedFtps) -> None:
+    """CVE-2025-31161: a session half way through its login is nobody's."""
+    with ftps.connect() as client:
+        for line in ("PBSZ 0", "PROT P", "USER alice"):
+            client.sendcmd(line)
+        for line in ("EPSV", "PASV", "LIST", "RETR a", "STOR a", "MLSD", "SIZE a", "DELE a", "PWD"):
+            assert client.reply_to(line).startswith("530")
+
+
+def test_a_flood_of_connects_and_resets_leaves_the_service_normal(ftps: ServedFtps) -> None:
+    for _ in range(200):
+        sock = socket.create_connection(("127.0.0.1", ftps.port), timeout=20)
+        sock.setsockopt(
+            socket.SOL_SOCKET, socket.SO_LINGER, (1).to_bytes(4, "little") + bytes(4)
+        )
+        sock.close()
+    with ftps.login() as client:
+        assert client.upload("after-the-flood.txt", b"fine").startswith("226")
+
+
+def test_globs_are_names_and_cost_nothing(ftps: ServedFtps) -> None:
+    with ftps.login() as client:
+        for pattern in ("*/../*/../*/../*", "[" * 100, "{a,b}" * 40):
+            assert client.reply_to(f"STAT {pattern}").startswith("550")
+
+
+def test_a_second_user_command_does_not_change_who_is_logged_in(ftps: ServedFtps) -> None:
+    with ftps.login() as client:
+        assert client.reply_to("USER bob").startswith("503")
+        assert client.reply_to(f"PASS {password_of('bob')}").startswith("503")
+
+
+def test_stock_clients_that_cannot_resume_are_served_where_the_partner_allows_it(
+    served: Serve,
+) -> None:
+    ftps = served()
+    ftps.query(
+        "UPDATE securedrop_ftp_partner SET require_tls_session_reuse = %s WHERE name = %s",
+        False,
+        "acme",
+    )
+    with ftps.login() as client:
+        client.reuse_session = False
+        assert client.upload("relaxed.txt", b"x").startswith("226")
+
+
+__all__ = ["FtpsClient"]
