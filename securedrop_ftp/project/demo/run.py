@@ -98,6 +98,8 @@ class Tree:
             "--workers": "1",
             "--blocking-threads": "2",
             "--log-level": "warning",
+            # A worker that is told to stop while it starts may miss it (seen with 2.8).
+            "--workers-kill-timeout": "5",
         }
         flags = [part for pair in arguments.items() for part in pair]
         child = self._start(
