@@ -21,21 +21,28 @@ from django.utils import timezone
 from securedrop_ftp import replies
 from securedrop_ftp.conf import Conf
 from securedrop_ftp.exceptions import OutcomeUnknown, SecureDropError, StorageError
-from securedrop_ftp.intake import ledger, tokens
-from securedrop_ftp.intake.attempt import object_spec, reason_of
+from securedrop_ftp.intake import ledger, sweep
+from securedrop_ftp.intake.attempt import reason_of
 from securedrop_ftp.intake.durable import contiguous, from_json, length_of
+from securedrop_ftp.intake.held import forget_parts, partial_of
 from securedrop_ftp.intake.ledger import Claim, Ledger
 from securedrop_ftp.intake.readback import digest_of
 from securedrop_ftp.log import get_logger
 from securedrop_ftp.models import OverwritePolicy, Upload, UploadState
 from securedrop_ftp.models.upload import LIVE
 from securedrop_ftp.storage.confined import ConfinedStorage
-from securedrop_ftp.storage.protocol import Backend, Partial, Published
+from securedrop_ftp.storage.protocol import Backend, Published
+from securedrop_ftp.storage.registry import backend_for
 
 logger = get_logger(__name__)
 
 #: Rows settled in one round.
 BATCH = 200
+
+
+def recovery_for_command(conf: Conf, owner: str) -> Recovery:
+    """For a process without a database writer."""
+    return Recovery(Ledger(None, owner=owner, lease_seconds=conf.lease_seconds), backend_for, conf)
 
 
 class Recovery:
@@ -68,6 +75,10 @@ class Recovery:
         for row in rows.select_related("partner").order_by("lease_until")[:limit]:
             settled += self._try_to_settle(row) != "pending"
         return settled
+
+    def prune(self) -> sweep.Pruned:
+        """See :func:`securedrop_ftp.intake.sweep.prune`."""
+        return sweep.prune(self._book, self._backend_for, self._conf)
 
     @staticmethod
     def _lease_over(row: Upload) -> bool:
@@ -192,24 +203,3 @@ class Recovery:
         for old in replaced or ():
             forget_parts(old, backend)
         return str(self._book.run(partial(ledger.state_of, row.pk)))
-
-
-def partial_of(row: Upload) -> Partial | None:
-    """What storage needs to go on with the row's parts; ``None`` where nothing was begun, or
-    where no key of ours opens the token any more."""
-    token = tokens.unseal(row.resume_token)
-    if not token:
-        return None
-    spec = object_spec(row.key, row.pk, row.epoch, row.partner.name, row.username)
-    return Partial(spec, token)
-
-
-def forget_parts(row: Upload, backend: Backend) -> None:
-    """Let storage discard the parts of a row; what stays behind is swept later."""
-    held = partial_of(row)
-    if held is None:
-        return
-    try:
-        backend.abort(held)
-    except Exception as exc:
-        logger.warning("parts are left for the sweep", upload_id=str(row.pk), exc_info=exc)

@@ -44,9 +44,9 @@ from securedrop_ftp.intake.durable import (
     to_json,
     unpack_states,
 )
+from securedrop_ftp.intake.held import forget_parts, partial_of
 from securedrop_ftp.intake.ledger import Claim
 from securedrop_ftp.intake.pipeline import as_known
-from securedrop_ftp.intake.recovery import forget_parts, partial_of
 from securedrop_ftp.intake.sizes import PartSizes
 from securedrop_ftp.models import OverwritePolicy, Permission, Upload, UploadState
 from securedrop_ftp.models.upload import LIVE

@@ -22,10 +22,11 @@ from securedrop_ftp.intake import ledger, steps
 from securedrop_ftp.intake.admission import Admission
 from securedrop_ftp.intake.attempt import Actor, Attempt, UploadRequest, reason_of
 from securedrop_ftp.intake.buffers import MemoryBudget
+from securedrop_ftp.intake.held import forget_parts
 from securedrop_ftp.intake.ledger import Ledger
 from securedrop_ftp.intake.pipeline import as_known
 from securedrop_ftp.intake.receipt import Receipt
-from securedrop_ftp.intake.recovery import Recovery, forget_parts
+from securedrop_ftp.intake.recovery import Recovery
 from securedrop_ftp.intake.resume import Refused, Resumption, Suspended
 from securedrop_ftp.intake.stream import UploadStream
 from securedrop_ftp.log import get_logger

@@ -16,7 +16,7 @@ from securedrop_ftp.intake.ledger import Ledger
 from securedrop_ftp.intake.recovery import Recovery
 from securedrop_ftp.log import get_logger
 from securedrop_ftp.models import Partner
-from securedrop_ftp.server.identity import new_boot, node_name, owner_name
+from securedrop_ftp.server.identity import is_dead, new_boot, node_name, owner_name
 from securedrop_ftp.storage.registry import backend_for
 
 logger = get_logger(__name__)
@@ -103,9 +103,10 @@ def _recovery() -> Recovery:
 
 
 def recover_node() -> None:
-    """At start: every writer of an earlier run on this node is dead."""
-    node = node_name(get_conf())
-    _recovery().recover(lambda owner: owner.split(":", 1)[0] == node)
+    """At start, in a child of a supervisor that has no workers yet: settle what dead writers of
+    this node left."""
+    node, supervisor = node_name(get_conf()), os.getppid()
+    _recovery().recover(lambda owner: is_dead(owner, node, supervisor))
 
 
 def recover_owner(dead: str) -> None:
