@@ -9,10 +9,12 @@ is resolved only after the commit.
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from django.db import DatabaseError, close_old_connections, connection, transaction
@@ -28,6 +30,31 @@ T = TypeVar("T")
 BATCH = 16
 
 _Job = tuple[Callable[[], Any], "Future[Any]"]
+
+
+_sqlite_turn = threading.RLock()
+
+
+def _new_turn() -> None:
+    # A thread of the parent may have held it at the fork.
+    global _sqlite_turn
+    _sqlite_turn = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_new_turn)
+
+
+@contextmanager
+def write_transaction() -> Iterator[None]:
+    """``transaction.atomic()`` for a short write. On SQLite the process's threads first take
+    turns among themselves: SQLite's own waiters sleep up to 100 ms and in no order, so the fewer
+    of them the better."""
+    if connection.vendor != "sqlite" or connection.in_atomic_block:
+        with transaction.atomic():
+            yield
+    else:
+        with _sqlite_turn, transaction.atomic():
+            yield
 
 
 class DatabaseWriter:
@@ -91,7 +118,7 @@ class DatabaseWriter:
         close_old_connections()
         done: list[tuple[Future[Any], Any, BaseException | None]] = []
         try:
-            with transaction.atomic():
+            with write_transaction():
                 for job, future in batch:
                     try:
                         with transaction.atomic():

@@ -8,4 +8,5 @@ pytest_plugins = [
     "tests.fixtures.redis",
     "tests.fixtures.moto",
     "tests.fixtures.served",
+    "tests.fixtures.databases",
 ]

@@ -18,7 +18,6 @@ from axes.handlers.proxy import AxesProxyHandler
 from axes.helpers import get_client_username
 from axes.models import AccessAttempt, AccessFailureLog
 from axes.signals import user_locked_out
-from django.db import transaction
 from django.db.models import F
 from django.http import HttpRequest
 from django.utils import timezone
@@ -27,6 +26,7 @@ from securedrop_ftp.access import lockout, network
 from securedrop_ftp.access.lockout import Locked, Reservation
 from securedrop_ftp.access.names import clean_username
 from securedrop_ftp.conf import get_conf
+from securedrop_ftp.db import write_transaction
 from securedrop_ftp.escaping import escape
 from securedrop_ftp.events import Event
 from securedrop_ftp.signals import emit
@@ -69,7 +69,7 @@ class LockoutHandler(AxesDatabaseHandler):  # type: ignore[misc]
         request.securedrop_reservation = None
         sent = get_client_username(request, credentials)
         shown = _shown(request, credentials)
-        with transaction.atomic():
+        with write_transaction():
             if held is None:
                 user_locked_out.send(
                     "axes", request=request, username=shown, ip_address=request.axes_ip_address
@@ -88,7 +88,7 @@ class LockoutHandler(AxesDatabaseHandler):  # type: ignore[misc]
             return
         shown = clean_username(user.get_username())[1]
         held: Reservation | None = getattr(request, "securedrop_reservation", None)
-        with transaction.atomic():
+        with write_transaction():
             if held is not None:
                 lockout.succeed(held)
                 request.securedrop_reservation = None

@@ -28,6 +28,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from securedrop_ftp.conf import get_conf
+from securedrop_ftp.db import write_transaction
 from securedrop_ftp.exceptions import AccessUnavailable
 from securedrop_ftp.models import Lockout, LoginAttempt
 
@@ -89,7 +90,7 @@ def _try_reserve(username: str, source: str) -> Reservation | Locked | None:
     locked = lock_in_force(username, source)  # without the write lock: locked tries cost a read
     if locked is not None:
         return locked
-    with transaction.atomic():
+    with write_transaction():
         now = _take_turn(source)
         _release_abandoned()
         locked = lock_in_force(username, source)
@@ -110,7 +111,7 @@ def fail(reservation: Reservation) -> Locked | None:
 
     Inside the caller's transaction, so that the audit row commits with it.
     """
-    with transaction.atomic():
+    with write_transaction():
         now = _take_turn(reservation.source)
         LoginAttempt.objects.filter(pk=reservation.id).update(state=LoginAttempt.State.FAILED)
         failed, _ = _count(reservation.username, reservation.source, now)
@@ -140,7 +141,7 @@ def abandon(reservation: Reservation) -> None:
     with _abandoned_guard:
         _abandoned.add(reservation.id)
     try:
-        with transaction.atomic():
+        with write_transaction():
             _release_abandoned()
     except Exception:  # noqa: S110  (the database is away: that is why we are here)
         pass
@@ -186,7 +187,7 @@ def current_lockouts() -> Iterable[Lockout]:
 
 def _unlock(**scope: str) -> int:
     now = timezone.now()
-    with transaction.atomic():
+    with write_transaction():
         # ``since`` moves up: failures before it do not count again.
         lifted = Lockout.objects.filter(until__gt=now, **scope).update(until=None, since=now)
         if scope["username"] != WHOLE_SOURCE:

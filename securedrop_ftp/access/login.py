@@ -20,7 +20,7 @@ from django.apps import apps
 from django.contrib.auth import authenticate, get_user_model
 from django.contrib.auth.models import AbstractBaseUser
 from django.contrib.auth.signals import user_logged_in, user_login_failed
-from django.db import close_old_connections, transaction
+from django.db import close_old_connections
 from django.http import HttpRequest
 from django.views.decorators.debug import sensitive_variables
 
@@ -31,6 +31,7 @@ from securedrop_ftp.access.live import still_allowed
 from securedrop_ftp.access.lockout import Locked, Reservation
 from securedrop_ftp.access.names import clean_username, password_fits
 from securedrop_ftp.access.principal import Principal, principal_of
+from securedrop_ftp.db import write_transaction
 from securedrop_ftp.events import Event
 from securedrop_ftp.exceptions import AccessUnavailable, LoginFailed
 from securedrop_ftp.log import get_logger
@@ -201,7 +202,7 @@ def _admit(
     held: Reservation,
 ) -> Principal:
     principal = principal_of(account)
-    with transaction.atomic():
+    with write_transaction():
         lockout.succeed(held)
         _write_axes_success(request, attempt.shown)
         for _, result in user_logged_in.send_robust(
@@ -221,7 +222,7 @@ def _refuse(
     request: HttpRequest | None = None,
     held: Reservation | None = None,
 ) -> _Refusal:
-    with transaction.atomic():
+    with write_transaction():
         begun = lockout.fail(held) if held is not None else None
         if request is not None:
             _write_axes_failure(request, attempt.shown)
@@ -236,7 +237,7 @@ def _refuse(
 def _refuse_locked(attempt: _Attempt, account: Account | None, held: Locked) -> _Refusal:
     whose = "address" if held.whole_source else "user"
     told = f"{whose} locked until {held.until:%Y-%m-%dT%H:%M:%SZ}"
-    with transaction.atomic():
+    with write_transaction():
         emit(attempt.event("login.locked", "denied", told, _partner_name(account)))
     return _Refusal("locked", locked=True)
 

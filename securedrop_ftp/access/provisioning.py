@@ -11,11 +11,11 @@ from django.apps import apps
 from django.contrib.auth import get_user_model
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
-from django.db import transaction
 from django.views.decorators.debug import sensitive_variables
 
 from securedrop_ftp.access import lockout, network
 from securedrop_ftp.access.names import MAX_PASSWORD_BYTES, password_fits
+from securedrop_ftp.db import write_transaction
 from securedrop_ftp.events import Event
 from securedrop_ftp.models import Account, Lockout, Partner
 from securedrop_ftp.signals import emit
@@ -50,7 +50,7 @@ def create_partner(by: str, **values: Any) -> Partner:
     Raises:
         ValidationError: a field is wrong, or the prefix overlaps another's.
     """
-    with transaction.atomic():
+    with write_transaction():
         partner = Partner(**values)
         partner.save()
         partner_changed(
@@ -71,7 +71,7 @@ def create_account(
         ValidationError: the name is taken or not allowed, or a field is wrong.
     """
     model = get_user_model()
-    with transaction.atomic():
+    with write_transaction():
         name = model.normalize_username(username)
         if model._default_manager.filter(**{model.USERNAME_FIELD: name}).exists():
             raise ValidationError(f"There is a user “{name}” already.")
@@ -88,7 +88,7 @@ def create_account(
 @sensitive_variables("password")
 def set_password(account: Account, password: str, by: str) -> None:
     """Give the account's user another password, taken as checked."""
-    with transaction.atomic():
+    with write_transaction():
         account.user.set_password(password)
         account.user.save(update_fields=["password"])
         account_changed(account, f"password changed by {by}")
@@ -96,7 +96,7 @@ def set_password(account: Account, password: str, by: str) -> None:
 
 def unlock_user(username: str, by: str) -> int:
     """Lift the lockouts of ``username``. Returns how many; nothing is audited where none was."""
-    with transaction.atomic():
+    with write_transaction():
         lifted = lockout.unlock_user(username)
         _clear_axes_rows(username=username)
         if lifted:
@@ -118,7 +118,7 @@ def unlock_address(address: str, by: str) -> int:
         ValueError: not an address.
     """
     source = address if "/" in address else network.source_of(address)
-    with transaction.atomic():
+    with write_transaction():
         lifted = lockout.unlock_source(source)
         if lifted:
             emit(Event("account.changed", reason=f"address {source} unlocked by {by}"))
@@ -137,7 +137,7 @@ def unlock(rows: Sequence[Lockout], by: str) -> int:
 
 
 def _unlock_one(row: Lockout, by: str) -> int:
-    with transaction.atomic():
+    with write_transaction():
         lifted = lockout.unlock(row)
         if lifted:
             _clear_axes_rows(username=row.username)
