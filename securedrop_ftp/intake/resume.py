@@ -32,7 +32,7 @@ from securedrop_ftp.exceptions import (
     UploadBusy,
     UploadRejected,
 )
-from securedrop_ftp.intake import ledger
+from securedrop_ftp.intake import ledger, tokens
 from securedrop_ftp.intake.admission import file_exists, refuse_too_large, smaller
 from securedrop_ftp.intake.attempt import Attempt, UploadRequest, reason_of
 from securedrop_ftp.intake.digest import restore_digest
@@ -90,14 +90,14 @@ def take_suspended(
         UploadBusy: another upload to that key is live.
     """
     joined = length_of(parts)
-    states = {o: s for o, s in unpack_states(row.digest_state).items() if o == joined}
+    states = _states_at(row, joined)
     try:
         with transaction.atomic():
             taken = ledger.held(Claim(row.pk, row.epoch), UploadState.SUSPENDED).update(
                 state=UploadState.RECEIVING,
                 epoch=row.epoch + 1,
                 parts=to_json(parts),
-                digest_state=pack_states(states),
+                digest_state=states,
                 digest_source="midstate" if states else "readback",
                 resumed_at=joined,
                 owner=owner,
@@ -262,7 +262,8 @@ class Resumption:
         if file_exists(backend, row.key) and not may_replace:
             raise Exists
         held = partial_of(row)
-        if held is None or not self._still_held(row, parts, held, backend):
+        if held is None:  # its key is gone (SECRET_KEY_FALLBACKS), or nothing was begun
+            self._book.run(partial(ledger.discard_suspended, row, "its resume token is lost"))
             raise bad_offset(0)
         job = partial(
             take_suspended,
@@ -293,49 +294,62 @@ class Resumption:
         )
         return replace(attempt, partial=self._resume_parts(attempt, row, held))
 
-    def _still_held(self, row: Upload, parts: list[Part], held: Partial, backend: Backend) -> bool:
-        """Whether storage has the parts as the ledger recorded them. If it has not, the row is
-        of no use any more."""
-        there = backend.list_parts(held)
-        sizes = {part.number: part.size for part in there or ()}
-        if there is not None and all(sizes.get(p.number) == p.size for p in parts):
-            return True
-        self._book.run(
-            partial(ledger.discard_suspended, row, "storage does not hold its parts any more")
-        )
-        forget_parts(row, backend)
-        return False
-
     def _resume_parts(self, attempt: Attempt, row: Upload, held: Partial) -> Partial:
-        """Take the parts over in storage too; if that fails, the upload ends as it was."""
+        """Take the parts over in storage too; if that fails, the upload ends as it was.
+
+        Raises:
+            Refused: its audit row is written.
+        """
+        claim = Claim(attempt.upload_id, attempt.epoch)
         try:
-            return attempt.backend.resume(held, attempt.epoch)
-        except Exception as exc:
-            cause = as_known(exc)
-            gone = isinstance(cause, NotFound)
-            if gone:
-                cause = bad_offset(0)
-            event = attempt.actor.event(
-                "upload.aborted" if gone else "upload.suspended",
-                size=attempt.joined_at,
-                reason=reason_of(cause),
-                reply=str(cause.reply),
-            )
-            claim = Claim(attempt.upload_id, attempt.epoch)
-            self._intake.unsettled.leave(
-                partial(ledger.mark_aborted, claim, event)
-                if gone
-                else partial(
-                    ledger.mark_suspended,
+            taken = attempt.backend.resume(held, attempt.epoch)
+            there = {p.number: p.size for p in attempt.backend.list_parts(taken) or ()}
+            if any(there.get(p.number) != p.size for p in attempt.parts):
+                raise NotFound("storage does not hold its parts any more")
+            self._book.run(
+                partial(
+                    ledger.record_parts,
                     claim,
-                    event,
                     attempt.parts,
                     received=row.received,
-                    states=pack_states(unpack_states(row.digest_state)),
-                    sealed=row.resume_token,
+                    states=_states_at(row, length_of(attempt.parts)),
+                    sealed=tokens.seal(taken.token),
                 )
             )
-            raise Refused(cause) from exc
+        except Exception as exc:
+            raise self._end_again(attempt, row, as_known(exc)) from exc
+        return taken
+
+    def _end_again(self, attempt: Attempt, row: Upload, cause: SecureDropError) -> Refused:
+        gone = isinstance(cause, NotFound)
+        if gone:
+            cause = bad_offset(0)
+        event = attempt.actor.event(
+            "upload.aborted" if gone else "upload.suspended",
+            size=attempt.joined_at,
+            reason=reason_of(cause),
+            reply=str(cause.reply),
+        )
+        claim = Claim(attempt.upload_id, attempt.epoch)
+        self._intake.unsettled.leave(
+            partial(ledger.mark_aborted, claim, event)
+            if gone
+            else partial(
+                ledger.mark_suspended,
+                claim,
+                event,
+                attempt.parts,
+                received=row.received,
+                states=_states_at(row, length_of(attempt.parts)),
+                sealed=row.resume_token,
+            )
+        )
+        return Refused(cause)
+
+
+def _states_at(row: Upload, offset: int) -> bytes | None:
+    states = unpack_states(row.digest_state)
+    return pack_states({offset: states[offset]}) if offset in states else None
 
 
 def bad_offset(durable: int) -> BadOffset:

@@ -13,6 +13,8 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
+from django.db import close_old_connections, connection
+
 from securedrop_ftp import replies
 from securedrop_ftp.access.principal import Principal
 from securedrop_ftp.conf import Conf
@@ -180,6 +182,8 @@ class Intake:
     def heartbeat(self) -> None:
         """Extend our leases, retry what the database did not take, and settle a few rows whose
         owner is gone. Blocks; call it every third of ``lease_seconds``."""
+        if not connection.in_atomic_block:
+            close_old_connections()
         self.unsettled.retry()
         with self._lock:
             streams = dict(self._live)
