@@ -103,11 +103,11 @@ class Recovery:
             LedgerUnavailable: the database did not take it.
         """
         backend = ConfinedStorage(self._backend_for(row.storage), row.partner.prefix)
+        if row.state == UploadState.RECEIVING:
+            return self._retire(row, backend, "its server process ended")
         elsewhere = backend.capabilities.node_bound and row.node != self._book.node
         if elsewhere and self._only_its_node_can_tell(row, backend):
             return "pending"
-        if row.state == UploadState.RECEIVING:
-            return self._retire(row, backend, "its server process ended")
         found = backend.find_published(row.key, str(row.pk))
         if found is not None:
             return self._committed(row, backend, found)

@@ -318,5 +318,3 @@ def test_parts_of_an_aborted_upload_leave_storage(tmp_path: Path, db: None) -> N
     house.cancel(stream, Truncated())
     assert states() == ["aborted"]
     assert not [p for p in tmp_path.rglob("*") if p.is_file()]
-
-

@@ -1,0 +1,184 @@
+"""A crash at every numbered step, then a restart: nothing half-done, lost or twice."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.utils import timezone
+
+from securedrop_ftp.access.principal import Principal
+from securedrop_ftp.conf import KIB
+from securedrop_ftp.exceptions import StorageUnavailable, Truncated
+from securedrop_ftp.intake.steps import STEPS, set_hook
+from securedrop_ftp.models import Upload
+from securedrop_ftp.storage.protocol import Backend
+from tests.intake.faults import FaultyBackend
+from tests.intake.house import House, rows, states, stored
+
+PART = 64 * KIB
+SMALL = b"small"
+BIG = os.urandom(3 * PART + 5)
+
+
+class Crash(BaseException):
+    """Nothing of the dying process runs any more."""
+
+
+def crash_at(step: str, nth: int = 1) -> None:
+    left = nth
+
+    def hook(passed: str) -> None:
+        nonlocal left
+        if passed == step:
+            left -= 1
+        if left == 0:
+            raise Crash
+
+    set_hook(hook)
+
+
+def send(house: House, alice: Principal, data: bytes, *, cut: bool) -> bool:
+    """One STOR; whether 226 was sent."""
+    stream = house.begin(alice, "/a")
+    house.feed(stream, data)
+    if cut:
+        house.cancel(stream, Truncated())
+        return False
+    house.finish(stream)
+    return True
+
+
+@pytest.mark.parametrize("cut", [False, True], ids=["whole", "cut"])
+@pytest.mark.parametrize("data", [SMALL, BIG], ids=["small", "big"])
+@pytest.mark.parametrize("nth", [1, 2])
+@pytest.mark.parametrize("step", STEPS)
+def test_a_crash_at_any_step_is_recovered(
+    backend: Backend, alice: Principal, step: str, nth: int, data: bytes, cut: bool
+) -> None:
+    House(backend).upload(alice, "/a", b"old")
+    dead = House(backend, owner="here:dead:1")
+    crash_at(step, nth)
+    acknowledged = crashed = False
+    try:
+        acknowledged = send(dead, alice, data, cut=cut)
+    except Crash:
+        crashed = True
+    finally:
+        set_hook(None)
+
+    house = House(backend, owner="here:boot:2")
+    house.intake.recovery.recover(lambda owner: owner == "here:dead:1")
+    again = house.intake.recovery.recover(lambda owner: owner == "here:dead:1")
+    assert again == {}
+    house.intake.recovery.prune()
+
+    now = stored(backend, "acme/a")
+    assert now in (b"old", data)
+    assert not (acknowledged and now != data)
+    assert not (cut and now == data)
+    begun = states()[1:]
+    assert begun == (["committed"] if now == data else begun)
+    assert not set(begun) - {"committed", "suspended", "aborted"}
+    assert len(rows()) == 1 + len(begun), rows()
+    if step == "admitted.before" and crashed:
+        assert begun == []
+    # The key is free again, and what was suspended goes when the new one is committed.
+    house.upload(alice, "/a", b"new")
+    assert stored(backend, "acme/a") == b"new"
+    assert "suspended" not in states()
+    assert backend.sweep(lambda upload_id: False, older_than=timezone.now()) == 0
+
+
+def test_recovery_leaves_the_uploads_of_the_living_alone(house: House, alice: Principal) -> None:
+    stream = house.begin(alice, "/a")
+    other = House(house.backend, owner="here:boot:2")
+    assert other.intake.recovery.recover(lambda owner: False) == {}
+    house.feed(stream, b"x")
+    house.finish(stream)
+    assert states() == ["committed"]
+
+
+def test_recovery_while_storage_is_away_leaves_the_row_for_later(
+    backend: Backend, alice: Principal
+) -> None:
+    faulty = FaultyBackend(backend)
+    dead = House(faulty)  # type: ignore[arg-type]
+    crash_at("commit.after")
+    with pytest.raises(Crash):
+        send(dead, alice, BIG, cut=False)
+    set_hook(None)
+    house = House(faulty, owner="here:boot:2")  # type: ignore[arg-type]
+    faulty.fail("find_published", error=StorageUnavailable())
+    assert house.intake.recovery.recover(lambda owner: True) == {"pending": 1}
+    assert house.intake.recovery.recover(lambda owner: True) == {"committed": 1}
+    assert rows() == ["upload.committed"]
+
+
+def test_a_crashed_publication_is_finished_from_its_parts(
+    backend: Backend, alice: Principal
+) -> None:
+    dead = House(backend)
+    crash_at("publishing.after")
+    with pytest.raises(Crash):
+        send(dead, alice, BIG, cut=False)
+    set_hook(None)
+    house = House(backend, owner="here:boot:2")
+    assert house.intake.recovery.recover(lambda owner: True) == {"committed": 1}
+    assert stored(backend, "acme/a") == BIG
+    assert Upload.objects.get().unconfirmed
+    assert house.upload(alice, "/a", BIG).already_stored
+
+
+def test_a_node_does_not_judge_what_only_another_node_can_see(
+    backend: Backend, alice: Principal
+) -> None:
+    from securedrop_ftp.storage.memory import MemoryBackend
+
+    dead = House(backend, owner="far:boot:1")
+    dead.begin(alice, "/b")
+    crash_at("commit.after")
+    with pytest.raises(Crash):
+        send(dead, alice, BIG, cut=False)
+    set_hook(None)
+    house = House(MemoryBackend(), owner="here:boot:1")
+    expected = {"aborted": 1, "pending": 1}
+    assert house.intake.recovery.recover(lambda owner: True) == expected
+    far = House(backend, owner="far:boot:2")
+    assert far.intake.recovery.recover(lambda owner: True) == {"committed": 1}
+
+
+def test_the_commands_say_what_they_did(
+    alice: Principal, capsys: pytest.CaptureFixture[str]
+) -> None:
+    call_command("uploads_recover")
+    call_command("uploads_prune")
+    assert capsys.readouterr().out == "Settled: nothing was left.\nExpired: 0. Swept: 0.\n"
+
+
+def test_the_recover_command_settles_dead_writers_and_spares_the_living(
+    backend: Backend, alice: Principal, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from securedrop_ftp.conf import get_conf
+    from securedrop_ftp.server.identity import node_name
+
+    node = node_name(get_conf())
+    alive, dead = f"{node}:{os.getppid()}-aa:0.0", f"{node}:{2**22 + 1}-bb:0.0"
+    House(backend, owner=alive).begin(alice, "/living")
+    House(backend, owner=dead).begin(alice, "/dead")
+    call_command("uploads_recover")
+    assert capsys.readouterr().out == "Settled: 1 aborted.\n"
+    assert states() == ["receiving", "aborted"]
+
+
+def test_the_prune_command_fails_where_a_storage_does_not_answer(
+    alice: Principal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(alias: str) -> Backend:
+        raise StorageUnavailable
+
+    monkeypatch.setattr("securedrop_ftp.intake.recovery.backend_for", away)
+    with pytest.raises(CommandError, match="default"):
+        call_command("uploads_prune")
