@@ -15,6 +15,7 @@ from dataclasses import replace as but
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from securedrop_ftp.conf import Conf
 from securedrop_ftp.exceptions import (
     BadName,
     Exists,
@@ -60,6 +61,7 @@ class S3Backend:
 
     Args:
         storage: an ``S3Storage``.
+        conf: deadlines and pool sizes; the settings in force if not given.
     """
 
     name = "s3"
@@ -71,8 +73,8 @@ class S3Backend:
         max_object_size=5 * 1024 * 1024 * MIB,
     )
 
-    def __init__(self, storage: Any) -> None:
-        self._bucket = Bucket(storage)
+    def __init__(self, storage: Any, conf: Conf | None = None) -> None:
+        self._bucket = Bucket(storage, conf)
         self._multiparts = MarkedMultiparts(self._bucket)
         self._copier = Copier(self._bucket, self._multiparts)
 

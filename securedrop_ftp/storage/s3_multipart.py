@@ -2,7 +2,8 @@
 
 ``ListMultipartUploads`` tells keys and ids but no metadata, so an upload in a shared bucket does
 not show whose it is. Before one is created, a marker ``.securedrop/multipart/<upload id>`` says
-for which key; after, it names the multipart id too. Only what a marker names is ever swept.
+for which key, and which multipart uploads of that key are others'; after, it names the multipart
+id. Only what a marker tells is ever swept.
 """
 
 from __future__ import annotations
@@ -12,7 +13,12 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from securedrop_ftp.exceptions import NotFound, StorageError
+from securedrop_ftp.exceptions import (
+    NotFound,
+    StorageError,
+    StorageRefused,
+    UnsupportedByBackend,
+)
 from securedrop_ftp.log import get_logger
 from securedrop_ftp.storage.parts import check_upload_id
 from securedrop_ftp.storage.protocol import RESERVED
@@ -21,6 +27,7 @@ from securedrop_ftp.storage.s3_bucket import PAGE, Bucket
 logger = get_logger(__name__)
 
 MARKS: Final = f"{RESERVED}multipart/"
+LARGEST_MARK: Final = 1024 * 1024
 
 
 class MarkedMultiparts:
@@ -31,11 +38,11 @@ class MarkedMultiparts:
 
     def create(self, key: str, upload_id: str, **params: Any) -> str:
         """Begin one; returns the multipart id."""
-        self._mark(key, upload_id)
+        self._mark(key, upload_id, {"others": self._of_key(key)})
         full = self._bucket.full(key)
         answer = self._bucket.call("create_multipart_upload", Key=full, **params)
         multipart_id = str(answer["UploadId"])
-        self._mark(key, upload_id, multipart_id)
+        self._mark(key, upload_id, {"multipart_id": multipart_id})
         return multipart_id
 
     def abort(self, key: str, upload_id: str, multipart_id: str) -> None:
@@ -51,8 +58,8 @@ class MarkedMultiparts:
         except NotFound:
             pass
 
-    def _mark(self, key: str, upload_id: str, multipart_id: str = "") -> None:
-        mark = {"key": key, "multipart_id": multipart_id}
+    def _mark(self, key: str, upload_id: str, more: dict[str, Any]) -> None:
+        mark = {"key": key, **more}
         self._bucket.call(
             "put_object",
             Key=self._bucket.full(MARKS + check_upload_id(upload_id)),
@@ -90,8 +97,10 @@ class MarkedMultiparts:
 
     def _sweep_one(self, upload_id: str, marked: datetime) -> bool:
         mark = self._read(upload_id)
-        key, multipart_id = str(mark.get("key", "")), str(mark.get("multipart_id", ""))
-        found = [multipart_id] if multipart_id else self._unnamed(key, marked)
+        key = str(mark.get("key", ""))
+        found = [str(mark["multipart_id"])] if "multipart_id" in mark else []
+        if not found and isinstance(mark.get("others"), list):
+            found = self._unnamed(key, mark["others"], marked)
         for one in found:
             self._abort(key, one)
         self.unmark(upload_id)
@@ -99,27 +108,33 @@ class MarkedMultiparts:
 
     def _read(self, upload_id: str) -> dict[str, Any]:
         try:
-            mark = json.loads(self._bucket.read(MARKS + upload_id, "", 0, PAGE * 10))
+            mark = json.loads(self._bucket.read(MARKS + upload_id, "", 0, LARGEST_MARK))
         except ValueError:
             return {}
         return mark if isinstance(mark, dict) else {}
 
-    def _unnamed(self, key: str, marked: datetime) -> list[str]:
-        """Multipart ids of a mark whose writer died before it could name one.
-
-        That is one of exactly this key, begun within the storage deadline after the mark, that no
-        other mark names.
-        """
-        if not key:
-            return []
-        latest = marked + timedelta(seconds=self._bucket.conf.storage_timeout)
+    def _of_key(self, key: str, latest: datetime | None = None) -> list[str] | None:
+        """Multipart ids of exactly this key, begun until ``latest``; ``None`` where we may not
+        list them."""
         full = self._bucket.full(key)
-        answer = self._bucket.call("list_multipart_uploads", Prefix=full, MaxUploads=PAGE)
-        begun = [
+        try:
+            answer = self._bucket.call("list_multipart_uploads", Prefix=full, MaxUploads=PAGE)
+        except (StorageRefused, UnsupportedByBackend):
+            return None
+        return [
             str(upload["UploadId"])
             for upload in answer.get("Uploads", ())
-            if upload["Key"] == full and marked <= upload["Initiated"] <= latest
+            if upload["Key"] == full and (latest is None or upload["Initiated"] <= latest)
         ]
+
+    def _unnamed(self, key: str, others: list[str], marked: datetime) -> list[str]:
+        """Multipart ids of a mark whose writer died before it could name one.
+
+        That is one of exactly this key, begun after the mark but within the storage deadline,
+        that no other mark names.
+        """
+        latest = marked + timedelta(seconds=self._bucket.conf.storage_timeout)
+        begun = set(self._of_key(key, latest) or ()) - set(others)
         if not begun:
             return []
         named = {
@@ -127,4 +142,4 @@ class MarkedMultiparts:
             for page in self._bucket.pages(MARKS)
             for item in page.get("Contents", ())
         }
-        return [one for one in begun if one not in named]
+        return sorted(begun - named)

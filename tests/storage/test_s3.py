@@ -1,0 +1,309 @@
+"""What the S3 backend does beyond the contract: requests, marks, copies, settings."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from botocore.config import Config
+
+from securedrop_ftp.conf import Conf
+from securedrop_ftp.exceptions import NotFound, SecureDropError
+from securedrop_ftp.storage import s3_bucket
+from securedrop_ftp.storage.s3 import S3Backend
+from securedrop_ftp.storage.s3_bucket import PartBody, decode_metadata, encode_metadata
+from securedrop_ftp.storage.s3_copy import Copier
+from securedrop_ftp.storage.s3_multipart import MARKS
+from tests.storage.servers import S3Bucket, s3_storage
+from tests.storage.uploads import commit, content, listing, pieces, put, put_parts, spec_for
+
+FUTURE = timedelta(hours=1)
+MIB = 1024 * 1024
+
+
+@pytest.fixture
+def s3(moto_bucket: S3Bucket) -> Iterator[S3Backend]:
+    made = S3Backend(s3_storage(moto_bucket))
+    yield made
+    made.close()
+
+
+class Requests:
+    """Counts what goes out, by operation."""
+
+    def __init__(self, backend: S3Backend) -> None:
+        self.counts: Counter[str] = Counter()
+        self.headers: list[Any] = []
+        for slow in (False, True):
+            backend._bucket.client(slow=slow).meta.events.register("before-send.s3", self._count)
+
+    def _count(self, request: Any, event_name: str, **_: Any) -> None:
+        self.counts[event_name.rpartition(".")[2]] += 1
+        self.headers.append(request.headers)
+
+
+def test_a_small_file_is_one_request(s3: S3Backend) -> None:
+    seen = Requests(s3)
+    put(s3, "acme/a", b"small")
+    assert seen.counts == {"PutObject": 1}
+
+
+def test_a_file_is_looked_at_in_one_request(s3: S3Backend) -> None:
+    put(s3, "acme/a")
+    seen = Requests(s3)
+    s3.stat("acme/a")
+    assert seen.counts == {"HeadObject": 1}
+
+
+def test_a_range_is_one_request(s3: S3Backend) -> None:
+    put(s3, "acme/a", b"0123456789")
+    entry = s3.stat("acme/a")
+    seen = Requests(s3)
+    assert s3.read(entry, 3, 4) == b"3456"
+    assert seen.counts == {"GetObject": 1}
+
+
+def test_a_listing_is_one_request_a_page_and_none_for_an_entry(
+    s3: S3Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(23):
+        put(s3, f"acme/{number:02}")
+    put(s3, "acme/in/a")
+    put(s3, "acme/in/b")
+    monkeypatch.setattr(s3_bucket, "PAGE", 10)
+    seen = Requests(s3)
+    pages = list(s3.scandir("acme"))
+    assert [len(page) for page in pages] == [10, 10, 4]
+    assert len({entry.key for page in pages for entry in page}) == 24
+    assert seen.counts == {"ListObjectsV2": 3}
+
+
+def test_a_listing_is_taken_page_by_page(s3: S3Backend, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(3):
+        put(s3, f"acme/{number}")
+    monkeypatch.setattr(s3_bucket, "PAGE", 1)
+    seen = Requests(s3)
+    next(s3.scandir("acme"))
+    assert seen.counts == {"ListObjectsV2": 1}
+
+
+def test_a_rename_is_one_copy(s3: S3Backend) -> None:
+    put(s3, "acme/a.part")
+    seen = Requests(s3)
+    s3.rename("acme/a.part", "acme/a", replace=False)
+    assert (seen.counts["CopyObject"], seen.counts["DeleteObject"]) == (1, 1)
+    assert seen.counts["PutObject"] == seen.counts["GetObject"] == 0
+
+
+def test_nothing_is_signed_nor_summed_twice(s3: S3Backend) -> None:
+    seen = Requests(s3)
+    data = pieces(s3, 2)
+    partial = s3.begin(spec_for("acme/a"))
+    commit(s3, partial, put_parts(s3, partial, data), b"".join(data))
+    names = {name.lower() for headers in seen.headers for name in headers}
+    assert not {n for n in names if n.startswith("x-amz-checksum") or n == "x-amz-trailer"}
+    assert any(h.get("X-Amz-Content-SHA256") == b"UNSIGNED-PAYLOAD" for h in seen.headers)
+
+
+def test_one_client_serves_all_threads(s3: S3Backend) -> None:
+    found: set[int] = set()
+    threads = [
+        threading.Thread(target=lambda: found.add(id(s3._bucket.client()))) for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 1
+
+
+def test_the_storages_own_client_settings_are_kept(moto_bucket: S3Bucket) -> None:
+    given = Config(s3={"addressing_style": "path"}, user_agent_extra="acme", region_name="eu-1")
+    made = S3Backend(
+        s3_storage(moto_bucket, client_config=given), Conf(storage_timeout=9, storage_threads=3)
+    )
+    config = made._bucket.client().meta.config
+    assert config.user_agent_extra == "acme"
+    assert config.s3 == {"addressing_style": "path", "payload_signing_enabled": False}
+    assert config.request_checksum_calculation == "when_required"
+    assert (config.read_timeout, config.max_pool_connections) == (3, 11)
+    assert config.retries["total_max_attempts"] == 1
+    made.close()
+
+
+def test_the_storages_object_parameters_are_kept(moto_bucket: S3Bucket) -> None:
+    made = S3Backend(
+        s3_storage(
+            moto_bucket, object_parameters={"StorageClass": "STANDARD_IA", "CacheControl": "x"}
+        )
+    )
+    put(made, "acme/a")
+    made.rename("acme/a", "acme/b", replace=False)
+    head = made._bucket.call("head_object", Key=made._bucket.full("acme/b"))
+    assert (head["StorageClass"], head["CacheControl"]) == ("STANDARD_IA", "x")
+    made.close()
+
+
+def test_metadata_that_is_not_ascii_survives(s3: S3Backend) -> None:
+    values = {"account": "Zoë 100%", "empty": ""}
+    encoded = encode_metadata(values)
+    assert encoded["account"].isascii()
+    assert decode_metadata(encoded) == {"account": "Zoë 100%"}
+
+
+# --- marks and sweep ---------------------------------------------------------------------
+
+
+def unfinished(s3: S3Backend) -> list[str]:
+    answer = s3._bucket.call("list_multipart_uploads", Prefix=s3._bucket.prefix)
+    return [upload["UploadId"] for upload in answer.get("Uploads", ())]
+
+
+def sweep(s3: S3Backend) -> int:
+    return s3.sweep(lambda upload_id: False, older_than=datetime.now(UTC) + FUTURE)
+
+
+def test_a_sweep_leaves_the_uploads_of_others(s3: S3Backend) -> None:
+    partial = s3.begin(spec_for("acme/ours"))
+    key = s3._bucket.full("acme/ours")
+    others = s3._bucket.call("create_multipart_upload", Key=key)["UploadId"]
+    assert sweep(s3) == 1
+    assert unfinished(s3) == [others]
+    assert partial.token != others
+
+
+def test_no_mark_stays_behind_an_upload_that_ended(s3: S3Backend) -> None:
+    data = pieces(s3, 1)
+    published, aborted = s3.begin(spec_for("acme/a")), s3.begin(spec_for("acme/b"))
+    assert len(s3._first_keys(MARKS[:-1], 10)) == 2
+    commit(s3, published, put_parts(s3, published, data), data[0])
+    s3.abort(aborted)
+    assert s3._first_keys(MARKS[:-1], 10) == []
+
+
+def die_before_naming(s3: S3Backend, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    """What is left when the process is killed between S3's answer and the second mark."""
+    mark = s3._multiparts._mark
+
+    def die(key: str, upload_id: str, more: dict[str, Any]) -> None:
+        if "multipart_id" in more:
+            raise KeyboardInterrupt
+        mark(key, upload_id, more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(s3._multiparts, "_mark", die)
+        with pytest.raises(KeyboardInterrupt):
+            s3.begin(spec_for(key))
+
+
+def test_an_upload_whose_writer_died_before_naming_it_is_swept(
+    s3: S3Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others = s3._bucket.call("create_multipart_upload", Key=s3._bucket.full("acme/a"))["UploadId"]
+    die_before_naming(s3, monkeypatch, "acme/a")
+    assert len(unfinished(s3)) == 2
+    assert sweep(s3) == 1
+    assert unfinished(s3) == [others]
+    assert s3._first_keys(MARKS[:-1], 10) == []
+
+
+def test_an_unnamed_mark_does_not_take_a_marked_upload_of_the_same_key(
+    s3: S3Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    die_before_naming(s3, monkeypatch, "acme/a")
+    kept = spec_for("acme/a")
+    partial = s3.begin(kept)
+    swept = s3.sweep(lambda u: u == kept.upload_id, older_than=datetime.now(UTC) + FUTURE)
+    assert swept == 1
+    assert unfinished(s3) == [partial.token]
+
+
+def test_a_mark_without_an_upload_is_removed(s3: S3Backend) -> None:
+    s3._multiparts._mark("acme/a", "dead-writer", {"others": []})
+    assert sweep(s3) == 0
+    assert s3._first_keys(MARKS[:-1], 10) == []
+
+
+# --- copies ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def ranged(s3: S3Backend) -> S3Backend:
+    s3._copier = Copier(s3._bucket, s3._multiparts, one_request=6 * MIB, range_size=5 * MIB)
+    return s3
+
+
+def test_a_large_object_is_copied_in_ranges(ranged: S3Backend) -> None:
+    data = pieces(ranged, 3)
+    spec = spec_for("acme/big.part")
+    partial = ranged.begin(spec)
+    commit(ranged, partial, put_parts(ranged, partial, data), b"".join(data))
+    seen = Requests(ranged)
+    ranged.rename("acme/big.part", "acme/big", replace=False)
+    assert (seen.counts["UploadPartCopy"], seen.counts["CopyObject"]) == (3, 0)
+    assert content(ranged, "acme/big") == b"".join(data)
+    assert ranged.find_published("acme/big", spec.upload_id) is not None
+    assert set(listing(ranged, "acme")) == {"big"}
+    assert (unfinished(ranged), ranged._first_keys(MARKS[:-1], 1)) == ([], [])
+
+
+def test_a_copy_in_ranges_that_fails_leaves_the_source(
+    ranged: S3Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = pieces(ranged, 3)
+    partial = ranged.begin(spec_for("acme/big.part"))
+    commit(ranged, partial, put_parts(ranged, partial, data), b"".join(data))
+    fail_on(ranged, monkeypatch, "upload_part_copy", 2)
+    with pytest.raises(SecureDropError):
+        ranged.rename("acme/big.part", "acme/big", replace=False)
+    assert set(listing(ranged, "acme")) == {"big.part"}
+    assert unfinished(ranged) == []
+
+
+def test_a_directory_rename_that_fails_leaves_the_source_whole(
+    s3: S3Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in "abc":
+        put(s3, f"acme/in/{name}")
+    fail_on(s3, monkeypatch, "copy_object", 2)
+    with pytest.raises(SecureDropError):
+        s3.rename("acme/in", "acme/out", replace=False)
+    assert set(listing(s3, "acme/in")) == {"a", "b", "c"}
+    with pytest.raises(NotFound):
+        s3.stat("acme/out")
+
+
+def fail_on(s3: S3Backend, monkeypatch: pytest.MonkeyPatch, operation: str, number: int) -> None:
+    """Make the ``number``-th call of ``operation`` fail as storage fails."""
+    call, seen = s3._bucket.call, Counter[str]()
+
+    def failing(name: str, *args: Any, **params: Any) -> dict[str, Any]:
+        seen[name] += 1
+        if name == operation and seen[name] == number:
+            raise SecureDropError("made to fail")
+        return call(name, *args, **params)
+
+    monkeypatch.setattr(s3._bucket, "call", failing)
+
+
+# --- bodies ------------------------------------------------------------------------------
+
+
+def test_a_part_is_sent_from_its_buffer_without_a_copy() -> None:
+    buffer = bytearray(b"x" * (3 * MIB))
+    body = PartBody(memoryview(buffer))
+    piece = body.read(16384)
+    buffer[0] = 0x79
+    assert (len(body), len(piece), piece[0]) == (3 * MIB, MIB, 0x79)
+
+
+def test_a_part_can_be_sent_again_from_its_start() -> None:
+    body = PartBody(memoryview(b"0123456789")[2:6])
+    assert bytes(body.read(-1)) == b"2345"
+    assert bytes(body.read(10)) == b""
+    assert (body.seek(0, 2), body.seek(0), body.tell()) == (4, 0, 0)
+    assert bytes(body.read(10)) == b"2345"
