@@ -1,18 +1,19 @@
-"""A process that guesses from many threads at once; run with ``python -m``.
+"""Processes that guess from many threads at once; run with ``python -m``.
 
-Prints ``ready``, waits for a line, then prints one JSON object: how the attempts ended, and how
-many passwords were verified against a stored hash.
+Forks like the service does, lets all begin together, and prints one JSON object: how the attempts
+ended, and how many passwords were verified against a stored hash.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import sys
+import multiprocessing
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from multiprocessing.queues import Queue
+from multiprocessing.synchronize import Barrier
 
 
 def main() -> None:
@@ -21,7 +22,8 @@ def main() -> None:
     parser.add_argument("--usernames", required=True)
     parser.add_argument("--password", required=True)
     parser.add_argument("--address", default="192.0.2.1")
-    parser.add_argument("--count", type=int, default=50)
+    parser.add_argument("--count", type=int, default=50, help="of each process")
+    parser.add_argument("--processes", type=int, default=4)
     parser.add_argument("--threads", type=int, default=8)
     options = parser.parse_args()
 
@@ -29,24 +31,42 @@ def main() -> None:
 
     django.setup()
 
+    import securedrop_ftp.access.login  # noqa: F401  (once, before the fork)
+
+    fork = multiprocessing.get_context("fork")
+    barrier = fork.Barrier(options.processes)
+    queue: Queue[Counter[str]] = fork.Queue()
+    children = [
+        fork.Process(target=_guess, args=(options, barrier, queue))
+        for _ in range(options.processes)
+    ]
+    for child in children:
+        child.start()
+    total: Counter[str] = Counter()
+    for _ in children:
+        total.update(queue.get(timeout=100))
+    for child in children:
+        child.join()
+    print(json.dumps(total))
+
+
+def _guess(options: argparse.Namespace, barrier: Barrier, queue: Queue[Counter[str]]) -> None:
     from django.db import connection
 
     from securedrop_ftp.access.hashers import Argon2id
     from securedrop_ftp.access.login import log_in
-    from securedrop_ftp.exceptions import LoginFailed
+    from securedrop_ftp.exceptions import AccessUnavailable, LoginFailed
 
-    verified = 0
+    ended: Counter[str] = Counter()
     guard = threading.Lock()
     verify = Argon2id.verify
 
-    def counting(self: Argon2id, password: str, encoded: str) -> Any:
-        nonlocal verified
+    def counting(self: Argon2id, password: str, encoded: str) -> bool:
         with guard:
-            verified += 1
+            ended["verified"] += 1
         return verify(self, password, encoded)
 
     Argon2id.verify = counting  # type: ignore[method-assign]
-    ended: Counter[str] = Counter()
     names = options.usernames.split(",")
 
     def guess(number: int) -> None:
@@ -60,6 +80,8 @@ def main() -> None:
             outcome = "in"
         except LoginFailed as exc:
             outcome = exc.reason
+        except AccessUnavailable:
+            outcome = "unavailable"
         with guard:
             ended[outcome] += 1
 
@@ -67,10 +89,9 @@ def main() -> None:
         connection.ensure_connection()
 
     with ThreadPoolExecutor(options.threads, initializer=connect) as threads:
-        print("ready", flush=True)
-        sys.stdin.readline()
+        barrier.wait(60)
         list(threads.map(guess, range(options.count)))
-    print(json.dumps({"verified": verified, **ended}))
+    queue.put(ended)
 
 
 if __name__ == "__main__":
