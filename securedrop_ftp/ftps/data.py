@@ -252,6 +252,12 @@ class DataChannel(Channel):
             else:
                 waiter.fail(error)
 
+    def dismiss(self) -> None:
+        """Close in peace a channel over which nothing was to be moved."""
+        self.on_lost = None
+        self.send_close_notify()
+        self.close()
+
     def reset(self) -> None:
         """Close with RST and without close_notify: the peer must not take it for an end."""
         if not self.closed:

@@ -29,6 +29,8 @@ logger = get_logger(__name__)
 MAX_CANDIDATES = 4
 #: How long a refused candidate leaves time for the right one.
 REFUSAL_GRACE = 1.0
+#: How long a client may take to shake hands on a data channel that is no longer needed.
+RETIREMENT = 2.0
 _BIND_TRIES = 64
 
 
@@ -84,6 +86,7 @@ class PassiveListener:
         self._ready: DataChannel | None = None
         self._waiter: Waiter[DataChannel] | None = None
         self._refused_at = 0.0
+        self._retired = False
         self._opened = time.monotonic()
         session.loop.register(self._fileno, self, session.loop.READ)
 
@@ -129,6 +132,10 @@ class PassiveListener:
 
     def _handshake_done(self, channel: DataChannel) -> None:
         self._candidates.remove(channel)
+        if self._retired:
+            channel.dismiss()
+            self.close()
+            return
         principal = self.session.principal
         if principal is not None and principal.require_tls_session_reuse and not channel.resumed:
             logger.warning("data channel did not resume the session", port=self.port)
@@ -204,6 +211,20 @@ class PassiveListener:
             principal = self.session.principal
             if principal is not None:
                 self.session.runtime.passive_listener_closed(principal.partner_id)
+
+    def retire(self) -> None:
+        """The transfer was refused before it began: end the client's connection in peace.
+
+        Clients that shake hands only after the reply (Go's) report a reset here as a failure of its
+        own, and hide the reply behind it.
+        """
+        self._retired = True
+        ready, self._ready = self._ready, None
+        if ready is not None:
+            ready.dismiss()
+            self.close()
+        elif not self.closed:
+            self.session.loop.call_later(RETIREMENT, self.close)
 
     def close(self) -> None:
         """Give the port back; a channel that was not taken is reset."""

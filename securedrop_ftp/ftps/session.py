@@ -13,8 +13,10 @@ import socket
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import greenlet
@@ -48,6 +50,13 @@ T = TypeVar("T")
 LINGER = 2.0
 #: A reply that the peer does not take for so long ends the session.
 OUTPUT_STALL = 60.0
+
+
+@dataclass
+class Act:
+    """What an audited verb is about to answer."""
+
+    reply: Reply = replies.ACTION_OK
 
 
 class Session(Channel):
@@ -199,6 +208,26 @@ class Session(Channel):
     def record(self, event: Event) -> None:
         """Complete the event with who and from where, and hand it over."""
         self.runtime.record(event.but(**self.event_fields()))
+
+    @contextmanager
+    def audited(self, name: str, path: str) -> Iterator[Act]:
+        """An act on a file or a directory: one row when it is done or has failed, durable before
+        the client has its reply. The verb sets ``act.reply``."""
+        act = Act()
+        try:
+            yield act
+        except SessionGone:
+            raise
+        except Exception as exc:
+            reply = exc.reply if isinstance(exc, SecureDropError) else replies.LOCAL_ERROR
+            self._record_durably(
+                Event(name, outcome="failure", path=path, reason=str(exc), reply=str(reply))
+            )
+            raise
+        self._record_durably(Event(name, path=path, reply=str(act.reply)))
+
+    def _record_durably(self, event: Event) -> None:
+        self.outcome(self.runtime.record(event.but(**self.event_fields())))
 
     def may(self, permission: Permission) -> bool:
         """Whether the account has a permission."""

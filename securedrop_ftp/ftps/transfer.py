@@ -208,7 +208,7 @@ def _receive(session: Session, transfer: Transfer, stream: UploadStream) -> Repl
 
 def _drop_passive(session: Session) -> None:
     if session.passive is not None:
-        session.passive.close()
+        session.passive.retire()
         session.passive = None
 
 
@@ -366,13 +366,14 @@ class PageSource:
 
 
 def next_page(pages: Iterator[list[Entry]]) -> list[Entry] | None:
-    """The next page, ``None`` at the end; blocking."""
-    return next(pages, None)
+    """The next page that holds anything, ``None`` at the end; blocking. A backend may give an
+    empty page before it knows that there is no such directory."""
+    return next(filter(None, pages), None)
 
 
 def first_page(pages: Iterator[list[Entry]]) -> list[Entry]:
     """The first page, empty where there is none; blocking."""
-    return next(pages, [])
+    return next_page(pages) or []
 
 
 def send_listing(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from securedrop_ftp import replies
-from securedrop_ftp.events import Event
 from securedrop_ftp.ftps.policy import verb
 from securedrop_ftp.ftps.session import Session
 from securedrop_ftp.models import Permission
@@ -45,10 +44,10 @@ def mkd(session: Session, argument: str) -> Reply:
     """Make a directory."""
     assert session.fs is not None
     path = session.fs.resolve(argument)
-    session.fs.make_directory(path)
-    reply = Reply(257, f"{quoted(path)} created.")
-    session.record(Event("directory.created", path=path, reply=str(reply)))
-    return reply
+    with session.audited("directory.created", path) as act:
+        session.fs.make_directory(path)
+        act.reply = Reply(257, f"{quoted(path)} created.")
+    return act.reply
 
 
 @verb("RMD", "XRMD", argument=True, permission=(Permission.RMDIR,), syntax="RMD <directory>")
@@ -58,7 +57,7 @@ def rmd(session: Session, argument: str) -> Reply:
     path = session.fs.resolve(argument)
     if path == "/":
         return replies.NO_PERMISSION.but("The top directory stays.")
-    session.fs.remove_directory(path)
-    reply = replies.ACTION_OK.but("Directory removed.")
-    session.record(Event("directory.removed", path=path, reply=str(reply)))
-    return reply
+    with session.audited("directory.removed", path) as act:
+        session.fs.remove_directory(path)
+        act.reply = replies.ACTION_OK.but("Directory removed.")
+    return act.reply

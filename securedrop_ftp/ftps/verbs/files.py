@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from securedrop_ftp import replies
-from securedrop_ftp.events import Event
 from securedrop_ftp.exceptions import IsADirectory
 from securedrop_ftp.ftps import policy
 from securedrop_ftp.ftps.facts import timestamp
@@ -20,10 +19,10 @@ def dele(session: Session, argument: str) -> Reply:
     path = session.fs.resolve(argument)
     if path == "/":
         raise IsADirectory
-    session.fs.delete(path)
-    reply = replies.ACTION_OK.but("File deleted.")
-    session.record(Event("file.deleted", path=path, reply=str(reply)))
-    return reply
+    with session.audited("file.deleted", path) as act:
+        session.fs.delete(path)
+        act.reply = replies.ACTION_OK.but("File deleted.")
+    return act.reply
 
 
 _RENAME = (Permission.RENAME, Permission.RENAME_OWN)
@@ -54,13 +53,13 @@ def rnto(session: Session, argument: str) -> Reply:
     target = session.fs.resolve(argument)
     principal = session.principal
     replace = principal.overwrite == OverwritePolicy.REPLACE and session.may(Permission.OVERWRITE)
-    session.fs.rename(source, target, replace=replace)
+    with session.audited("file.renamed", f"{source} -> {target}") as act:
+        session.fs.rename(source, target, replace=replace)
+        act.reply = replies.ACTION_OK.but("Renamed.")
     if source in session.own_files:
         session.own_files.discard(source)
         session.own_files.add(target)
-    reply = replies.ACTION_OK.but("Renamed.")
-    session.record(Event("file.renamed", path=f"{source} -> {target}", reply=str(reply)))
-    return reply
+    return act.reply
 
 
 @verb("SIZE", argument=True, permission=(Permission.LIST,), syntax="SIZE <file>")
