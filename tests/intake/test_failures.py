@@ -20,7 +20,7 @@ from securedrop_ftp.exceptions import (
     StorageUnavailable,
     Truncated,
 )
-from securedrop_ftp.models import AuditEvent, Upload
+from securedrop_ftp.models import AuditEvent, Permission, Upload
 from securedrop_ftp.storage.filesystem import FilesystemBackend
 from securedrop_ftp.storage.protocol import Backend
 from tests.intake.faults import FaultyBackend
@@ -37,7 +37,7 @@ def faulty(backend: Backend) -> FaultyBackend:
 
 @pytest.fixture
 def house(faulty: FaultyBackend, db: None) -> House:
-    return House(faulty)  # type: ignore[arg-type]
+    return House(faulty)
 
 
 def attempt(house: House, alice: Principal, data: bytes) -> SecureDropError | None:
@@ -311,8 +311,8 @@ def test_parts_of_an_aborted_upload_leave_storage(tmp_path: Path, db: None) -> N
     from tests.intake.house import make_principal
 
     faulty = FaultyBackend(FilesystemBackend(FileSystemStorage(location=str(tmp_path))))
-    house = House(faulty)  # type: ignore[arg-type]
-    alice = replace(make_principal(), permissions=frozenset({"upload"}))
+    house = House(faulty)
+    alice = replace(make_principal(), permissions=frozenset({Permission.UPLOAD}))
     stream = house.begin(alice, "/a")
     house.feed(stream, BIG)
     house.cancel(stream, Truncated())

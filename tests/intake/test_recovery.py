@@ -105,12 +105,12 @@ def test_recovery_while_storage_is_away_leaves_the_row_for_later(
     backend: Backend, alice: Principal
 ) -> None:
     faulty = FaultyBackend(backend)
-    dead = House(faulty)  # type: ignore[arg-type]
+    dead = House(faulty)
     crash_at("commit.after")
     with pytest.raises(Crash):
         send(dead, alice, BIG, cut=False)
     set_hook(None)
-    house = House(faulty, owner="here:boot:2")  # type: ignore[arg-type]
+    house = House(faulty, owner="here:boot:2")
     faulty.fail("find_published", error=StorageUnavailable())
     assert house.intake.recovery.recover(lambda owner: True) == {"pending": 1}
     assert house.intake.recovery.recover(lambda owner: True) == {"committed": 1}

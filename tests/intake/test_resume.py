@@ -6,9 +6,11 @@ import hashlib
 import os
 import random
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from django.utils import timezone
+from pytest_django.fixtures import Settings as SettingsWrapper
 
 from securedrop_ftp.access.principal import Principal
 from securedrop_ftp.conf import KIB
@@ -95,9 +97,9 @@ def test_an_upload_cut_many_times_at_random_bytes_arrives_whole(
         now = length(house, alice) or 0
         assert offset <= now
         assert now < max(at, 1) or now == offset
-    offset = length(house, alice)
-    stream = house.begin(alice, "/a", offset=offset)
-    house.feed(stream, DATA[offset or 0 :])
+    offset = length(house, alice) or 0
+    stream = house.begin(alice, "/a", offset=offset or None)
+    house.feed(stream, DATA[offset:])
     assert house.finish(stream).sha256 == hashlib.sha256(DATA).hexdigest()
     assert stored(house.backend, "acme/a") == DATA
 
@@ -183,7 +185,7 @@ def test_a_directory_lists_its_own_suspended_uploads_only(house: House, alice: P
 def test_after_the_window_it_is_gone(house: House, alice: Principal) -> None:
     cut(house, alice, 3 * PART + 17)
     assert length(house, replace(alice, resume_window=0)) is None
-    Upload.objects.update(updated=timezone.now() - timezone.timedelta(days=2))
+    Upload.objects.update(updated=timezone.now() - timedelta(days=2))
     assert house.intake.recovery.prune().expired == 1
     assert states() == ["aborted"]
 
@@ -250,15 +252,15 @@ def test_an_upload_whose_parts_storage_lost_gets_554_and_starts_anew(
 
 
 def test_the_resume_token_is_encrypted_in_the_ledger(
-    house: House, alice: Principal, settings: pytest.FixtureRequest
+    house: House, alice: Principal, settings: SettingsWrapper
 ) -> None:
     cut(house, alice, 3 * PART + 17)
     row = Upload.objects.get()
     assert row.resume_token.startswith("gAAAA")
     assert str(row.pk) not in row.resume_token
-    old = settings.SECRET_KEY  # type: ignore[attr-defined]
-    settings.SECRET_KEY = "another" * 10  # type: ignore[attr-defined]
-    settings.SECRET_KEY_FALLBACKS = [old]  # type: ignore[attr-defined]
+    old = settings.SECRET_KEY
+    settings.SECRET_KEY = "another" * 10
+    settings.SECRET_KEY_FALLBACKS = [old]
     stream = house.begin(alice, "/a", offset=3 * PART)
     house.feed(stream, DATA[3 * PART :])
     house.finish(stream)
