@@ -5,10 +5,15 @@ from __future__ import annotations
 import os
 import sys
 
+from securedrop_ftp import __version__
+
 
 def main() -> None:
     """Run a management command; a setting that cannot be understood is one sentence, exit 1."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "securedrop_ftp.project.settings")
+    if sys.argv[1:] == ["--version"]:
+        print(f"securedrop_ftp {__version__}")  # noqa: T201
+        return
     from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
 

@@ -11,8 +11,12 @@ from typing import Any
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from securedrop_ftp.escaping import escape
+
 #: Values that hold line ends of our own making.
 _MULTILINE = frozenset({"exception", "stack"})
+
+_LONGEST = 10_000
 
 
 def escape_text(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
@@ -20,9 +24,7 @@ def escape_text(logger: WrappedLogger, method: str, event: EventDict) -> EventDi
     (security bar, row 21)."""
     for name, value in event.items():
         if isinstance(value, str) and not value.isprintable() and name not in _MULTILINE:
-            event[name] = "".join(
-                c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in value
-            )
+            event[name] = escape(value, _LONGEST)
     return event
 
 
@@ -41,7 +43,11 @@ def logging_config(log_format: str, level: str = "INFO") -> dict[str, Any]:
     console = log_format == "console" or (log_format != "json" and sys.stderr.isatty())
     last: list[Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
     if console:
-        last += [escape_text, structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        # A plain traceback: the prettier ones show local variables, passwords among them.
+        renderer = structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
+        last += [escape_text, renderer]
     else:
         last += [
             structlog.processors.format_exc_info,
