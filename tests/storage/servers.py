@@ -15,10 +15,12 @@ from typing import Any, ClassVar
 
 from storages.backends.s3 import S3Storage
 
+from securedrop_ftp.conf import Conf
+from securedrop_ftp.storage.generic import GenericBackend
 from securedrop_ftp.storage.protocol import Backend
 from securedrop_ftp.storage.registry import factory_for
 
-QUICK = ("memory", "filesystem", "moto")
+QUICK = ("memory", "filesystem", "generic-memory", "generic-files", "moto")
 
 
 def chosen() -> list[str]:
@@ -33,6 +35,8 @@ def make_backend(name: str, tmp_path: Path, resource: Callable[[str], Any]) -> B
     ``resource`` gives a session's fixture by name, so that a server starts only when needed.
     """
     storage = STORAGES[name](tmp_path, resource)
+    if name.startswith("generic-"):
+        return GenericBackend(storage, Conf(spool_dir=str(tmp_path / "spool")))
     return factory_for(storage)(storage)
 
 
@@ -97,5 +101,7 @@ def fresh_location() -> str:
 STORAGES: dict[str, Callable[[Path, Callable[[str], Any]], Any]] = {
     "memory": _memory,
     "filesystem": _filesystem,
+    "generic-memory": _memory,
+    "generic-files": _filesystem,
     "moto": _moto,
 }
