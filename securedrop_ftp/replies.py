@@ -61,10 +61,10 @@ SESSION_ENDED = Reply(421, "The session was ended by the operator.")
 UNENCRYPTED_INPUT = Reply(421, "Input was pending behind AUTH; closing.")
 NO_DATA_CHANNEL = Reply(425, "The data channel could not be opened; send PASV or EPSV again.")
 NO_PASSIVE_PORT = Reply(425, "No passive port is free; try again later.")
-NOT_YOUR_SESSION = Reply(
-    425, "The data channel did not resume the control channel's TLS session."
+NOT_YOUR_SESSION = Reply(425, "The data channel did not resume the control channel's TLS session.")
+TRANSFER_ABORTED = Reply(
+    426, "The data channel closed before the file was whole; nothing was stored."
 )
-TRANSFER_ABORTED = Reply(426, "The data channel closed before the file was whole; nothing was stored.")
 DOWNLOAD_ABORTED = Reply(426, "The data channel closed before the file was sent.")
 BUSY = Reply(450, "The file is being written by another session; try again later.")
 LOCAL_ERROR = Reply(451, "Local error; nothing was stored. Try again later.")

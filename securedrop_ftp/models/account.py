@@ -9,9 +9,9 @@ from django.core.exceptions import ValidationError
 from django.db import models
 
 from securedrop_ftp.exceptions import BadName
+from securedrop_ftp.keys import check_prefix
 from securedrop_ftp.models.partner import Partner
 from securedrop_ftp.models.permissions import DEFAULT_PERMISSIONS, Permission
-from securedrop_ftp.keys import check_prefix
 
 
 class Account(models.Model):

@@ -23,7 +23,8 @@ class IPRule(models.Model):
     partner = models.ForeignKey(Partner, on_delete=models.CASCADE, related_name="ip_rules")
     action = models.CharField(max_length=8, choices=Action, default=Action.ALLOW)
     network = models.CharField(
-        max_length=64, help_text="An address or a network: 192.0.2.7, 198.51.100.0/24, 2001:db8::/32."
+        max_length=64,
+        help_text="An address or a network: 192.0.2.7, 198.51.100.0/24, 2001:db8::/32.",
     )
     note = models.CharField(max_length=200, blank=True)
 

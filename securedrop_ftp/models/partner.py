@@ -69,7 +69,10 @@ class Partner(models.Model):
         "for clients that cannot resume sessions.",
     )
     max_file_size = models.PositiveBigIntegerField(
-        null=True, blank=True, validators=[MinValueValidator(1)], help_text="Bytes; empty: no limit."
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text="Bytes; empty: no limit.",
     )
     max_sessions = models.PositiveIntegerField(
         default=20, validators=[MinValueValidator(1)], help_text="Concurrent sessions."
@@ -120,7 +123,11 @@ class Partner(models.Model):
         others = Partner.objects.exclude(pk=self.pk).annotate(length=Length("prefix"))
         inside = others.filter(prefix__startswith=self.prefix)
         around = others.annotate(
-            head=Substr(models.Value(self.prefix), 1, models.F("length"))
+            head=Substr(  # the stubs know no F here
+                models.Value(self.prefix),
+                1,
+                models.F("length"),  # type: ignore[arg-type]
+            )
         ).filter(head=models.F("prefix"))
         other = inside.first() or around.first()
         if other is not None:
