@@ -6,15 +6,18 @@ to the storage pool; the verb that calls parks until the answer is there.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import Any
 
 from securedrop_ftp import keys
 from securedrop_ftp.exceptions import IsADirectory, NotADirectory
 from securedrop_ftp.storage.confined import ConfinedStorage
 from securedrop_ftp.storage.protocol import Entry
 
-T = TypeVar("T")
+#: SIZE, MDTM and MLST of one name come in a row: one request serves them.
+SEEN_SECONDS = 2.0
+SEEN_ENTRIES = 256
 
 
 class StorageFS:
@@ -25,6 +28,7 @@ class StorageFS:
         self.root = root
         self.cwd = "/"
         self._offload = offload
+        self._seen: dict[str, tuple[float, Entry]] = {}
 
     def resolve(self, argument: str) -> str:
         """The absolute FTP path of an argument. Raises BadName."""
@@ -38,11 +42,22 @@ class StorageFS:
         """A file or a directory. Raises NotFound."""
         if path == "/":
             return Entry(self.key(path), is_dir=True)  # a partner's root always is there
+        seen = self._seen.get(path)
+        if seen is not None and time.monotonic() - seen[0] < SEEN_SECONDS:
+            return seen[1]
         entry: Entry = self._offload(self.storage.stat, self.key(path))
+        if len(self._seen) >= SEEN_ENTRIES:
+            self._seen.clear()
+        self._seen[path] = (time.monotonic(), entry)
         return entry
 
+    def forget(self) -> None:
+        """Something of ours was written: what was seen may be no more."""
+        self._seen.clear()
+
     def stat_file(self, path: str) -> Entry:
-        """A file. Raises NotFound, IsADirectory."""
+        """A file, as it is now. Raises NotFound, IsADirectory."""
+        self._seen.pop(path, None)
         entry = self.stat(path)
         if entry.is_dir:
             raise IsADirectory
@@ -60,18 +75,22 @@ class StorageFS:
 
     def make_directory(self, path: str) -> None:
         """Raises Exists."""
+        self.forget()
         self._offload(self.storage.mkdir, self.key(path))
 
     def remove_directory(self, path: str) -> None:
         """Raises NotFound, NotADirectory, NotEmpty."""
+        self.forget()
         self._offload(self.storage.rmdir, self.key(path))
 
     def delete(self, path: str) -> None:
         """Raises NotFound, IsADirectory."""
+        self.forget()
         self._offload(self.storage.delete, self.key(path))
 
     def rename(self, source: str, target: str, *, replace: bool) -> None:
         """Raises NotFound, Exists."""
+        self.forget()
 
         def move() -> None:
             self.storage.rename(self.key(source), self.key(target), replace=replace)

@@ -154,6 +154,8 @@ def upload(session: Session, path: str, *, offset: int | None, append: bool) -> 
         stream = session.storage(session.runtime.intake.begin, request, orphan=_abandon)
         return _receive(session, transfer, stream)
     finally:
+        if transfer.channel is not None:
+            transfer.channel.reset()  # after a good end it is closed already
         session.transfer = None
         _drop_passive(session)
 
@@ -202,6 +204,8 @@ def _receive(session: Session, transfer: Transfer, stream: UploadStream) -> Repl
         logger.exception("upload failed")
         stream.cancel(Cancelled(f"{type(exc).__name__}"))
         raise
+    assert session.fs is not None
+    session.fs.forget()
     session.own_files.add(receipt.path)
     return replies.TRANSFER_COMPLETE.but(receipt.reply_text)
 

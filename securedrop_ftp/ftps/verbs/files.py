@@ -3,28 +3,51 @@
 from __future__ import annotations
 
 from securedrop_ftp import replies
-from securedrop_ftp.exceptions import IsADirectory
-from securedrop_ftp.ftps import policy
+from securedrop_ftp.events import Event
+from securedrop_ftp.exceptions import IsADirectory, NotFound
+from securedrop_ftp.ftps import policy, suspended
 from securedrop_ftp.ftps.facts import timestamp
 from securedrop_ftp.ftps.policy import verb
 from securedrop_ftp.ftps.session import Session
+from securedrop_ftp.intake.receipts import digest_of_object
 from securedrop_ftp.models import OverwritePolicy, Permission
 from securedrop_ftp.replies import Reply
 
 
-@verb("DELE", argument=True, permission=(Permission.DELETE,), syntax="DELE <file>")
+@verb("DELE", argument=True, syntax="DELE <file>")
 def dele(session: Session, argument: str) -> Reply:
-    """Delete a file."""
+    """Delete a file; in every mode the owner may discard its own suspended upload."""
     assert session.fs is not None
     path = session.fs.resolve(argument)
     if path == "/":
         raise IsADirectory
-    with session.audited("file.deleted", path) as act:
-        session.fs.delete(path)
-        act.reply = replies.ACTION_OK.but("File deleted.")
+    discarded = session.may(Permission.RESUME) and _discard(session, path)
+    if not session.may(Permission.DELETE):
+        if not discarded:
+            policy.deny(session, "DELE", path)
+        return replies.ACTION_OK.but("Suspended upload discarded.")
+    try:
+        with session.audited("file.deleted", path) as act:
+            session.fs.delete(path)
+            act.reply = replies.ACTION_OK.but("File deleted.")
+    except NotFound:
+        if not discarded:
+            raise
+        return replies.ACTION_OK.but("Suspended upload discarded.")
     return act.reply
 
 
+def _discard(session: Session, path: str) -> bool:
+    if suspended.find(session, path) is None or not suspended.discard(session, path):
+        return False
+    session.record(
+        Event("upload.aborted", path=path, reason="discarded by its owner", outcome="success")
+    )
+    return True
+
+
+#: Finished files, or one's own suspended uploads.
+_SEE = (Permission.LIST, Permission.RESUME)
 _RENAME = (Permission.RENAME, Permission.RENAME_OWN)
 
 
@@ -62,18 +85,43 @@ def rnto(session: Session, argument: str) -> Reply:
     return act.reply
 
 
-@verb("SIZE", argument=True, permission=(Permission.LIST,), syntax="SIZE <file>")
+@verb("SIZE", argument=True, permission=_SEE, syntax="SIZE <file>")
 def size(session: Session, argument: str) -> Reply:
     """The length in bytes, whatever the TYPE: stored bytes are sent as they are."""
     assert session.fs is not None
-    return Reply(213, str(session.fs.stat_file(session.fs.resolve(argument)).size))
+    return Reply(213, str(suspended.stat_file(session, session.fs.resolve(argument)).size))
 
 
-@verb("MDTM", argument=True, permission=(Permission.LIST,), syntax="MDTM <file>")
+@verb("MDTM", argument=True, permission=_SEE, syntax="MDTM <file>")
 def mdtm(session: Session, argument: str) -> Reply:
     """When it was stored, UTC."""
     assert session.fs is not None
-    modified = session.fs.stat_file(session.fs.resolve(argument)).modified
+    modified = suspended.stat_file(session, session.fs.resolve(argument)).modified
     if modified is None:
         return replies.NO_SUCH_FILE.but("The time is not known.")
     return Reply(213, timestamp(modified))
+
+
+@verb("HASH", argument=True, permission=(Permission.DOWNLOAD,), syntax="HASH <file>")
+def hash_(session: Session, argument: str) -> Reply:
+    """draft-bryan-ftpext-hash-02 §3: SHA-256 of the whole file, as it was received."""
+    path, size, digest = _digest(session, argument)
+    return Reply(213, f"SHA-256 0-{size} {digest} {path}")
+
+
+@verb("XSHA256", argument=True, permission=(Permission.DOWNLOAD,), syntax="XSHA256 <file>")
+def xsha256(session: Session, argument: str) -> Reply:
+    """What older automation asks."""
+    return Reply(250, _digest(session, argument)[2])
+
+
+def _digest(session: Session, argument: str) -> tuple[str, int, str]:
+    """(path, size, digest): the digest that the ledger keeps, never one computed now."""
+    assert session.fs is not None
+    assert session.principal is not None
+    path = session.fs.resolve(argument)
+    entry = session.fs.stat_file(path)
+    digest = session.accounts(digest_of_object, session.principal.storage, entry)
+    if not digest:
+        raise NotFound(reply=replies.BAD_PARAMETER.but("No digest is known of this file."))
+    return path, entry.size, digest

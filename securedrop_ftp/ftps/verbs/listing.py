@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from securedrop_ftp import replies
 from securedrop_ftp.exceptions import NotADirectory
+from securedrop_ftp.ftps import suspended
 from securedrop_ftp.ftps.facts import Render, facts_of, list_lines, mlsd_lines, nlst_lines
 from securedrop_ftp.ftps.policy import verb
 from securedrop_ftp.ftps.session import Session
@@ -38,7 +39,8 @@ def _pages(session: Session, path: str) -> Iterator[list[Entry]]:
 def _list(session: Session, argument: str, render: Render) -> Reply:
     assert session.fs is not None
     path = session.fs.resolve(_without_options(argument))
-    return send_listing(session, path, _pages(session, path), render)
+    own = suspended.under(session, path)
+    return send_listing(session, path, suspended.merged(_pages(session, path), own), render)
 
 
 @verb("LIST", permission=_LIST, data=True, syntax="LIST [<path>]")
@@ -58,20 +60,20 @@ def mlsd(session: Session, argument: str) -> Reply:
     """A directory for machines; 501 for a file (RFC 3659 §7.2.1)."""
     assert session.fs is not None
     path = session.fs.resolve(argument)
+    render = mlsd_lines(session.facts, session.may)
+    own = suspended.under(session, path)
     try:
-        return send_listing(
-            session, path, session.fs.pages(path), mlsd_lines(session.facts, session.may)
-        )
+        return send_listing(session, path, suspended.merged(session.fs.pages(path), own), render)
     except NotADirectory:
         return replies.BAD_ARGUMENT.but("Not a directory.")
 
 
-@verb("MLST", permission=_LIST, syntax="MLST [<path>]")
+@verb("MLST", permission=(*_LIST, Permission.RESUME), syntax="MLST [<path>]")
 def mlst(session: Session, argument: str) -> None:
     """One entry, on the control channel."""
     assert session.fs is not None
     path = session.fs.resolve(argument)
-    entry = session.fs.stat(path)
+    entry = suspended.stat(session, path)
     session.reply_lines(
         250, "Listing", [f"{facts_of(entry, session.facts, session.may)} {path}"], "End"
     )

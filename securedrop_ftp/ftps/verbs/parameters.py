@@ -61,6 +61,7 @@ def feat(session: Session, _argument: str) -> None:
             "PBSZ",
             "PROT",
             "EPSV",
+            "HASH SHA-256*",
             "MDTM",
             f"MLST {facts}",
             "REST STREAM",

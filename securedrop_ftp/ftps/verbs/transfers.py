@@ -7,6 +7,7 @@ import uuid
 
 from securedrop_ftp import replies
 from securedrop_ftp.exceptions import IsADirectory
+from securedrop_ftp.ftps import policy
 from securedrop_ftp.ftps.policy import verb
 from securedrop_ftp.ftps.session import Session
 from securedrop_ftp.ftps.transfer import download, upload
@@ -33,6 +34,8 @@ def _file_path(session: Session, argument: str) -> str:
 def stor(session: Session, argument: str) -> Reply:
     """Store a file; after REST, go on with a suspended upload."""
     offset = _take_offset(session)
+    if offset and not session.may(Permission.RESUME):
+        policy.deny(session, "REST and STOR", argument)
     return upload(session, _file_path(session, argument), offset=offset or None, append=False)
 
 

@@ -1,0 +1,94 @@
+"""An account's own interrupted uploads, as its client sees them (docs/explanation: resuming).
+
+Where no finished file has the name, the durable length stands in SIZE, MLST, LIST and MLSD, so that
+clients go on from there. Under the ``version`` policy (so in drop mode) SIZE and MLST answer for
+suspended uploads only: a finished file of the same name is another delivery, and a client that took
+it for its own would send nothing and call that success.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from securedrop_ftp.exceptions import IsADirectory, NotFound
+from securedrop_ftp.intake.service import Suspended
+from securedrop_ftp.models import OverwritePolicy, Permission
+from securedrop_ftp.storage.protocol import Entry
+
+if TYPE_CHECKING:
+    from securedrop_ftp.ftps.session import Session
+
+
+def as_entry(suspended: Suspended) -> Entry:
+    """How it looks in a listing."""
+    return Entry(suspended.key, is_dir=False, size=suspended.length, modified=suspended.modified)
+
+
+def find(session: Session, path: str) -> Entry | None:
+    """The account's own suspended upload at a path."""
+    if not session.may(Permission.RESUME):
+        return None
+    assert session.principal is not None
+    found = session.accounts(session.runtime.intake.suspended_for, session.principal, path)
+    return as_entry(found) if found is not None else None
+
+
+def stat(session: Session, path: str) -> Entry:
+    """What SIZE, MDTM and MLST tell of a path. Raises NotFound."""
+    assert session.fs is not None
+    assert session.principal is not None
+    hidden = session.principal.overwrite == OverwritePolicy.VERSION or not session.may(
+        Permission.LIST
+    )
+    try:
+        entry = session.fs.stat(path)
+    except NotFound:
+        entry = None
+    if entry is not None and (entry.is_dir or not hidden):
+        return entry
+    suspended = find(session, path)
+    if suspended is None:
+        raise NotFound
+    return suspended
+
+
+def stat_file(session: Session, path: str) -> Entry:
+    """Raises NotFound, IsADirectory."""
+    entry = stat(session, path)
+    if entry.is_dir:
+        raise IsADirectory
+    return entry
+
+
+def under(session: Session, directory: str) -> list[Entry]:
+    """The account's own suspended uploads directly in a directory."""
+    if not session.may(Permission.RESUME):
+        return []
+    assert session.principal is not None
+    found: Iterable[Suspended] = session.accounts(
+        session.runtime.intake.suspended_under, session.principal, directory
+    )
+    return [as_entry(suspended) for suspended in found]
+
+
+def merged(pages: Iterator[list[Entry]], suspended: list[Entry]) -> Iterator[list[Entry]]:
+    """Blocking: a directory's pages, then the suspended uploads whose name no finished file has."""
+    left = {entry.key: entry for entry in suspended}
+    try:
+        for page in pages:
+            for entry in page:
+                left.pop(entry.key, None)
+            yield page
+    except NotFound:
+        if not left:
+            raise
+    if left:
+        yield list(left.values())
+
+
+def discard(session: Session, path: str) -> bool:
+    """DELE by the owner; whether there was one."""
+    assert session.principal is not None
+    gone: bool = session.storage(session.runtime.intake.discard_suspended, session.principal, path)
+    return gone
