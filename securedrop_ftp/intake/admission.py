@@ -13,11 +13,11 @@ takes ``name (1).ext`` and so on. At most one live row of a key exists (a databa
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid4
 
 from django.db import IntegrityError, transaction
@@ -59,6 +59,7 @@ class Opening:
     unsettled: Upload | None = None  # must be settled before
     fenced: tuple[tuple[Upload, bool], ...] = ()  # rows that we ended; whether parts are kept
     unconfirmed: tuple[Unconfirmed, ...] = ()
+    suspended: bool = False  # the account has a suspended upload of the path
 
 
 def open_row(row: Upload, *, exists: bool, replace: bool, resumable: bool, window: int) -> Opening:
@@ -70,28 +71,26 @@ def open_row(row: Upload, *, exists: bool, replace: bool, resumable: bool, windo
         UploadBusy: another session writes it.
     """
     versions = row.policy == OverwritePolicy.VERSION
-    mine = Q(account_id=row.account_id, storage=row.storage, path=row.path)
     now = timezone.now()
-    recent = Q(finished__gt=now - timedelta(seconds=window))
-    others = Upload.objects.filter(
-        Q(storage=row.storage, key=row.key, state__in=LIVE)
-        | mine & Q(state=UploadState.PUBLISHING)
-        | mine & recent & Q(state=UploadState.COMMITTED, unconfirmed=True)
-    ).select_related("partner")
     fenced: list[tuple[Upload, bool]] = []
     unconfirmed: list[Unconfirmed] = []
-    for other in others:
-        if other.state == UploadState.COMMITTED:
-            unconfirmed.append(Unconfirmed(str(other.pk), other.key, other.size or 0, other.sha256))
-        elif other.lease_until is None or other.lease_until <= now:
-            return Opening(unsettled=other)
-        elif other.key != row.key:
+    suspended = False
+    for pk, state, key, account_id, lease_until, finished, size, sha256 in _neighbours(row):
+        if state == UploadState.COMMITTED:
+            if finished > now - timedelta(seconds=window):
+                unconfirmed.append(Unconfirmed(str(pk), key, size, sha256))
+        elif state == UploadState.SUSPENDED:
+            suspended = True
+        elif lease_until is None or lease_until <= now:
+            return Opening(unsettled=_whole(pk))
+        elif key != row.key:
             continue  # being published under another number
         elif versions:
             return Opening(taken=True)
-        elif other.account_id != row.account_id or other.state == UploadState.PUBLISHING:
+        elif account_id != row.account_id or state == UploadState.PUBLISHING:
             raise UploadBusy
         else:
+            other = _whole(pk)
             kept = ledger.retire(
                 other,
                 resumable=resumable,
@@ -101,6 +100,7 @@ def open_row(row: Upload, *, exists: bool, replace: bool, resumable: bool, windo
             if kept is None:
                 return Opening(taken=True)
             fenced.append((other, kept))
+            suspended = suspended or kept
     if exists and not replace and not versions and not unconfirmed:
         raise Exists
     try:
@@ -109,7 +109,39 @@ def open_row(row: Upload, *, exists: bool, replace: bool, resumable: bool, windo
     except IntegrityError:
         # Another worker was quicker: look again.
         return Opening(taken=True, fenced=tuple(fenced))
-    return Opening(opened=True, fenced=tuple(fenced), unconfirmed=tuple(unconfirmed))
+    return Opening(
+        opened=True,
+        fenced=tuple(fenced),
+        unconfirmed=tuple(unconfirmed),
+        suspended=suspended,
+    )
+
+
+def _neighbours(row: Upload) -> Iterable[tuple[Any, ...]]:
+    """What stands against ``row`` or belongs to it: live uploads of its key, and its account's
+    pending, unconfirmed and suspended ones of the path. A few columns: this runs for each file."""
+    return (
+        Upload.objects.filter(
+            Q(storage=row.storage, key=row.key, state__in=LIVE)
+            | Q(account_id=row.account_id, path=row.path, state=UploadState.PUBLISHING)
+            | Q(account_id=row.account_id, path=row.path, state=UploadState.SUSPENDED)
+            | Q(
+                account_id=row.account_id,
+                path=row.path,
+                state=UploadState.COMMITTED,
+                unconfirmed=True,
+            ),
+            storage=row.storage,
+        )
+        .order_by()
+        .values_list(
+            "pk", "state", "key", "account_id", "lease_until", "finished", "size", "sha256"
+        )
+    )
+
+
+def _whole(pk: UUID) -> Upload:
+    return Upload.objects.select_related("partner").get(pk=pk)
 
 
 class Admission:
@@ -160,6 +192,7 @@ class Admission:
                 limit=limit,
                 digest=new_digest(),
                 unconfirmed=opening.unconfirmed,
+                supersedes=opening.suspended,
             )
         raise UploadBusy
 

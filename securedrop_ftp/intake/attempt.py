@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import mimetypes
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from uuid import UUID
 
 from securedrop_ftp.access.principal import Principal
@@ -119,7 +119,8 @@ class Attempt:
     parts: tuple[Part, ...] = ()
     partial: Partial | None = None
     joined_at: int | None = None
-    unconfirmed: tuple[Unconfirmed, ...] = field(default=())
+    unconfirmed: tuple[Unconfirmed, ...] = ()
+    supersedes: bool = True  # the account may have suspended uploads of the path
 
     @property
     def actor(self) -> Actor:

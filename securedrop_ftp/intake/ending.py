@@ -189,10 +189,15 @@ class Ending:
     def _mark_committed(self, receipt: Receipt) -> None:
         attempt = self._attempt
         event = self._committed_event(receipt)
-        replaces = Q(
-            account_id=attempt.request.principal.account_id,
-            storage=attempt.request.principal.storage,
-            path=attempt.request.path,
+        principal = attempt.request.principal
+        replaces = (
+            Q(
+                account_id=principal.account_id,
+                storage=principal.storage,
+                path=attempt.request.path,
+            )
+            if attempt.supersedes
+            else None
         )
         job = partial(ledger.mark_committed, self._claim, event, supersedes=replaces)
         try:

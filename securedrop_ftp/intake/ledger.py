@@ -202,7 +202,7 @@ def mark_committed(
         return None
     replaced: list[Upload] = []
     if supersedes is not None:
-        rows = Upload.objects.filter(supersedes, state=UploadState.SUSPENDED)
+        rows = Upload.objects.filter(supersedes, state=UploadState.SUSPENDED).order_by()
         replaced = [
             row
             for row in rows.exclude(pk=claim.upload_id).select_related("partner")
