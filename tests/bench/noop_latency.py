@@ -57,7 +57,7 @@ def log_in_again_and_again(service: Service, stop: threading.Event, count: list[
 
 def upload_slowly(service: Service, stop: threading.Event, count: list[int]) -> None:
     """Its commit waits ten seconds in storage."""
-    with clients.logged_in(service.port, service.ca, "erin", password_of("erin")) as client:
+    with clients.logged_in(service.port, service.ca, "alice", password_of("alice")) as client:
         while not stop.is_set():
             client.upload("slow.bin", b"x" * 1000)
             count[0] += 1

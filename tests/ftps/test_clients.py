@@ -1,0 +1,90 @@
+"""Many files in one session with each client, session reuse enforced, on each TLS profile.
+
+On the profile ``modern`` some clients lose uploads to TLS 1.3's tickets
+(docs/adr/0004-data-channel-binding.md); what must hold there is that nothing false is stored or
+acknowledged.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.fixtures.cast import password_of
+from tests.fixtures.served import Serve, ServedFtps
+
+SIZES = [0, 1, 1000, 150_000, 1_000_000, 3_000_000]
+
+Run = Callable[[ServedFtps, Path, str], "subprocess.CompletedProcess[str]"]
+
+
+def with_curl(ftps: ServedFtps, source: Path, target: str) -> subprocess.CompletedProcess[str]:
+    names = ",".join(str(path) for path in sorted(source.iterdir()))
+    return ftps.curl("--ftp-create-dirs", "-T", f"{{{names}}}", path=f"/{target}/")
+
+
+def with_lftp(ftps: ServedFtps, source: Path, target: str) -> subprocess.CompletedProcess[str]:
+    return ftps.lftp(f"mirror -R --parallel=2 {source} /{target}")
+
+
+def with_rclone(ftps: ServedFtps, source: Path, target: str) -> subprocess.CompletedProcess[str]:
+    obscured = subprocess.run(
+        ["rclone", "obscure", password_of("alice")], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    remote = (
+        f":ftp,host=127.0.0.1,port={ftps.port},user=alice,pass={obscured},"
+        f"explicit_tls=true,no_check_certificate=true:{target}"
+    )
+    single = "--retries 1 --transfers 1 --checkers 1 --ftp-concurrency 1".split()
+    return subprocess.run(
+        ["rclone", "--config", "/dev/null", "copy", str(source), remote, *single],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def make_files(directory: Path, count: int) -> Path:
+    directory.mkdir()
+    for number in range(count):
+        size = SIZES[number % len(SIZES)]
+        (directory / f"file {number:03}.bin").write_bytes(os.urandom(size))
+    return directory
+
+
+@pytest.mark.parametrize("run", [with_curl, with_lftp, with_rclone])
+def test_every_file_of_a_session_arrives_whole_on_the_default_profile(
+    standing: Serve, tmp_path: Path, run: Run
+) -> None:
+    ftps = standing("sqlite", "filesystem")
+    source = make_files(tmp_path / "source", 60)
+    done = run(ftps, source, run.__name__)
+    assert done.returncode == 0, done.stderr
+    for path in source.iterdir():
+        assert ftps.stored(f"acme/{run.__name__}/{path.name}") == path.read_bytes()
+
+
+@pytest.mark.parametrize("run", [with_curl, with_rclone])
+def test_on_the_modern_profile_nothing_false_is_stored_or_acknowledged(
+    standing: Serve, tmp_path: Path, run: Run
+) -> None:
+    ftps = standing("sqlite", "filesystem", options={"tls_profile": "modern"})
+    source = make_files(tmp_path / "source", 12)
+    done = run(ftps, source, run.__name__)
+    stored = [p for p in source.iterdir() if f"acme/{run.__name__}/{p.name}" in set(ftps.keys())]
+    for path in stored:
+        assert ftps.stored(f"acme/{run.__name__}/{path.name}") == path.read_bytes()
+    if done.returncode == 0:
+        assert len(stored) == 12
+    committed = [r for r in ftps.audit("upload.committed") if f"/{run.__name__}/" in r["path"]]
+    assert len(committed) == len(stored)
+
+
+def test_python_clients_speak_tls_1_3_on_the_modern_profile(standing: Serve) -> None:
+    ftps = standing("sqlite", "filesystem", options={"tls_profile": "modern"})
+    with ftps.login(tls13=True) as client:
+        assert client.sendcmd("NOOP").startswith("200")
