@@ -10,9 +10,16 @@ import uuid
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 
-from securedrop_ftp.exceptions import SecureDropError, StorageError, VerificationFailed
+from securedrop_ftp.exceptions import (
+    Exists,
+    SecureDropError,
+    StorageError,
+    StorageUnavailable,
+    VerificationFailed,
+)
 from securedrop_ftp.storage.retry import Attempts
 from securedrop_ftp.storage.s3_bucket import Bucket
 from securedrop_ftp.storage.s3_multipart import MarkedMultiparts
@@ -79,21 +86,36 @@ class Copier:
         if size > self._one_request:
             self._copy_ranges(source, target, size, etag, attempts)
         else:
-            self._bucket.call(
-                "copy_object",
-                attempts,
-                slow=True,
-                Key=self._bucket.full(target),
-                **self._from(source, etag),
-                **self._bucket.write_parameters(target, content=False),
-            )
+            params = self._bucket.write_parameters(target, content=False)
+            self._from("copy_object", source, etag, attempts, target, params)
         made = self._bucket.call("head_object", attempts, Key=self._bucket.full(target))
         if made["ContentLength"] != size:
             raise VerificationFailed("The copy is not as long as its source.")
 
-    def _from(self, source: str, etag: str) -> dict[str, Any]:
-        full = {"Bucket": self._bucket.name, "Key": self._bucket.full(source)}
-        return {"CopySource": full, "CopySourceIfMatch": etag}
+    def _from(
+        self,
+        operation: str,
+        source: str,
+        etag: str,
+        attempts: Attempts,
+        target: str,
+        params: dict[str, Any],
+    ) -> dict[str, Any]:
+        """One copying request, of the source that has that ETag."""
+        full = self._bucket.full(source)
+        params = {
+            **params,
+            "Key": self._bucket.full(target),
+            "CopySource": {"Bucket": self._bucket.name, "Key": full},
+        }
+        call = partial(self._bucket.call, operation, attempts, slow=True)
+        try:
+            return call(CopySourceIfMatch=etag, **params)
+        except Exists:
+            # Swift compares the ETag of a multipart object with another one than it tells.
+            if self._bucket.call("head_object", attempts, Key=full)["ETag"] != etag:
+                raise StorageUnavailable("The file was replaced while it was renamed.") from None
+            return call(**params)
 
     def _copy_ranges(
         self, source: str, target: str, size: int, etag: str, attempts: Attempts
@@ -107,16 +129,12 @@ class Copier:
 
         def copy_range(start: int) -> dict[str, Any]:
             number = start // step + 1
-            answer = self._bucket.call(
-                "upload_part_copy",
-                attempts,
-                slow=True,
-                Key=self._bucket.full(target),
-                UploadId=multipart_id,
-                PartNumber=number,
-                CopySourceRange=f"bytes={start}-{min(start + step, size) - 1}",
-                **self._from(source, etag),
-            )
+            part = {
+                "UploadId": multipart_id,
+                "PartNumber": number,
+                "CopySourceRange": f"bytes={start}-{min(start + step, size) - 1}",
+            }
+            answer = self._from("upload_part_copy", source, etag, attempts, target, part)
             return {"PartNumber": number, "ETag": answer["CopyPartResult"]["ETag"]}
 
         try:

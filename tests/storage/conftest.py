@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -16,6 +17,13 @@ from tests.storage import servers
 def moto_bucket(moto_server: MotoServer) -> servers.S3Bucket:
     """A bucket of moto's, over TLS."""
     return servers.S3Bucket(moto_server.bucket(), moto_server.endpoint_url, str(moto_server.ca))
+
+
+@pytest.fixture(scope="session")
+def s3_bucket(request: pytest.FixtureRequest) -> servers.S3Bucket:
+    """The bucket of the real S3 server of this run, else moto's."""
+    found = servers.real_bucket()
+    return found or cast(servers.S3Bucket, request.getfixturevalue("moto_bucket"))
 
 
 @pytest.fixture(params=servers.chosen())

@@ -1,11 +1,12 @@
 """The storages that the contract suite runs on, and how to reach each.
 
-``make test`` runs the quick ones. ``tests/storage/run_servers.py`` starts real servers and names
-them through ``TEST_STORAGES``.
+``make test`` runs the quick ones. ``make test-storage`` (:mod:`tests.storage.real.run`) starts real
+servers, names them in ``TEST_STORAGES`` and says in ``TEST_SERVER`` how to reach the one.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import uuid
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from securedrop_ftp.storage.protocol import Backend
 from securedrop_ftp.storage.registry import factory_for
 
 QUICK = ("memory", "filesystem", "generic-memory", "generic-files", "moto")
+REAL_S3 = frozenset({"ceph", "swift"})
 
 
 def chosen() -> list[str]:
@@ -50,6 +52,19 @@ def _filesystem(tmp_path: Path, resource: Callable[[str], Any]) -> Any:
     from django.core.files.storage import FileSystemStorage
 
     return FileSystemStorage(location=tmp_path / "storage")
+
+
+def _real_s3(tmp_path: Path, resource: Callable[[str], Any]) -> Any:
+    bucket = real_bucket()
+    assert bucket is not None, "TEST_SERVER says how to reach the server"
+    return s3_storage(bucket)
+
+
+def real_bucket() -> S3Bucket | None:
+    """A bucket of the real S3 server of this run, if there is one."""
+    if not REAL_S3 & set(chosen()):
+        return None
+    return S3Bucket(**json.loads(os.environ["TEST_SERVER"]))
 
 
 def _moto(tmp_path: Path, resource: Callable[[str], Any]) -> Any:
@@ -104,4 +119,5 @@ STORAGES: dict[str, Callable[[Path, Callable[[str], Any]], Any]] = {
     "generic-memory": _memory,
     "generic-files": _filesystem,
     "moto": _moto,
+    **dict.fromkeys(REAL_S3, _real_s3),
 }
