@@ -85,6 +85,7 @@ class Session(Channel):
         self.announced: int | None = None
         self.rename_from: str | None = None
         self.own_files: set[str] = set()
+        self.told_lengths: dict[str, int] = {}  # of suspended uploads, for APPE
         self.binary = False
         self.facts: tuple[str, ...] = FACTS
 

@@ -31,6 +31,9 @@ def find(session: Session, path: str) -> Entry | None:
         return None
     assert session.principal is not None
     found = session.accounts(session.runtime.intake.suspended_for, session.principal, path)
+    if found is not None:
+        # APPE names no offset: it goes on only if this is still the length when it comes.
+        session.told_lengths[path] = found.length
     return as_entry(found) if found is not None else None
 
 

@@ -52,7 +52,9 @@ def stou(session: Session, _argument: str) -> Reply:
 def appe(session: Session, argument: str) -> Reply:
     """Go on with a suspended upload at its durable length; a new file where there is none."""
     _take_offset(session)
-    return upload(session, _file_path(session, argument), offset=None, append=True)
+    path = _file_path(session, argument)
+    told = session.told_lengths.pop(path, None)
+    return upload(session, path, offset=told, append=True)
 
 
 @verb("RETR", argument=True, permission=(Permission.DOWNLOAD,), data=True, syntax="RETR <file>")
