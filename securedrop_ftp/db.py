@@ -57,6 +57,13 @@ def write_transaction() -> Iterator[None]:
             yield
 
 
+def renew_connections() -> None:
+    """:func:`django.db.close_old_connections`, unless a transaction is open: there it would close
+    the connection under its caller's feet."""
+    if not connection.in_atomic_block:
+        close_old_connections()
+
+
 class DatabaseWriter:
     """Start it after the fork. ``submit`` never blocks; ``call`` waits for the commit."""
 

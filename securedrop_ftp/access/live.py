@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from django.db import close_old_connections
-
 from securedrop_ftp.access import network
 from securedrop_ftp.access.principal import Principal, principal_of
+from securedrop_ftp.db import renew_connections
 from securedrop_ftp.exceptions import AccessUnavailable
 from securedrop_ftp.models import Account, IPRule
 
@@ -24,7 +23,7 @@ def still_allowed(principals: Sequence[tuple[Principal, str]]) -> list[str | Non
     Raises:
         AccessUnavailable: the database failed; nothing is known.
     """
-    close_old_connections()
+    renew_connections()
     try:
         accounts = _load_accounts({p.account_id for p, _ in principals})
         rules = _load_rules({p.partner_id for p, _ in principals})

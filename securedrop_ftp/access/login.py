@@ -20,7 +20,6 @@ from django.apps import apps
 from django.contrib.auth import authenticate, get_user_model
 from django.contrib.auth.models import AbstractBaseUser
 from django.contrib.auth.signals import user_logged_in, user_login_failed
-from django.db import close_old_connections
 from django.http import HttpRequest
 from django.views.decorators.debug import sensitive_variables
 
@@ -31,7 +30,7 @@ from securedrop_ftp.access.live import still_allowed
 from securedrop_ftp.access.lockout import Locked, Reservation
 from securedrop_ftp.access.names import clean_username, password_fits
 from securedrop_ftp.access.principal import Principal, principal_of
-from securedrop_ftp.db import write_transaction
+from securedrop_ftp.db import renew_connections, write_transaction
 from securedrop_ftp.events import Event
 from securedrop_ftp.exceptions import AccessUnavailable, LoginFailed
 from securedrop_ftp.log import get_logger
@@ -90,7 +89,7 @@ def log_in(username: str, password: str, *, remote_ip: str, session: str) -> Pri
         AccessUnavailable: the database or an authentication back end failed.
     """
     began = time.monotonic()
-    close_old_connections()
+    renew_connections()
     name, shown = clean_username(username)
     attempt = _Attempt(name, shown, username, remote_ip, _source(remote_ip), session)
     answer: Principal | _Refusal | None = None

@@ -62,7 +62,8 @@ class Account(models.Model):
         """Raises ValidationError for permissions that the mode does not give and a bad
         sub-prefix."""
         super().clean()
-        self._clean_permissions()
+        if self.partner_id is not None:
+            self._clean_permissions()
         if self.sub_prefix:
             if not self.sub_prefix.endswith("/"):
                 self.sub_prefix += "/"

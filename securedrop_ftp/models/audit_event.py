@@ -31,7 +31,7 @@ class AuditEvent(models.Model):
 
     seq = models.BigIntegerField(primary_key=True)
     event_id = models.UUIDField(unique=True, default=uuid.uuid4, editable=False)
-    time = models.DateTimeField(db_index=True)
+    time = models.DateTimeField()
     event = models.CharField(max_length=32)
     partner = models.CharField(max_length=64, blank=True)
     account = models.CharField(max_length=255, blank=True)
@@ -50,10 +50,15 @@ class AuditEvent(models.Model):
 
     class Meta:
         ordering = ("-seq",)
+        # Admin lists newest first, filtered by one of these, a page by keyset at a time: each
+        # list is one range of one index, however long the trail is.
         indexes = [
-            models.Index(fields=("event", "-seq"), name="securedrop_audit_event"),
-            models.Index(fields=("partner", "-seq"), name="securedrop_audit_partner"),
-            models.Index(fields=("account", "-seq"), name="securedrop_audit_account"),
+            models.Index(fields=("-time", "-seq"), name="securedrop_audit_time"),
+            *(
+                models.Index(fields=(column, "-time", "-seq"), name=f"securedrop_audit_{column}")
+                for column in ("event", "outcome", "partner", "account", "session", "remote_ip")
+            ),
+            models.Index(fields=("sha256",), name="securedrop_audit_sha256"),
         ]
 
     def __str__(self) -> str:

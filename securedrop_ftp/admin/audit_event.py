@@ -1,0 +1,49 @@
+"""The audit trail: read, searched, filtered; never changed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+
+from securedrop_ftp.admin.filters import DaysFilter, EventFilter, OutcomeFilter, PartnerNameFilter
+from securedrop_ftp.admin.keyset import KeysetAdmin
+from securedrop_ftp.audit.chain import rfc3339
+from securedrop_ftp.models import AuditEvent
+
+
+@admin.register(AuditEvent)
+class AuditEventAdmin(KeysetAdmin):
+    """See the module's docstring."""
+
+    time_field = "time"
+    exact_search = ("sha256", "session", "account", "remote_ip", "partner")
+    part_search = ("path", "reason")
+    search_fields = ("path",)  # shows the box; get_search_results does the work
+    search_help_text = (
+        "An account, partner, address, session or SHA-256 exactly; or a part of a path or reason "
+        "among the newest 100 000 rows."
+    )
+    list_display = (
+        "when",
+        "event",
+        "outcome",
+        "partner",
+        "account",
+        "remote_ip",
+        "path",
+        "size",
+        "reason",
+    )
+    list_filter = (DaysFilter, EventFilter, OutcomeFilter, PartnerNameFilter)
+    fieldsets = (
+        (None, {"fields": ("seq", "when", "event", "outcome", "reason", "reply")}),
+        ("Who", {"fields": ("partner", "account", "remote_ip", "session")}),
+        ("File", {"fields": ("path", "size", "sha256")}),
+        ("Chain", {"fields": ("prev_hash", "hash", "event_id")}),
+    )
+
+    @admin.display(description="time (UTC)")
+    def when(self, row: Any) -> str:
+        """With microseconds, as it is exported."""
+        return rfc3339(row.time)

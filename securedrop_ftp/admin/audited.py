@@ -1,0 +1,111 @@
+"""What operators change leaves an audit row that says who, what, and from where to where.
+
+The row is written inside Django admin's own transaction for the change.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth import get_user_model
+from django.db.models.signals import post_save
+from django.http import HttpRequest
+
+from securedrop_ftp.admin.typed import ModelAdmin, ModelForm
+from securedrop_ftp.events import Event
+from securedrop_ftp.models import Account
+from securedrop_ftp.signals import emit
+
+
+def operator(request: HttpRequest) -> str:
+    """Who makes this request, for the audit trail."""
+    return f"{request.user.get_username()} (admin)"
+
+
+def address(request: HttpRequest) -> str:
+    """Where the request comes from."""
+    return str(request.META.get("REMOTE_ADDR", ""))
+
+
+def described(form: ModelForm) -> list[str]:
+    """The changed fields of a form: ``enabled: True → False``."""
+    changes = []
+    for name in form.changed_data:
+        old, new = form.initial.get(name), form.cleaned_data.get(name)
+        changes.append(f"{name}: {_shown(old)} → {_shown(new)}")
+    return changes
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list | tuple | set | frozenset):
+        return ",".join(sorted(map(str, value))) or "-"
+    return "-" if value in (None, "") else str(value)
+
+
+class AuditedAdmin(ModelAdmin):
+    """Emits one event for each addition and each change that changed something."""
+
+    def audit(self, request: HttpRequest, obj: Any, reason: str) -> None:
+        """Emit the event of ``obj``. For subclasses."""
+        raise NotImplementedError
+
+    def save_model(self, request: Any, obj: Any, form: Any, change: bool) -> None:
+        """Save, and note what changed."""
+        _notes(request).extend(described(form) if change else [])
+        super().save_model(request, obj, form, change)
+
+    def save_formset(self, request: Any, form: Any, formset: Any, change: bool) -> None:
+        """Save the inline rows, and note what changed."""
+        super().save_formset(request, form, formset, change)
+        for row in getattr(formset, "new_objects", []):
+            _notes(request).append(f"added {row._meta.verbose_name} {row}")
+        for row, _ in getattr(formset, "changed_objects", []):
+            _notes(request).append(f"changed {row._meta.verbose_name} {row}")
+        for row in getattr(formset, "deleted_objects", []):
+            _notes(request).append(f"removed {row._meta.verbose_name} {row}")
+
+    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        """Django's log entry, and our audit row."""
+        notes = "; ".join(_notes(request))
+        self.audit(request, obj, f"created by {operator(request)}{': ' if notes else ''}{notes}")
+        return super().log_addition(request, obj, message)
+
+    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        """Django's log entry, and our audit row."""
+        notes = "; ".join(_notes(request))
+        if notes:
+            self.audit(request, obj, f"changed by {operator(request)}: {notes}")
+        return super().log_change(request, obj, message)
+
+
+def _notes(request: Any) -> list[str]:
+    if not hasattr(request, "securedrop_notes"):
+        request.securedrop_notes = []
+    notes: list[str] = request.securedrop_notes
+    return notes
+
+
+def on_log_entry(sender: Any, instance: LogEntry, created: bool, **kwargs: Any) -> None:
+    """Changes to Django users in whatever admin (passwords, staff and active flags)."""
+    model = get_user_model()
+    if not created or instance.content_type is None:
+        return
+    if instance.content_type.model_class() is not model:
+        return
+    account = (
+        Account.objects.filter(user_id=str(instance.object_id)).select_related("partner").first()
+    )
+    what = {1: "added", 2: "changed", 3: "deleted"}.get(instance.action_flag, "changed")
+    emit(
+        Event(
+            "account.changed",
+            partner=account.partner.name if account else "",
+            account=instance.object_repr,
+            reason=f"user {what} by {instance.user.get_username()} (admin): "
+            f"{instance.get_change_message()}",
+        )
+    )
+
+
+post_save.connect(on_log_entry, sender=LogEntry, dispatch_uid="securedrop_ftp.admin.users")

@@ -1,0 +1,111 @@
+"""Partners, with their network rules and accounts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.conf import settings
+from django.contrib import admin
+from django.db.models import Count, QuerySet
+from django.http import HttpRequest
+
+from securedrop_ftp.admin.audited import AuditedAdmin, address
+from securedrop_ftp.admin.typed import ModelForm, TabularInline
+from securedrop_ftp.events import Event
+from securedrop_ftp.models import Account, IPRule, Partner
+from securedrop_ftp.signals import emit
+
+
+class PartnerForm(ModelForm):
+    """Offers the storages that there are."""
+
+    class Meta:
+        model = Partner
+        fields = "__all__"
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        aliases = sorted(alias for alias in settings.STORAGES if alias != "staticfiles")
+        current = self.instance.storage
+        if current and current not in aliases:
+            aliases.append(current)
+        if "storage" in self.fields:
+            self.fields["storage"] = forms.ChoiceField(
+                choices=[(alias, alias) for alias in aliases],
+                initial="default",
+                help_text=self.fields["storage"].help_text,
+            )
+
+
+class IPRuleInline(TabularInline):
+    """Where the partner may come from."""
+
+    model = IPRule
+    extra = 0
+    verbose_name_plural = "IP rules: deny wins; with any allow rule, an address must match one"
+
+
+class AccountInline(TabularInline):
+    """The partner's logins; each is changed on its own page."""
+
+    model = Account
+    fields = ("user", "enabled", "sub_prefix", "created")
+    readonly_fields = fields
+    extra = 0
+    can_delete = False
+    show_change_link = True
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Account]:
+        return super().get_queryset(request).select_related("user", "partner")
+
+
+@admin.register(Partner)
+class PartnerAdmin(AuditedAdmin):
+    """A partner is disabled, not deleted: its ledger and audit rows refer to it."""
+
+    form = PartnerForm
+    list_display = ("name", "mode", "prefix", "storage", "enabled", "accounts")
+    list_filter = ("mode", "enabled", "storage")
+    search_fields = ("name", "prefix")
+    inlines = (IPRuleInline, AccountInline)
+    readonly_fields = ("created", "changed")
+    fieldsets = (
+        (None, {"fields": ("name", "enabled", "mode", "overwrite")}),
+        ("Storage", {"fields": ("storage", "prefix")}),
+        (
+            "Limits",
+            {
+                "fields": (
+                    "max_file_size",
+                    "max_sessions",
+                    "max_passive_listeners",
+                    "resume_window",
+                )
+            },
+        ),
+        ("Security", {"fields": ("require_tls_session_reuse",)}),
+        (None, {"fields": ("created", "changed")}),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """With the number of accounts."""
+        rows: QuerySet[Any] = super().get_queryset(request)
+        annotated: QuerySet[Any] = rows.annotate(account_count=Count("accounts"))
+        return annotated
+
+    @admin.display(description="accounts", ordering="account_count")
+    def accounts(self, partner: Any) -> int:
+        """How many logins the partner has."""
+        count: int = partner.account_count
+        return count
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def audit(self, request: HttpRequest, obj: Partner, reason: str) -> None:
+        """``partner.changed``."""
+        emit(Event("partner.changed", partner=obj.name, remote_ip=address(request), reason=reason))
