@@ -17,11 +17,7 @@ from typing import Any, Final
 
 from securedrop_ftp.conf import Conf
 from securedrop_ftp.exceptions import (
-    BadName,
     Exists,
-    IsADirectory,
-    NotADirectory,
-    NotEmpty,
     NotFound,
     OutcomeUnknown,
     SecureDropError,
@@ -31,11 +27,11 @@ from securedrop_ftp.exceptions import (
 )
 from securedrop_ftp.log import get_logger
 from securedrop_ftp.storage.errors import not_there, refuse_root
+from securedrop_ftp.storage.flat import PAGE, FlatStore, Page
 from securedrop_ftp.storage.parts import check_parts
 from securedrop_ftp.storage.protocol import (
     META_SHA256,
     META_UPLOAD_ID,
-    RESERVED,
     Capabilities,
     Entry,
     ObjectSpec,
@@ -56,7 +52,7 @@ COPIED: Final = 1 * MIB
 DIRECTORY_TYPE: Final = "application/x-directory"
 
 
-class S3Backend:
+class S3Backend(FlatStore):
     """See the module's docstring.
 
     Args:
@@ -75,6 +71,7 @@ class S3Backend:
 
     def __init__(self, storage: Any, conf: Conf | None = None) -> None:
         self._bucket = Bucket(storage, conf)
+        self.conf = self._bucket.conf
         self._multiparts = MarkedMultiparts(self._bucket)
         self._copier = Copier(self._bucket, self._multiparts)
 
@@ -126,7 +123,7 @@ class S3Backend:
         self._compare(partial, ordered)
         attempts = self._bucket.attempts()
         if not replace:
-            self._refuse_taken(spec.key, attempts)
+            self._refuse_object(spec.key, attempts)
         named = [{"PartNumber": part.number, "ETag": part.token} for part in ordered]
         published = self._publish(
             spec,
@@ -157,7 +154,7 @@ class S3Backend:
         refuse_root(spec.key)
         attempts = self._bucket.attempts()
         if not replace:
-            self._refuse_taken(spec.key, attempts)
+            self._refuse_object(spec.key, attempts)
         md5 = hashlib.md5(data, usedforsecurity=False)
         return self._publish(
             spec,
@@ -172,7 +169,7 @@ class S3Backend:
             **self._object_parameters(spec, sha256),
         )
 
-    def _refuse_taken(self, key: str, attempts: Attempts) -> None:
+    def _refuse_object(self, key: str, attempts: Attempts) -> None:
         try:
             self._bucket.call("head_object", attempts, Key=self._bucket.full(key))
         except NotFound:
@@ -221,7 +218,7 @@ class S3Backend:
 
     def _confirm(self, spec: ObjectSpec, size: int, etag: str) -> Published:
         try:
-            found = self.stat(spec.key)
+            found = self._head(spec.key)
         except (NotFound, StorageRefused) as exc:
             # Taken away by its reader already, or we may not look: the publishing call's own
             # answer stands.
@@ -240,10 +237,9 @@ class S3Backend:
     def find_published(self, key: str, upload_id: str) -> Published | None:
         """See the protocol."""
         try:
-            head = self._bucket.call("head_object", Key=self._bucket.full(key))
+            entry = self._head(key)
         except NotFound:
             return None
-        entry = _from_head(key, head)
         if entry.metadata.get(META_UPLOAD_ID) != upload_id:
             return None
         return Published(key, entry.size, entry.etag)
@@ -276,52 +272,19 @@ class S3Backend:
 
     # --- reading ---------------------------------------------------------------------
 
-    def stat(self, key: str) -> Entry:
-        """See the protocol. One request for a file, two for a directory."""
-        if not key:
-            return Entry("", is_dir=True)
-        try:
-            return _from_head(key, self._bucket.call("head_object", Key=self._bucket.full(key)))
-        except NotFound:
-            if self._is_directory(key):
-                return Entry(key, is_dir=True)
-            raise
+    def _head(self, key: str) -> Entry:
+        return _from_head(key, self._bucket.call("head_object", Key=self._bucket.full(key)))
 
-    def _is_directory(self, key: str) -> bool:
-        return bool(self._first_keys(key, 1))
+    def _list(self, prefix: str, *, deep: bool = False, limit: int = PAGE) -> Iterator[Page]:
+        for page in self._bucket.pages(prefix, "" if deep else "/", limit):
+            directories = [
+                self._bucket.ours(item["Prefix"])[:-1] for item in page.get("CommonPrefixes", ())
+            ]
+            yield directories, [self._listed(item) for item in page.get("Contents", ())]
 
-    def _first_keys(self, key: str, count: int) -> list[str]:
-        prefix = self._bucket.full(f"{key}/")
-        page = self._bucket.call("list_objects_v2", Prefix=prefix, MaxKeys=count)
-        return [item["Key"] for item in page.get("Contents", ())]
-
-    def scandir(self, key: str) -> Iterator[list[Entry]]:
-        """See the protocol."""
-        base = f"{key}/" if key else ""
-        exists = not key
-        for page in self._bucket.pages(base, delimiter="/"):
-            entries = [self._directory_entry(item) for item in page.get("CommonPrefixes", ())]
-            entries += [self._file_entry(item) for item in page.get("Contents", ())]
-            exists = exists or bool(entries)
-            # The marker of the directory itself has no name; other tools' "a//b" has none either.
-            yield [e for e in entries if e.name and e.key + "/" not in (base, RESERVED)]
-        if not exists:
-            self._refuse_file(key)
-            raise not_there("directory")
-
-    def _directory_entry(self, item: dict[str, Any]) -> Entry:
-        return Entry(self._bucket.ours(item["Prefix"])[:-1], is_dir=True)
-
-    def _file_entry(self, item: dict[str, Any]) -> Entry:
+    def _listed(self, item: dict[str, Any]) -> Entry:
         key = self._bucket.ours(item["Key"])
         return Entry(key, False, item["Size"], item["LastModified"].astimezone(UTC), item["ETag"])
-
-    def _refuse_file(self, key: str) -> None:
-        try:
-            self._bucket.call("head_object", Key=self._bucket.full(key))
-        except NotFound:
-            return
-        raise NotADirectory
 
     def read(self, entry: Entry, offset: int, length: int) -> bytes:
         """See the protocol."""
@@ -338,66 +301,16 @@ class S3Backend:
 
     # --- changing --------------------------------------------------------------------
 
-    def delete(self, key: str) -> None:
-        """See the protocol."""
-        refuse_root(key)
-        if self.stat(key).is_dir:
-            raise IsADirectory
+    def _remove(self, key: str) -> None:
         self._bucket.call("delete_object", Key=self._bucket.full(key))
 
-    def rename(self, source: str, target: str, *, replace: bool) -> None:
-        """See the protocol."""
-        refuse_root(source)
-        refuse_root(target)
-        found = self.stat(source)
-        if source == target:
-            return
-        if target.startswith(f"{source}/"):
-            raise BadName("A directory cannot move into itself.")
-        try:
-            taken = self.stat(target)
-        except NotFound:
-            pass
-        else:
-            if found.is_dir or not (taken.is_dir or replace):
-                raise Exists
-            if taken.is_dir:
-                raise IsADirectory
-        if found.is_dir:
-            self._copier.move_directory(source, target)
-        else:
-            self._copier.move(source, target, found.size, found.etag)
+    def _copy(self, entry: Entry, target: str) -> None:
+        self._copier.copy(entry.key, target, entry.size, entry.etag)
 
-    def mkdir(self, key: str) -> None:
-        """See the protocol. An object of no bytes marks the directory."""
-        refuse_root(key)
-        try:
-            self.stat(key)
-        except NotFound:
-            pass
-        else:
-            raise Exists
-        self._bucket.call(
-            "put_object",
-            Key=self._bucket.full(f"{key}/"),
-            Body=b"",
-            **{
-                **self._bucket.write_parameters(key, content=False),
-                "ContentType": DIRECTORY_TYPE,
-            },
-        )
-
-    def rmdir(self, key: str) -> None:
-        """See the protocol."""
-        refuse_root(key)
-        marker = self._bucket.full(f"{key}/")
-        names = self._first_keys(key, 2)
-        if not names:
-            self._refuse_file(key)
-            raise not_there("directory")
-        if names != [marker]:
-            raise NotEmpty
-        self._bucket.call("delete_object", Key=marker)
+    def _put_marker(self, key: str) -> None:
+        params = self._bucket.write_parameters(key, content=False)
+        params["ContentType"] = DIRECTORY_TYPE
+        self._bucket.call("put_object", Key=self._bucket.full(key), Body=b"", **params)
 
     # --- life ------------------------------------------------------------------------
 

@@ -99,9 +99,11 @@ class Bucket:
 
         return self.attempts().run("get_object", fetch, fault)
 
-    def pages(self, prefix: str, delimiter: str = "") -> Iterator[dict[str, Any]]:
-        """``list_objects_v2`` of a prefix under ours, 1 000 a page."""
-        params: dict[str, Any] = {"Prefix": self.full(prefix), "MaxKeys": PAGE}
+    def pages(
+        self, prefix: str, delimiter: str = "", limit: int = PAGE
+    ) -> Iterator[dict[str, Any]]:
+        """``list_objects_v2`` of a prefix under ours."""
+        params: dict[str, Any] = {"Prefix": self.full(prefix), "MaxKeys": limit}
         if delimiter:
             params["Delimiter"] = delimiter
         while True:

@@ -1,14 +1,11 @@
-"""Rename on S3: copy on the server, see that the copy is there, then delete the source.
+"""Copies on the S3 server.
 
-There is no moment in which neither name exists, and until every copy is made nothing is deleted.
 Above :data:`ONE_REQUEST` a copy is made of ranges, in parallel (``UploadPartCopy``).
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final
@@ -16,10 +13,10 @@ from typing import Any, Final
 from securedrop_ftp.exceptions import (
     Exists,
     SecureDropError,
-    StorageError,
     StorageUnavailable,
     VerificationFailed,
 )
+from securedrop_ftp.storage.flat import in_parallel
 from securedrop_ftp.storage.retry import Attempts
 from securedrop_ftp.storage.s3_bucket import Bucket
 from securedrop_ftp.storage.s3_multipart import MarkedMultiparts
@@ -28,7 +25,6 @@ MIB: Final = 1024 * 1024
 #: A copy up to this size is one request; S3 would take 5 GiB, but in one slow piece.
 ONE_REQUEST: Final = 500 * MIB
 RANGE: Final = 128 * MIB
-PARALLEL: Final = 8
 _KEPT: Final = (
     "ContentType", "ContentEncoding", "ContentDisposition", "ContentLanguage", "CacheControl",
     "Metadata",
@@ -36,7 +32,7 @@ _KEPT: Final = (
 
 
 class Copier:
-    """Copies and moves objects within ``bucket``. Keys are ours."""
+    """Copies objects within ``bucket``. Keys are ours."""
 
     def __init__(
         self,
@@ -51,38 +47,9 @@ class Copier:
         self._one_request = one_request
         self._range_size = range_size
 
-    def move(self, source: str, target: str, size: int, etag: str) -> None:
-        """One object. If its deletion fails, both names hold it and the error is raised."""
+    def copy(self, source: str, target: str, size: int, etag: str) -> None:
+        """One object, with its metadata; raises VerificationFailed if the copy differs."""
         attempts = self._bucket.attempts(slow=True)
-        self._copy(source, target, size, etag, attempts)
-        self._bucket.call("delete_object", Key=self._bucket.full(source))
-
-    def move_directory(self, source: str, target: str) -> None:
-        """Everything under ``source/``, its marker included; ``target`` must not exist. If a copy
-        fails, the copies made are removed again and the error is raised."""
-        attempts = self._bucket.attempts(slow=True)
-        names = [
-            (self._bucket.ours(item["Key"])[len(source) :], item["Size"], item["ETag"])
-            for page in self._bucket.pages(f"{source}/")
-            for item in page.get("Contents", ())
-        ]
-        try:
-            _in_parallel(
-                lambda n: self._copy(source + n[0], target + n[0], n[1], n[2], attempts),
-                names,
-            )
-        except SecureDropError:
-            with suppress(StorageError):
-                self._delete(target + name for name, *_ in names)
-            raise
-        self._delete(source + name for name, *_ in names)
-
-    def _delete(self, keys: Iterable[str]) -> None:
-        _in_parallel(
-            lambda key: self._bucket.call("delete_object", Key=self._bucket.full(key)), keys
-        )
-
-    def _copy(self, source: str, target: str, size: int, etag: str, attempts: Attempts) -> None:
         if size > self._one_request:
             self._copy_ranges(source, target, size, etag, attempts)
         else:
@@ -138,7 +105,7 @@ class Copier:
             return {"PartNumber": number, "ETag": answer["CopyPartResult"]["ETag"]}
 
         try:
-            parts = _in_parallel(copy_range, range(0, size, step))
+            parts = in_parallel(copy_range, range(0, size, step))
             self._bucket.call(
                 "complete_multipart_upload",
                 attempts,
@@ -152,15 +119,3 @@ class Copier:
                 self._multiparts.abort(target, mark, multipart_id)
             raise
         self._multiparts.unmark(mark)
-
-
-def _in_parallel(work: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
-    """The results in order. After the first failure nothing more is begun, and it is raised when
-    what runs has ended."""
-    with ThreadPoolExecutor(PARALLEL, thread_name_prefix="s3-copy") as pool:
-        futures = [pool.submit(work, item) for item in items]
-        try:
-            return [future.result() for future in futures]
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise

@@ -13,7 +13,6 @@ from botocore.config import Config
 
 from securedrop_ftp.conf import Conf
 from securedrop_ftp.exceptions import Exists, NotFound, SecureDropError, StorageUnavailable
-from securedrop_ftp.storage import s3_bucket as s3_bucket_module
 from securedrop_ftp.storage.s3 import S3Backend
 from securedrop_ftp.storage.s3_bucket import PartBody, decode_metadata, encode_metadata
 from securedrop_ftp.storage.s3_copy import Copier
@@ -67,6 +66,14 @@ def test_a_range_is_one_request(s3: S3Backend) -> None:
     assert seen.counts == {"GetObject": 1}
 
 
+def pages_of(s3: S3Backend, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    """Smaller pages than 1 000, so that a test needs fewer files."""
+    pages = s3._bucket.pages
+    monkeypatch.setattr(
+        s3._bucket, "pages", lambda prefix, delimiter, _: pages(prefix, delimiter, size)
+    )
+
+
 def test_a_listing_is_one_request_a_page_and_none_for_an_entry(
     s3: S3Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -74,7 +81,7 @@ def test_a_listing_is_one_request_a_page_and_none_for_an_entry(
         put(s3, f"acme/{number:02}")
     put(s3, "acme/in/a")
     put(s3, "acme/in/b")
-    monkeypatch.setattr(s3_bucket_module, "PAGE", 10)
+    pages_of(s3, monkeypatch, 10)
     seen = Requests(s3)
     pages = list(s3.scandir("acme"))
     assert [len(page) for page in pages] == [10, 10, 4]
@@ -85,7 +92,7 @@ def test_a_listing_is_one_request_a_page_and_none_for_an_entry(
 def test_a_listing_is_taken_page_by_page(s3: S3Backend, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(3):
         put(s3, f"acme/{number}")
-    monkeypatch.setattr(s3_bucket_module, "PAGE", 1)
+    pages_of(s3, monkeypatch, 1)
     seen = Requests(s3)
     next(s3.scandir("acme"))
     assert seen.counts == {"ListObjectsV2": 1}
@@ -177,10 +184,10 @@ def test_a_sweep_leaves_the_uploads_of_others(s3: S3Backend) -> None:
 def test_no_mark_stays_behind_an_upload_that_ended(s3: S3Backend) -> None:
     data = pieces(s3, 1)
     published, aborted = s3.begin(spec_for("acme/a")), s3.begin(spec_for("acme/b"))
-    assert len(s3._first_keys(MARKS[:-1], 10)) == 2
+    assert len(s3._first(MARKS[:-1], 10)) == 2
     commit(s3, published, put_parts(s3, published, data), data[0])
     s3.abort(aborted)
-    assert s3._first_keys(MARKS[:-1], 10) == []
+    assert s3._first(MARKS[:-1], 10) == []
 
 
 def die_before_naming(s3: S3Backend, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
@@ -206,7 +213,7 @@ def test_an_upload_whose_writer_died_before_naming_it_is_swept(
     assert len(unfinished(s3)) == 2
     assert sweep(s3) == 1
     assert unfinished(s3) == [others]
-    assert s3._first_keys(MARKS[:-1], 10) == []
+    assert s3._first(MARKS[:-1], 10) == []
 
 
 def test_an_unnamed_mark_does_not_take_a_marked_upload_of_the_same_key(
@@ -223,7 +230,7 @@ def test_an_unnamed_mark_does_not_take_a_marked_upload_of_the_same_key(
 def test_a_mark_without_an_upload_is_removed(s3: S3Backend) -> None:
     s3._multiparts._mark("acme/a", "dead-writer", {"others": []})
     assert sweep(s3) == 0
-    assert s3._first_keys(MARKS[:-1], 10) == []
+    assert s3._first(MARKS[:-1], 10) == []
 
 
 # --- copies ------------------------------------------------------------------------------
@@ -247,7 +254,7 @@ def test_a_large_object_is_copied_in_ranges(ranged: S3Backend) -> None:
     assert content(ranged, "acme/big") == b"".join(data)
     assert ranged.find_published("acme/big", spec.upload_id) is not None
     assert set(listing(ranged, "acme")) == {"big"}
-    assert (unfinished(ranged), ranged._first_keys(MARKS[:-1], 1)) == ([], [])
+    assert (unfinished(ranged), ranged._first(MARKS[:-1])) == ([], [])
 
 
 def test_a_server_that_knows_its_etag_by_another_name_copies_too(
@@ -281,7 +288,7 @@ def test_a_file_that_was_replaced_while_it_was_renamed_is_not_copied(
 
     monkeypatch.setattr(s3._bucket, "call", heeding)
     with pytest.raises(StorageUnavailable):
-        s3._copier.move("acme/a", "acme/b", 5, '"of another object"')
+        s3._copier.copy("acme/a", "acme/b", 5, '"of another object"')
     assert set(listing(s3, "acme")) == {"a"}
 
 

@@ -1,0 +1,201 @@
+"""Directories over storages that have none: keys with ``/`` in them, and markers.
+
+A directory exists where a key lies under it or where it has a marker, an object of no bytes; a
+listing needs none. Rename copies on the server, then deletes: there is no moment in which neither
+name exists, and until every copy is made nothing is deleted.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from itertools import islice
+from typing import Any, ClassVar, Final
+
+from securedrop_ftp.conf import Conf
+from securedrop_ftp.exceptions import (
+    BadName,
+    Exists,
+    IsADirectory,
+    NotADirectory,
+    NotEmpty,
+    NotFound,
+    SecureDropError,
+    StorageUnavailable,
+)
+from securedrop_ftp.storage.errors import not_there, refuse_root
+from securedrop_ftp.storage.protocol import RESERVED, Entry
+
+PAGE: Final = 1000
+PARALLEL: Final = 8
+
+#: Directories' keys and files of one page of a listing.
+Page = tuple[list[str], list[Entry]]
+
+
+class FlatStore(ABC):
+    """The half of a backend that looks and changes, from a few primitives."""
+
+    conf: Conf
+    #: Last component of a directory's marker; ``""``: the marker is the key with a ``/``.
+    marker_name: ClassVar[str] = ""
+
+    # --- primitives ------------------------------------------------------------------
+
+    @abstractmethod
+    def _head(self, key: str) -> Entry:
+        """The object of exactly this key; raises NotFound."""
+
+    @abstractmethod
+    def _list(self, prefix: str, *, deep: bool = False, limit: int = PAGE) -> Iterator[Page]:
+        """What begins with ``prefix``, a request a page of at most ``limit`` names: what lies
+        between two ``/`` as one directory, or ``deep``, every object."""
+
+    @abstractmethod
+    def _remove(self, key: str) -> None:
+        """Delete the object; it may be gone already."""
+
+    @abstractmethod
+    def _copy(self, entry: Entry, target: str) -> None:
+        """Copy an object on the server, metadata included, and see that it is there."""
+
+    @abstractmethod
+    def _put_marker(self, key: str) -> None:
+        """Put an object of no bytes."""
+
+    # --- looking ---------------------------------------------------------------------
+
+    def stat(self, key: str) -> Entry:
+        """See the protocol. One request for a file, two for a directory."""
+        if not key:
+            return Entry("", is_dir=True)
+        try:
+            return self._head(key)
+        except NotFound:
+            if self._first(key):
+                return Entry(key, is_dir=True)
+            raise
+
+    def _first(self, key: str, limit: int = 1) -> list[str]:
+        """Some keys under a directory."""
+        _, files = next(self._list(f"{key}/", deep=True, limit=limit), ([], []))
+        return [entry.key for entry in files]
+
+    def _marker(self, key: str) -> str:
+        return f"{key}/{self.marker_name}"
+
+    def scandir(self, key: str) -> Iterator[list[Entry]]:
+        """See the protocol."""
+        base = f"{key}/" if key else ""
+        exists = not key
+        for directories, files in self._list(base):
+            exists = exists or bool(directories or files)
+            shown = iter(self._shown(base, directories, files))
+            while page := list(islice(shown, PAGE)):
+                yield page
+        if not exists:
+            self._refuse_file(key)
+            raise not_there("directory")
+
+    def _shown(self, base: str, directories: list[str], files: list[Entry]) -> Iterator[Entry]:
+        for key in directories:
+            if key.startswith(base) and key != base and f"{key}/" != RESERVED:
+                entry = Entry(key, is_dir=True)
+                if entry.name:  # "a//b", another tool's, has a directory without a name
+                    yield entry
+        for entry in files:
+            if entry.name not in ("", self.marker_name):
+                yield entry
+
+    def _refuse_file(self, key: str) -> None:
+        with suppress(NotFound):
+            self._head(key)
+            raise NotADirectory
+
+    # --- changing --------------------------------------------------------------------
+
+    def delete(self, key: str) -> None:
+        """See the protocol."""
+        refuse_root(key)
+        if self.stat(key).is_dir:
+            raise IsADirectory
+        self._remove(key)
+
+    def rename(self, source: str, target: str, *, replace: bool) -> None:
+        """See the protocol."""
+        refuse_root(source)
+        refuse_root(target)
+        found = self.stat(source)
+        if source == target:
+            return
+        if target.startswith(f"{source}/"):
+            raise BadName("A directory cannot move into itself.")
+        self._refuse_taken(target, directory=found.is_dir, replace=replace)
+        if found.is_dir:
+            self._move_directory(source, target)
+        else:
+            self._copy(found, target)
+            self._remove(source)
+
+    def _refuse_taken(self, target: str, *, directory: bool, replace: bool) -> None:
+        try:
+            taken = self.stat(target)
+        except NotFound:
+            return
+        if directory or not (taken.is_dir or replace):
+            raise Exists
+        if taken.is_dir:
+            raise IsADirectory
+
+    def _move_directory(self, source: str, target: str) -> None:
+        """Everything under ``source/``, its marker included. If a copy fails, the copies made
+        are removed again and the error is raised."""
+        end = time.monotonic() + self.conf.operation_timeout
+        entries = [e for _, files in self._list(f"{source}/", deep=True) for e in files]
+
+        def copy(entry: Entry) -> None:
+            if time.monotonic() > end:
+                raise StorageUnavailable("Renaming the directory took too long.")
+            self._copy(entry, target + entry.key[len(source) :])
+
+        try:
+            in_parallel(copy, entries)
+        except SecureDropError:
+            with suppress(SecureDropError):
+                in_parallel(self._remove, [target + e.key[len(source) :] for e in entries])
+            raise
+        in_parallel(self._remove, [entry.key for entry in entries])
+
+    def mkdir(self, key: str) -> None:
+        """See the protocol. An object of no bytes marks the directory."""
+        refuse_root(key)
+        with suppress(NotFound):
+            self.stat(key)
+            raise Exists
+        self._put_marker(self._marker(key))
+
+    def rmdir(self, key: str) -> None:
+        """See the protocol."""
+        refuse_root(key)
+        names = self._first(key, 2)
+        if not names:
+            self._refuse_file(key)
+            raise not_there("directory")
+        if names != [self._marker(key)]:
+            raise NotEmpty
+        self._remove(self._marker(key))
+
+
+def in_parallel(work: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
+    """The results in order. After the first failure nothing more is begun, and it is raised when
+    what runs has ended."""
+    with ThreadPoolExecutor(PARALLEL, thread_name_prefix="storage-copy") as pool:
+        futures = [pool.submit(work, item) for item in items]
+        try:
+            return [future.result() for future in futures]
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
