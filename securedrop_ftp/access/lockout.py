@@ -161,7 +161,10 @@ def lock_in_force(username: str, source: str) -> Locked | None:
 
 
 def failures(username: str, source: str) -> int:
-    """Failed attempts of ``username`` from ``source`` that count now."""
+    """Failed attempts of ``username`` from ``source`` that count now; while it is locked out, the
+    limit that it reached."""
+    if lock_in_force(username, source) is not None:
+        return get_conf().lockout_user_ip_limit
     return _count(username, source, timezone.now())[0][username]
 
 
