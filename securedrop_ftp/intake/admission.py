@@ -15,7 +15,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid4
@@ -60,6 +60,7 @@ class Opening:
     fenced: tuple[tuple[Upload, bool], ...] = ()  # rows that we ended; whether parts are kept
     unconfirmed: tuple[Unconfirmed, ...] = ()
     suspended: bool = False  # the account has a suspended upload of the path
+    recent: bool = False  # another upload of the key ended lately: look whether it is there
 
 
 def open_row(row: Upload, *, exists: bool, replace: bool, resumable: bool, window: int) -> Opening:
@@ -114,7 +115,18 @@ def open_row(row: Upload, *, exists: bool, replace: bool, resumable: bool, windo
         fenced=tuple(fenced),
         unconfirmed=tuple(unconfirmed),
         suspended=suspended,
+        recent=versions and _ended_lately(row, now),
     )
+
+
+def _ended_lately(row: Upload, now: datetime) -> bool:
+    """Whether the key may have come to be between our look at storage and our hold of it. Ten
+    minutes cover a slow look and the clocks of several nodes."""
+    since = now - timedelta(minutes=10)
+    ended = Upload.objects.filter(
+        storage=row.storage, key=row.key, state=UploadState.COMMITTED, finished__gt=since
+    )
+    return ended.exists()
 
 
 def _neighbours(row: Upload) -> Iterable[tuple[Any, ...]]:
@@ -177,6 +189,9 @@ class Admission:
                 window=principal.resume_window,
             )
             if not opening.opened:
+                continue
+            if opening.recent and name_taken(backend, key):
+                self._book.run(partial(ledger.forget, ledger.Claim(row.pk, row.epoch)))
                 continue
             step("admitted.after")
             return Attempt(

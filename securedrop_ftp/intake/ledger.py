@@ -120,6 +120,11 @@ def stored_path(row: Upload) -> str:
     return f"{row.path.rpartition('/')[0]}/{row.key.rpartition('/')[2]}"
 
 
+def forget(claim: Claim) -> None:
+    """Remove a row under which nothing was begun: its name turned out to be taken."""
+    held(claim, UploadState.RECEIVING).delete()
+
+
 def record_parts(
     claim: Claim, parts: Sequence[Part], *, received: int, states: bytes | None, sealed: str
 ) -> bool:

@@ -288,3 +288,12 @@ def test_a_file_that_grew_past_the_limit_while_resumed_is_refused(
     house.cancel(stream, stream.error)
     assert stored(house.backend, "acme/a") is None
     assert states() == ["aborted"]
+
+
+def test_an_appe_after_the_upload_expired_is_not_taken_for_a_new_file(
+    house: House, alice: Principal
+) -> None:
+    cut(house, alice, 3 * PART + 17)
+    house.intake.discard_suspended(alice, "/a")
+    with pytest.raises(BadOffset):
+        house.begin(alice, "/a", append=True, offset=3 * PART)
