@@ -59,6 +59,9 @@ class Runtime(Protocol):
     def assign_partner(self, slot: int, partner_id: int, limit: int) -> bool:
         """Count a session for its partner; ``False`` past ``limit``."""
 
+    def login_allowed(self, address: str) -> bool:
+        """Count a login attempt of an address; ``False`` past the rate."""
+
     def passive_listener_opened(self, partner_id: int, limit: int) -> bool:
         """Count a pending passive listener; ``False`` past ``limit``."""
 

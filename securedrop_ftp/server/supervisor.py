@@ -21,6 +21,7 @@ from securedrop_ftp.log import get_logger
 from securedrop_ftp.server import housekeeping
 from securedrop_ftp.server.connections import ConnectionTable
 from securedrop_ftp.server.identity import new_boot, owner_name
+from securedrop_ftp.server.rates import LoginRates
 from securedrop_ftp.server.reload import read_settings
 from securedrop_ftp.server.signals import SignalPipe
 from securedrop_ftp.server.worker import worker_main
@@ -101,6 +102,7 @@ class Supervisor:
         if problem:
             raise ConfigurationError(problem)
         self._table = ConnectionTable(conf.workers, conf.max_connections)
+        self._rates = LoginRates()
         # The workers watch the read end: it closes with us, however we end.
         self._life_read, self._life_write = os.pipe()
         self._signals = SignalPipe(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
@@ -149,6 +151,7 @@ class Supervisor:
                 owner,
                 self._listener,
                 self._table,
+                self._rates,
                 self._certificate,
                 self._life_read,
                 ready_write,

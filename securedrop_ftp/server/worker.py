@@ -30,6 +30,7 @@ from securedrop_ftp.server.acceptor import Acceptor
 from securedrop_ftp.server.connections import ConnectionTable
 from securedrop_ftp.server.loop import Loop
 from securedrop_ftp.server.pools import FairPool
+from securedrop_ftp.server.rates import LoginRates
 from securedrop_ftp.server.reload import reload_settings
 from securedrop_ftp.server.signals import SignalPipe
 from securedrop_ftp.storage.registry import backend_for
@@ -52,6 +53,7 @@ class Worker:
         owner: str,
         listener: socket.socket,
         table: ConnectionTable,
+        rates: LoginRates,
         certificate: Certificate,
         life: int,
     ) -> None:
@@ -63,6 +65,7 @@ class Worker:
         self.loop = Loop()
         self._certificate = certificate
         self._table = table
+        self._rates = rates
         self._listeners: dict[int, int] = {}  # partner id to pending passive listeners
         self._drain_until = 0.0
         self._next_heartbeat = self._next_control = time.monotonic()
@@ -218,6 +221,10 @@ class Worker:
         """Across all workers."""
         return self._table.assign(slot, partner_id, limit)
 
+    def login_allowed(self, address: str) -> bool:
+        """Across all workers."""
+        return self._rates.allow(address, self.conf.login_rate_per_ip)
+
     def passive_listener_opened(self, partner_id: int, limit: int) -> bool:
         """In this worker."""
         count = self._listeners.get(partner_id, 0)
@@ -276,13 +283,14 @@ def worker_main(
     owner: str,
     listener: socket.socket,
     table: ConnectionTable,
+    rates: LoginRates,
     certificate: Certificate,
     life: int,
     ready: int,
 ) -> int:
     """The body of a worker process; its exit status."""
     try:
-        worker = Worker(index, owner, listener, table, certificate, life)
+        worker = Worker(index, owner, listener, table, rates, certificate, life)
         worker.run(lambda: os.close(ready))  # the supervisor sees the pipe's end
     except Exception:
         logger.exception("worker failed", worker=index)

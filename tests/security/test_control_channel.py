@@ -9,7 +9,7 @@ import ssl
 
 import pytest
 
-from tests.clients import FtpsClient, tls_context
+from tests.clients import tls_context
 from tests.fixtures.cast import password_of
 from tests.fixtures.served import Serve, ServedFtps
 
@@ -411,4 +411,15 @@ def test_stock_clients_that_cannot_resume_are_served_where_the_partner_allows_it
         assert client.upload("relaxed.txt", b"x").startswith("226")
 
 
-__all__ = ["FtpsClient"]
+def test_row_17_logins_from_one_address_have_a_rate(served: Serve) -> None:
+    ftps = served(workers=2, env={"SECUREDROP_LOGIN_RATE_PER_IP": "3"})
+    answers = []
+    for _ in range(8):
+        with secured(ftps) as sock:
+            sock.sendall(f"USER alice\r\nPASS {password_of('alice')}\r\n".encode())
+            read_reply(sock)
+            answers.append(read_reply(sock)[:3])
+    # Eight quick logins lie in at most two minutes of the clock.
+    assert answers[:3] == [b"230"] * 3
+    assert answers.count(b"421") >= 1
+    assert any(row["reason"].startswith("rate") for row in ftps.audit("login.failed"))

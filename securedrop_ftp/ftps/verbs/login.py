@@ -8,6 +8,7 @@ from typing import Final
 from securedrop_ftp import replies
 from securedrop_ftp.access.login import log_in
 from securedrop_ftp.access.principal import Principal
+from securedrop_ftp.events import Event
 from securedrop_ftp.exceptions import AccessUnavailable, LoginFailed
 from securedrop_ftp.ftps.policy import verb
 from securedrop_ftp.ftps.session import Session
@@ -75,6 +76,19 @@ def password(session: Session, argument: str) -> Reply | None:
     if session.principal is not None or not session.username:
         return replies.BAD_SEQUENCE.but("Send USER first.")
     username, session.username = session.username, ""
+    if not session.runtime.login_allowed(session.remote_ip):
+        refusal = replies.TOO_MANY_LOGINS
+        session.record(
+            Event(
+                "login.failed",
+                outcome="denied",
+                reason="rate: too many logins from the address",
+                reply=str(refusal),
+                extra={"username": username},
+            )
+        )
+        session.end(refusal, "login rate")
+        return None
     try:
         principal = session.accounts(_authenticate, username, argument, session)
     except LoginFailed as exc:

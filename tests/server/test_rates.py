@@ -1,0 +1,39 @@
+"""Login rates hold across processes and are forgotten with the minute."""
+
+from __future__ import annotations
+
+import os
+
+from securedrop_ftp.server.rates import LoginRates
+
+
+def test_an_address_gets_its_limit_in_a_minute_and_no_more() -> None:
+    now = [600.0]
+    rates = LoginRates(clock=lambda: now[0])
+    assert [rates.allow("192.0.2.1", 3) for _ in range(5)] == [True] * 3 + [False] * 2
+    assert rates.allow("192.0.2.2", 3)
+    now[0] += 60
+    assert rates.allow("192.0.2.1", 3)
+
+
+def test_counts_are_shared_by_processes() -> None:
+    rates = LoginRates(clock=lambda: 600.0)
+    pid = os.fork()
+    if not pid:
+        rates.allow("192.0.2.1", 2)
+        rates.allow("192.0.2.1", 2)
+        os._exit(0)
+    os.waitpid(pid, 0)
+    assert not rates.allow("192.0.2.1", 2)
+
+
+def test_a_crowd_of_addresses_does_not_shut_one_out() -> None:
+    rates = LoginRates(clock=lambda: 600.0)
+    for number in range(20_000):
+        assert rates.allow(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}", 1)
+    assert rates.allow("192.0.2.1", 1)
+
+
+def test_no_limit_means_none() -> None:
+    rates = LoginRates()
+    assert all(rates.allow("192.0.2.1", 0) for _ in range(100))
