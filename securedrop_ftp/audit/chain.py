@@ -78,12 +78,11 @@ def verify() -> Verdict:
         if broken:
             return Verdict(expected - 1, previous, broken)
         expected, previous = expected + 1, row.hash
-    if expected - 1 != head.seq or previous != head.hash:
-        return Verdict(
-            expected - 1,
-            previous,
-            f"row {expected}: missing; the chain's head says that {head.seq} rows were written",
-        )
+    if expected - 1 != head.seq:
+        broken = f"row {expected}: missing; the chain's head says that {head.seq} rows were written"
+        return Verdict(expected - 1, previous, broken)
+    if previous != head.hash:
+        return Verdict(head.seq, previous, f"row {head.seq}: its hash is not the chain's head")
     beyond = AuditEvent.objects.filter(seq__gt=head.seq).order_by("seq").first()
     fresh = AuditHead.objects.filter(pk=1).first() or head
     if beyond is not None and beyond.seq > fresh.seq:
