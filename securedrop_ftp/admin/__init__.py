@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from securedrop_ftp.admin import account, audit_event, lockout, partner, upload
+from securedrop_ftp.admin import account, audit_event, live_session, lockout, partner, upload
 
-__all__ = ["account", "audit_event", "lockout", "partner", "upload"]
+__all__ = ["account", "audit_event", "live_session", "lockout", "partner", "upload"]

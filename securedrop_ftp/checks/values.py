@@ -35,6 +35,7 @@ _RANGES: Final[dict[str, tuple[float, float | None]]] = {
     "operation_timeout": (0.1, 86400),
     "drain_timeout": (0, 86400),
     "control_check_interval": (0.05, 60),
+    "presence_interval": (0.05, 60),
     "storage_threads": (1, 256),
     "account_threads": (1, 64),
     "partner_storage_jobs": (1, 256),

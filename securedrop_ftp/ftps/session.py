@@ -81,6 +81,7 @@ class Session(Channel):
         self.epsv_all = False
         self.passive: PassiveListener | None = None
         self.transfer: Transfer | None = None
+        self.bytes_before = 0  # of transfers that have ended
         self.restart_at = 0
         self.announced: int | None = None
         self.rename_from: str | None = None
@@ -157,6 +158,11 @@ class Session(Channel):
     def age(self) -> float:
         """Seconds since the connection was accepted."""
         return time.monotonic() - self.started
+
+    @property
+    def bytes_moved(self) -> int:
+        """Payload of all transfers, the running one included."""
+        return self.bytes_before + (self.transfer.moved if self.transfer is not None else 0)
 
     @property
     def busy(self) -> bool:

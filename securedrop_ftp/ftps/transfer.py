@@ -73,6 +73,11 @@ class Transfer:
             if self.on_cancel is not None:
                 self.on_cancel(cause)
 
+    def over(self) -> None:
+        """The verb is done with it."""
+        self.session.bytes_before += self.moved
+        self.session.transfer = None
+
     def check_deadlines(self, now: float) -> None:
         """Stalls of the peer, and an operation of ours that takes too long."""
         session, channel = self.session, self.channel
@@ -156,7 +161,7 @@ def upload(session: Session, path: str, *, offset: int | None, append: bool) -> 
     finally:
         if transfer.channel is not None:
             transfer.channel.reset()  # after a good end it is closed already
-        session.transfer = None
+        transfer.over()
         _drop_passive(session)
 
 
@@ -298,7 +303,7 @@ def download(session: Session, path: str, offset: int) -> Reply:
     finally:
         if transfer.channel is not None:
             transfer.channel.reset()
-        session.transfer = None
+        transfer.over()
         _drop_passive(session)
         done = reply.code == replies.TRANSFER_COMPLETE.code
         session.record(
@@ -397,6 +402,6 @@ def send_listing(
     finally:
         if transfer.channel is not None:
             transfer.channel.reset()
-        session.transfer = None
+        transfer.over()
         _drop_passive(session)
     return replies.TRANSFER_COMPLETE

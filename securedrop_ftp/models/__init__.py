@@ -5,6 +5,7 @@ from __future__ import annotations
 from securedrop_ftp.models.account import Account
 from securedrop_ftp.models.audit_event import AuditEvent, AuditHead
 from securedrop_ftp.models.ip_rule import IPRule
+from securedrop_ftp.models.live_session import LiveSession
 from securedrop_ftp.models.login_attempt import Lockout, LoginAttempt
 from securedrop_ftp.models.partner import Mode, OverwritePolicy, Partner
 from securedrop_ftp.models.permissions import DEFAULT_PERMISSIONS, Permission
@@ -16,6 +17,7 @@ __all__ = [
     "AuditEvent",
     "AuditHead",
     "IPRule",
+    "LiveSession",
     "Lockout",
     "LoginAttempt",
     "Mode",

@@ -16,6 +16,7 @@ from securedrop_ftp.intake.ledger import Ledger
 from securedrop_ftp.intake.recovery import Recovery
 from securedrop_ftp.log import get_logger
 from securedrop_ftp.models import Partner
+from securedrop_ftp.server import presence
 from securedrop_ftp.server.identity import is_dead, new_boot, node_name, owner_name
 from securedrop_ftp.storage.registry import backend_for
 
@@ -112,6 +113,7 @@ def recover_node() -> None:
 def recover_owner(dead: str) -> None:
     """One worker died."""
     try:
+        presence.forget(dead)
         _recovery().recover(lambda owner: owner == dead)
     finally:
         connections.close_all()
@@ -120,6 +122,7 @@ def recover_owner(dead: str) -> None:
 def prune() -> None:
     """Expired partials, orphan multiparts."""
     try:
+        presence.forget_stale()
         _recovery().prune()
     finally:
         connections.close_all()

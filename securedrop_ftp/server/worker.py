@@ -26,8 +26,10 @@ from securedrop_ftp.ftps import verbs
 from securedrop_ftp.ftps.session import Session
 from securedrop_ftp.intake.service import Intake
 from securedrop_ftp.log import get_logger
+from securedrop_ftp.server import presence
 from securedrop_ftp.server.acceptor import Acceptor
 from securedrop_ftp.server.connections import ConnectionTable
+from securedrop_ftp.server.identity import node_name
 from securedrop_ftp.server.loop import Loop
 from securedrop_ftp.server.pools import FairPool
 from securedrop_ftp.server.rates import LoginRates
@@ -68,7 +70,8 @@ class Worker:
         self._rates = rates
         self._listeners: dict[int, int] = {}  # partner id to pending passive listeners
         self._drain_until = 0.0
-        self._next_heartbeat = self._next_control = time.monotonic()
+        self._next_heartbeat = self._next_control = self._next_presence = time.monotonic()
+        self._presence_shown = False
         conf = self.conf
         self._accounts = FairPool("accounts", conf.account_threads, conf.account_threads)
         self._storage = FairPool("storage", conf.storage_threads, conf.partner_storage_jobs)
@@ -131,6 +134,7 @@ class Worker:
         # What the closed sessions left to do: cancelled uploads, audit rows.
         self._storage.close(self.conf.storage_timeout)
         self._accounts.close(1.0)
+        self._writer.submit(lambda: presence.forget(self.owner))
         self._writer.close()
         connections.close_all()
 
@@ -147,6 +151,9 @@ class Worker:
             self._next_heartbeat = now + self.conf.lease_seconds / 3
             audit.replay(self._writer)
             _log_failure(self._accounts.submit("heartbeat", self.intake.heartbeat), "heartbeat")
+        if now >= self._next_presence:
+            self._next_presence = now + self.conf.presence_interval
+            self._publish_presence()
         if now >= self._next_control:
             self._next_control = now + self.conf.control_check_interval
             self._check_sessions()
@@ -168,6 +175,28 @@ class Worker:
             lambda f: None if f.exception() else self.loop.call_soon_threadsafe(end, f.result())
         )
         _log_failure(future, "session check")
+
+    def _publish_presence(self) -> None:
+        """Show the sessions to operators, and end those that they want ended."""
+        if not self.sessions and not self._presence_shown:
+            return
+        self._presence_shown = bool(self.sessions)
+        shots = [presence.snapshot(session) for session in self.sessions]
+        node = node_name(self.conf)
+        future = self._writer.submit(lambda: presence.publish(self.owner, node, shots))
+        future.add_done_callback(
+            lambda f: (
+                None
+                if f.exception() or not f.result()
+                else self.loop.call_soon_threadsafe(self._end_wanted, f.result())
+            )
+        )
+        _log_failure(future, "presence")
+
+    def _end_wanted(self, wanted: dict[str, str]) -> None:
+        for session in list(self.sessions):
+            if session.id in wanted:
+                session.end(replies.SESSION_ENDED, f"ended by {wanted[session.id]}")
 
     # --- for sessions ----------------------------------------------------------------
 

@@ -1,0 +1,31 @@
+"""Sessions that live now, on any node: what operators watch and may end.
+
+Workers write their sessions every few seconds, so a row is as old as :attr:`LiveSession.seen` says.
+It is a view, not a record: what happened stands in the audit trail.
+"""
+
+from __future__ import annotations
+
+from django.db import models
+
+
+class LiveSession(models.Model):
+    """One control connection."""
+
+    id = models.CharField(primary_key=True, max_length=64, verbose_name="session")
+    owner = models.CharField(max_length=128, db_index=True, help_text="node:boot:worker")
+    node = models.CharField(max_length=128)
+    partner = models.CharField(max_length=64, blank=True)
+    account = models.CharField(max_length=255, blank=True)
+    remote_ip = models.CharField(max_length=45)
+    doing = models.CharField(max_length=255, blank=True)
+    bytes_moved = models.BigIntegerField(default=0)
+    started = models.DateTimeField()
+    seen = models.DateTimeField(db_index=True)
+    end_requested_by = models.CharField(max_length=255, blank=True)
+
+    class Meta:
+        ordering = ("-started",)
+
+    def __str__(self) -> str:
+        return f"{self.account or 'not logged in'} from {self.remote_ip}"
