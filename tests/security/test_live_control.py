@@ -14,25 +14,17 @@ from tests.fixtures.served import Serve, ServedFtps
 
 QUICK = {"control_check_interval": 0.2, "presence_interval": 0.2}
 
+ACME = "(SELECT id FROM securedrop_ftp_partner WHERE name = 'acme')"
 CHANGES = {
-    "the account is disabled": (
-        "UPDATE securedrop_ftp_account SET enabled = %s WHERE partner_id = "
-        "(SELECT id FROM securedrop_ftp_partner WHERE name = 'acme')",
-        [False],
-    ),
-    "the user is inactive": (
-        "UPDATE auth_user SET is_active = %s WHERE username = 'alice'",
-        [False],
-    ),
-    "the partner is disabled": (
-        "UPDATE securedrop_ftp_partner SET enabled = %s WHERE name = 'acme'",
-        [False],
-    ),
-    "the address is denied": (
-        "INSERT INTO securedrop_ftp_iprule (partner_id, action, network, note) SELECT id, 'deny', "
-        "'127.0.0.0/8', %s FROM securedrop_ftp_partner WHERE name = 'acme'",
-        [""],
-    ),
+    "the account is disabled": f"""
+        UPDATE securedrop_ftp_account SET enabled = (1 = 0) WHERE partner_id = {ACME}""",
+    "the user is inactive": """
+        UPDATE auth_user SET is_active = (1 = 0) WHERE username = 'alice'""",
+    "the partner is disabled": f"""
+        UPDATE securedrop_ftp_partner SET enabled = (1 = 0) WHERE id = {ACME}""",
+    "the address is denied": f"""
+        INSERT INTO securedrop_ftp_iprule (partner_id, action, network, note)
+        VALUES ({ACME}, 'deny', '127.0.0.0/8', '')""",
 }
 
 
