@@ -1,0 +1,80 @@
+"""The admin site as a browser meets it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from securedrop_ftp import __version__
+from tests.fixtures.processes import ROOT
+from tests.fixtures.served import environment
+
+
+@pytest.mark.django_db
+def test_every_page_forbids_foreign_content_and_frames() -> None:
+    answer = Client().get("/admin/login/", secure=True)
+    assert answer.status_code == 200
+    policy = answer.headers["Content-Security-Policy"]
+    assert "default-src 'self'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert "unsafe" not in policy
+    assert answer.headers["X-Frame-Options"] == "DENY"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert "max-age=31536000" in answer.headers["Strict-Transport-Security"]
+
+
+@pytest.mark.django_db
+def test_cookies_travel_encrypted_and_out_of_scripts_reach() -> None:
+    cookie = Client().get("/admin/login/", secure=True).cookies["csrftoken"]
+    assert cookie["secure"]
+    assert cookie["httponly"]
+
+
+def test_plain_http_is_sent_to_https(settings: Any) -> None:
+    settings.SECURE_SSL_REDIRECT = True
+    answer = Client().get("/admin/", headers={"host": "localhost"})
+    assert (answer.status_code, answer.headers["Location"]) == (301, "https://localhost/admin/")
+
+
+def test_the_root_leads_to_the_admin() -> None:
+    assert Client().get("/", secure=True).headers["Location"] == "/admin/"
+
+
+def test_a_host_that_is_not_ours_is_refused() -> None:
+    answer = Client().get("/admin/login/", secure=True, headers={"host": "evil.example"})
+    assert answer.status_code == 400
+
+
+def test_the_admins_files_are_served_without_a_build_step() -> None:
+    answer = Client().get("/static/admin/css/base.css", secure=True)
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"].startswith("text/css")
+
+
+def run(*code: str, **settings: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *code],
+        env=environment(settings),
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+
+
+def test_the_wsgi_application_says_what_is_wrong_and_ends(tmp_path: Path) -> None:
+    done = run(
+        "-c", "import securedrop_ftp.project.wsgi", DATA_DIR=tmp_path, STORAGE_URL="nothing://"
+    )
+    assert done.returncode == 1
+    assert "nothing" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_version_is_ours(tmp_path: Path) -> None:
+    done = run("manage.py", "--version", DATA_DIR=tmp_path)
+    assert done.stdout == f"securedrop_ftp {__version__}\n"
