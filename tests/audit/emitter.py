@@ -1,8 +1,10 @@
 """Processes that emit events at once, some twice and some in transactions that are rolled back;
-run with ``python -m``. Prints how many rows there should be."""
+run with ``python -m``. Prints one JSON object: rows that there should be, rows that there are, and
+what the chain's verification says."""
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import sys
 from multiprocessing.synchronize import Barrier
@@ -16,8 +18,13 @@ def main() -> None:
 
     django.setup()
 
-    import securedrop_ftp.signals  # noqa: F401
+    from django.db import connection
 
+    from securedrop_ftp.audit.chain import verify
+    from securedrop_ftp.models import AuditEvent
+
+    before = AuditEvent.objects.count()
+    connection.close()  # no connection crosses the fork
     fork = multiprocessing.get_context("fork")
     barrier = fork.Barrier(processes)
     children = [fork.Process(target=_emit, args=(barrier, count)) for _ in range(processes)]
@@ -26,7 +33,14 @@ def main() -> None:
     for child in children:
         child.join()
         assert child.exitcode == 0
-    print(processes * count)
+    rows = AuditEvent.objects.order_by("seq").values_list("seq", "event")
+    answer = {
+        "expected": before + processes * count,
+        "seqs": [seq for seq, _ in rows],
+        "rolled_back": [seq for seq, event in rows if event == "session.closed"],
+        "broken": verify().broken,
+    }
+    print(json.dumps(answer))
 
 
 def _emit(barrier: Barrier, count: int) -> None:
