@@ -99,9 +99,8 @@ def test_a_lost_control_channel_ends_the_upload(anywhere: ServedFtps) -> None:
         data.sendall(b"x" * 50_000)
         client.close()
         data.settimeout(5)
-        with pytest.raises((ConnectionResetError, EOFError, OSError)) as ended:
-            data.recv(1)
-        assert not isinstance(ended.value, TimeoutError)
+        with contextlib.suppress(ConnectionError):  # the stock client takes RST for an end
+            assert data.recv(1) == b""
         data.close()
     assert await_one_row(anywhere, path, 1) in ("upload.aborted", "upload.suspended")
     assert anywhere.stored(f"acme{path}") == OLD

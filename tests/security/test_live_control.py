@@ -43,8 +43,12 @@ def test_a_session_ends_when(served: Serve, what: str) -> None:
                 assert data.recv(1) == b""
         assert other.sendcmd("NOOP").startswith("200")
     assert ftps.keys() == []
-    endings = [r["event"] for r in ftps.audit() if r["path"] == "/never-whole.bin"]
-    assert endings in (["upload.aborted"], ["upload.suspended"])
+    wait_until(lambda: len(endings_of(ftps)) == 1, "the audit row")
+    assert endings_of(ftps)[0] in ("upload.aborted", "upload.suspended")
+
+
+def endings_of(ftps: ServedFtps) -> list[str]:
+    return [r["event"] for r in ftps.audit() if r["path"] == "/never-whole.bin"]
 
 
 def live(ftps: ServedFtps) -> list[dict[str, object]]:
