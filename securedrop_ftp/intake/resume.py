@@ -51,6 +51,7 @@ from securedrop_ftp.intake.sizes import PartSizes
 from securedrop_ftp.models import OverwritePolicy, Permission, Upload, UploadState
 from securedrop_ftp.models.upload import LIVE
 from securedrop_ftp.signals import emit
+from securedrop_ftp.storage.parts import holds
 from securedrop_ftp.storage.protocol import Backend, Part, Partial
 
 if TYPE_CHECKING:
@@ -303,8 +304,8 @@ class Resumption:
         claim = Claim(attempt.upload_id, attempt.epoch)
         try:
             taken = attempt.backend.resume(held, attempt.epoch)
-            there = {p.number: p.size for p in attempt.backend.list_parts(taken) or ()}
-            if any(there.get(p.number) != p.size for p in attempt.parts):
+            backend = attempt.backend
+            if not holds(backend.list_parts(taken), attempt.parts, backend.capabilities):
                 raise NotFound("storage does not hold its parts any more")
             self._book.run(
                 partial(

@@ -82,7 +82,10 @@ def _s3(parts: SplitResult) -> Entry:
 
 def _gcs(parts: SplitResult) -> Entry:
     options = _bucket(parts, "bucket_name") | _options(parts, GCS_OPTIONS)
-    return {"BACKEND": "storages.backends.gcloud.GoogleCloudStorage", "OPTIONS": options}
+    backend = "storages.backends.gcloud.GoogleCloudStorage"
+    if "custom_endpoint" in options:  # which that class uses for URLs only
+        backend = "securedrop_ftp.storage.gcs_endpoint.GoogleCloudStorageAt"
+    return {"BACKEND": backend, "OPTIONS": options}
 
 
 def _azure(parts: SplitResult, credentials: Mapping[str, str]) -> Entry:

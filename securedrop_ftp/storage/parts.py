@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from securedrop_ftp.exceptions import BadName, VerificationFailed
-from securedrop_ftp.storage.protocol import Part
+from securedrop_ftp.storage.protocol import Capabilities, Part
 
 _UPLOAD_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}\Z")
 
@@ -28,6 +28,17 @@ def check_parts(parts: Sequence[Part], size: int) -> list[Part]:
     if offset != size:
         raise VerificationFailed(f"The parts add up to {offset} bytes; {size} were received.")
     return ordered
+
+
+def holds(held: Sequence[Part] | None, recorded: Sequence[Part], caps: Capabilities) -> bool:
+    """Whether storage still has the ``recorded`` parts, by what ``list_parts`` told. A storage of
+    serial parts knows only how many bytes it has."""
+    if held is None:
+        return False
+    if caps.serial_parts:
+        return sum(part.size for part in held) >= sum(part.size for part in recorded)
+    there = {part.number: part.size for part in held}
+    return all(there.get(part.number) == part.size for part in recorded)
 
 
 def check_upload_id(upload_id: str) -> str:

@@ -174,7 +174,8 @@ class Backend(Protocol):
         unknown outcome."""
 
     def list_parts(self, partial: Partial) -> list[Part] | None:
-        """The parts that storage holds, by number; ``None``: the upload is gone."""
+        """The parts that storage holds, by number; ``None``: the upload is gone. Storages of
+        serial parts tell one part of all the bytes (:func:`.parts.holds` compares either)."""
 
     def sweep(self, keep: Callable[[str], bool], *, older_than: datetime) -> int:
         """Discard unfinished uploads that carry our marks, are older than ``older_than`` and

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
 import pytest
 
+from securedrop_ftp.project.demo.children import Child
 from securedrop_ftp.storage.protocol import Backend
 from tests.fixtures.moto import MotoServer
+from tests.fixtures.processes import accepts, free_port, scratch_directory, wait_until
 from tests.storage import servers
 
 
@@ -24,6 +28,28 @@ def s3_bucket(request: pytest.FixtureRequest) -> servers.S3Bucket:
     """The bucket of the real S3 server of this run, else moto's."""
     found = servers.real_bucket()
     return found or cast(servers.S3Bucket, request.getfixturevalue("moto_bucket"))
+
+
+@pytest.fixture(scope="session")
+def gcs_emulator() -> Iterator[str]:
+    """gcp-storage-emulator with a bucket; gives its address."""
+    port = free_port()
+    with scratch_directory("gcs") as directory:
+        child = Child(
+            "gcs",
+            [
+                sys.executable, "-m", "gcp_storage_emulator", "start", "--host", "127.0.0.1",
+                "--port", str(port), "--in-memory", "--default-bucket", "contract",
+            ],
+            env={n: v for n, v in os.environ.items() if not n.startswith("COVERAGE_")},
+            output=directory,
+            cwd=directory,
+        )  # fmt: skip
+        try:
+            wait_until(lambda: accepts(port), "gcp-storage-emulator", child)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            child.stop(10)
 
 
 @pytest.fixture(params=servers.chosen())

@@ -21,7 +21,7 @@ from securedrop_ftp.storage.generic import GenericBackend
 from securedrop_ftp.storage.protocol import Backend
 from securedrop_ftp.storage.registry import factory_for
 
-QUICK = ("memory", "filesystem", "generic-memory", "generic-files", "moto")
+QUICK = ("memory", "filesystem", "generic-memory", "generic-files", "gcs", "moto")
 REAL_S3 = frozenset({"ceph", "swift"})
 
 
@@ -109,6 +109,14 @@ def s3_storage(bucket: S3Bucket, **options: Any) -> Any:
     return _OneSession(**{**values, **options})
 
 
+def _gcs(tmp_path: Path, resource: Callable[[str], Any]) -> Any:
+    from securedrop_ftp.storage.gcs_endpoint import GoogleCloudStorageAt
+
+    return GoogleCloudStorageAt(
+        bucket_name="contract", custom_endpoint=resource("gcs_emulator"), location=fresh_location()
+    )
+
+
 def fresh_location() -> str:
     return f"test-{uuid.uuid4().hex[:12]}"
 
@@ -119,5 +127,6 @@ STORAGES: dict[str, Callable[[Path, Callable[[str], Any]], Any]] = {
     "generic-memory": _memory,
     "generic-files": _filesystem,
     "moto": _moto,
+    "gcs": _gcs,
     **dict.fromkeys(REAL_S3, _real_s3),
 }

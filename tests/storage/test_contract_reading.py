@@ -139,6 +139,8 @@ def test_a_listed_entry_can_be_read(backend: Backend) -> None:
 
 
 def test_a_read_is_pinned_to_the_object_that_was_seen(backend: Backend) -> None:
+    if backend.name == "gcs":
+        pytest.skip("gcp-storage-emulator ignores the generation of a download")
     put(backend, "acme/a", b"first version")
     entry = backend.stat("acme/a")
     if not entry.etag:

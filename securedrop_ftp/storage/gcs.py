@@ -1,0 +1,446 @@
+"""Google Cloud Storage: django-storages' ``GoogleCloudStorage`` for its configuration, Google's
+client for the work.
+
+An upload of several parts is a resumable session (:mod:`.gcs_session`), whose parts come one after
+the other. Google has no list of sessions and ends them itself after a week; a mark of ours under
+``.securedrop/gcs/`` says which are alive, and holds the tail that the session cannot take yet.
+"""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace as but
+from datetime import UTC, datetime
+from functools import partial as bind
+from typing import Any, Final, TypeVar
+
+from securedrop_ftp.conf import Conf, get_conf
+from securedrop_ftp.exceptions import (
+    ConfigurationError,
+    Exists,
+    NotFound,
+    OutcomeUnknown,
+    SecureDropError,
+    VerificationFailed,
+)
+from securedrop_ftp.log import get_logger
+from securedrop_ftp.storage.errors import refuse_root
+from securedrop_ftp.storage.flat import PAGE, FlatStore, Page
+from securedrop_ftp.storage.gcs_errors import fault
+from securedrop_ftp.storage.gcs_session import MULTIPLE, Session, checksum, combined
+from securedrop_ftp.storage.parts import check_parts, check_upload_id
+from securedrop_ftp.storage.protocol import (
+    META_SHA256,
+    META_UPLOAD_ID,
+    RESERVED,
+    Capabilities,
+    Entry,
+    ObjectSpec,
+    Part,
+    Partial,
+    Published,
+)
+from securedrop_ftp.storage.retry import Attempts
+
+logger = get_logger(__name__)
+
+T = TypeVar("T")
+
+MARKS: Final = f"{RESERVED}gcs/"
+
+
+class GCSBackend(FlatStore):
+    """See the module's docstring.
+
+    Args:
+        storage: a ``GoogleCloudStorage``.
+        conf: deadlines; the settings in force if not given.
+    """
+
+    name = "gcs"
+    capabilities = Capabilities(
+        resumable=True,
+        min_part_size=MULTIPLE,
+        part_multiple=MULTIPLE,
+        max_parts=1_000_000,
+        max_object_size=5 * 1024**4,
+        serial_parts=True,
+    )
+
+    def __init__(self, storage: Any, conf: Conf | None = None) -> None:
+        self._storage = storage
+        self.conf = conf or get_conf()
+        self._local = threading.local()
+        location = str(storage.location or "").strip("/")
+        self._prefix = f"{location}/" if location else ""
+        #: Bytes in a session, by its address and our epoch, after this process's last part.
+        self._progress: dict[tuple[str, int], int] = {}
+        if not storage.bucket_name:
+            raise ConfigurationError("The GCS storage has no bucket_name: set it in STORAGES.")
+
+    # --- calls -----------------------------------------------------------------------
+
+    @property
+    def _bucket(self) -> Any:
+        """The bucket on this thread's own client: its HTTP session is not for several."""
+        bucket = getattr(self._local, "bucket", None)
+        if bucket is None:
+            own = copy.copy(self._storage)
+            own._client = own._bucket = None
+            bucket = self._local.bucket = own.bucket
+        return bucket
+
+    @property
+    def _timeout(self) -> tuple[float, float]:
+        return min(5.0, self.conf.storage_timeout / 4), self.conf.storage_timeout / 3
+
+    def _attempts(self) -> Attempts:
+        return Attempts(self.conf.storage_timeout * 2 / 3)
+
+    def _call(self, name: str, call: Callable[[], T], attempts: Attempts | None = None) -> T:
+        return (attempts or self._attempts()).run(name, call, fault)
+
+    def _blob(self, key: str, **options: Any) -> Any:
+        return self._bucket.blob(self._prefix + key, **options)
+
+    def _session(self, partial: Partial) -> Session:
+        http = self._bucket.client._http
+        return Session(http, partial.token, self._timeout, self._attempts())
+
+    # --- writing ---------------------------------------------------------------------
+
+    def _new_blob(self, spec: ObjectSpec, sha256: str = "") -> Any:
+        blob = self._blob(spec.key)
+        for name, value in self._storage.get_object_parameters(spec.key).items():
+            if name not in ("acl", "content_type"):
+                setattr(blob, name, value)
+        metadata = {**spec.metadata, META_UPLOAD_ID: spec.upload_id, META_SHA256: sha256}
+        blob.metadata = {name: value for name, value in metadata.items() if value}
+        return blob
+
+    def begin(self, spec: ObjectSpec) -> Partial:
+        """See the protocol. The token is the session's address."""
+        refuse_root(spec.key)
+        self._write_mark(spec.upload_id, b"")
+        blob = self._new_blob(spec)
+        token = self._call(
+            "create_resumable_upload_session",
+            lambda: blob.create_resumable_upload_session(
+                content_type=spec.content_type,
+                timeout=self._timeout,
+                retry=None,
+                predefined_acl=self._storage.default_acl,
+                checksum=None,
+            ),
+        )
+        return Partial(spec, str(token))
+
+    def put_part(self, partial: Partial, number: int, offset: int, data: memoryview) -> Part:
+        """See the protocol. The part's token is its CRC32C and, where it ends in a tail, the
+        epoch that put it.
+
+        Bytes that the session holds already, from before a resume, are not sent again: if they
+        are not the same, the checksum of the whole makes the server refuse to publish.
+        """
+        whole = data.nbytes // MULTIPLE * MULTIPLE
+        held = self._held(partial)
+        if held < offset:
+            raise VerificationFailed("Parts are put one after the other here.")
+        if held < offset + whole:
+            self._send(partial, held, data[held - offset : whole])
+        token = checksum(data)
+        if whole < data.nbytes:
+            token = f"{token}.{partial.spec.epoch}"
+            self._write_mark(f"{partial.spec.upload_id}.{partial.spec.epoch}", bytes(data[whole:]))
+        return Part(number, offset, data.nbytes, token)
+
+    def _held(self, partial: Partial) -> int:
+        """Bytes in the session: as this process knows from its last part, else as asked."""
+        held = self._progress.get((partial.token, partial.spec.epoch))
+        if held is None:
+            held = self._session(partial).persisted()
+            if held is None:
+                raise NotFound("The unfinished upload is gone.")
+        return held
+
+    def _send(self, partial: Partial, held: int, data: memoryview) -> None:
+        known = (partial.token, partial.spec.epoch)
+        while data:
+            session = self._session(partial)
+            try:
+                now = session.send(held, data)
+            except SecureDropError:
+                self._progress.pop(known, None)
+                raise
+            if not held < now <= held + data.nbytes:
+                self._progress.pop(known, None)
+                raise VerificationFailed("The session holds bytes that were not put here.")
+            data = data[now - held :]
+            held = self._progress[known] = now
+
+    def resume(self, partial: Partial, epoch: int) -> Partial:
+        """See the protocol."""
+        if self.list_parts(partial) is None:
+            raise NotFound("The unfinished upload is gone.")
+        return but(partial, spec=but(partial.spec, epoch=epoch))
+
+    def commit(
+        self, partial: Partial, parts: Sequence[Part], *, size: int, sha256: str, replace: bool
+    ) -> Published:
+        """See the protocol. The server compares the CRC32C of the whole before it publishes."""
+        spec = partial.spec
+        ordered = check_parts(parts, size)
+        if not ordered:
+            published = self.put_object(spec, memoryview(b""), sha256=sha256, replace=replace)
+            self.abort(partial)
+            return published
+        if not self._marked(spec.upload_id):
+            raise NotFound("The unfinished upload is gone.")
+        whole = size // MULTIPLE * MULTIPLE
+        if self._session(partial).persisted() != whole:
+            raise VerificationFailed("The session does not hold the bytes that were received.")
+        tail = self._tail(spec.upload_id, ordered[-1]) if whole < size else b""
+        if len(tail) != size - whole:
+            raise VerificationFailed("The end of the last part is not there.")
+        if not replace:
+            self._refuse_object(spec.key)
+        crc = combined((part.token.partition(".")[0], part.size) for part in ordered)
+        session = self._session(partial)
+        published = self._publish(
+            spec,
+            size,
+            session.attempts,
+            lambda: session.finish(whole, memoryview(tail), size, crc),
+        )
+        self._unmark(spec.upload_id, partial.token)
+        return published
+
+    def _publish(
+        self,
+        spec: ObjectSpec,
+        size: int,
+        attempts: Attempts,
+        publish: Callable[[], dict[str, Any]],
+    ) -> Published:
+        try:
+            resource = publish()
+        except SecureDropError as exc:
+            if not attempts.ambiguous:
+                raise
+            try:
+                found = self.find_published(spec.key, spec.upload_id)
+            except SecureDropError as other:
+                raise OutcomeUnknown(str(exc)) from other
+            if found is None:
+                raise OutcomeUnknown(str(exc)) from exc
+            return found
+        if int(resource["size"]) != size:
+            raise VerificationFailed(f"Storage holds {resource['size']} bytes, not {size}.")
+        return Published(spec.key, size, str(resource.get("generation", "")))
+
+    def _refuse_object(self, key: str) -> None:
+        with suppress(NotFound):
+            self._head(key)
+            raise Exists
+
+    def put_object(
+        self, spec: ObjectSpec, data: memoryview, *, sha256: str, replace: bool
+    ) -> Published:
+        """See the protocol. The client sends a checksum, which the server compares."""
+        refuse_root(spec.key)
+        if not replace:
+            self._refuse_object(spec.key)
+        attempts = self._attempts()
+        content = bytes(data)
+
+        def once() -> dict[str, Any]:
+            blob = self._new_blob(spec, sha256)
+            blob.upload_from_string(
+                content,
+                content_type=spec.content_type,
+                predefined_acl=self._storage.default_acl,
+                if_generation_match=None if replace else 0,
+                timeout=self._timeout,
+                checksum="crc32c",
+                retry=None,
+            )
+            return {"size": blob.size, "generation": blob.generation}
+
+        return self._publish(
+            spec, data.nbytes, attempts, lambda: self._call("upload", once, attempts)
+        )
+
+    def abort(self, partial: Partial) -> None:
+        """See the protocol."""
+        self._session(partial).cancel()
+        self._unmark(partial.spec.upload_id, partial.token)
+
+    def find_published(self, key: str, upload_id: str) -> Published | None:
+        """See the protocol."""
+        try:
+            found = self._head(key)
+        except NotFound:
+            return None
+        if found.metadata.get(META_UPLOAD_ID) != upload_id:
+            return None
+        return Published(key, found.size, found.etag)
+
+    def list_parts(self, partial: Partial) -> list[Part] | None:
+        """All that the session and the newest tail hold, as one part: a session knows no
+        parts (:attr:`Capabilities.serial_parts`)."""
+        names = self._marks(partial.spec.upload_id)
+        held = self._session(partial).persisted() if names else None
+        if held is None:
+            return None
+        held += max((size for name, size in names.items() if "." in name), default=0)
+        return [Part(1, 0, held)] if held else []
+
+    # --- marks -----------------------------------------------------------------------
+
+    def _marks(self, upload_id: str) -> dict[str, int]:
+        """The upload's mark and tails, with their sizes."""
+        prefix = MARKS + check_upload_id(upload_id)
+        found = {e.name: e.size for _, files in self._list(prefix, deep=True) for e in files}
+        return {n: size for n, size in found.items() if n.partition(".")[0] == upload_id}
+
+    def _marked(self, upload_id: str) -> bool:
+        return upload_id in self._marks(upload_id)
+
+    def _tail(self, upload_id: str, part: Part) -> bytes:
+        blob = self._blob(f"{MARKS}{upload_id}.{part.token.partition('.')[2]}")
+        data: bytes = self._call(
+            "read_tail",
+            lambda: blob.download_as_bytes(timeout=self._timeout, retry=None, checksum=None),
+        )
+        return data
+
+    def _write_mark(self, name: str, content: bytes) -> None:
+        check_upload_id(name.partition(".")[0])
+        blob = self._blob(MARKS + name)
+        self._call(
+            "write_mark",
+            lambda: blob.upload_from_string(
+                content, timeout=self._timeout, checksum="crc32c", retry=None
+            ),
+        )
+
+    def _unmark(self, upload_id: str, token: str = "") -> None:
+        for known in [k for k in list(self._progress) if k[0] == token]:
+            self._progress.pop(known, None)
+        try:
+            for name in self._marks(upload_id):
+                self._remove(MARKS + name)
+        except SecureDropError as exc:
+            logger.warning("marks of an upload stay", upload=upload_id, reason=str(exc))
+
+    def sweep(self, keep: Callable[[str], bool], *, older_than: datetime) -> int:
+        """See the protocol. The sessions themselves end after a week."""
+        dead = {
+            entry.name.partition(".")[0]
+            for _, files in self._list(MARKS, deep=True)
+            for entry in files
+            if entry.modified is not None and entry.modified < older_than
+        }
+        dead = {upload_id for upload_id in dead if not keep(upload_id)}
+        for upload_id in dead:
+            self._unmark(upload_id)
+        return len(dead)
+
+    # --- reading and changing --------------------------------------------------------
+
+    def _head(self, key: str) -> Entry:
+        blob = self._call(
+            "get_blob",
+            lambda: self._bucket.get_blob(self._prefix + key, timeout=self._timeout, retry=None),
+        )
+        if blob is None:
+            raise NotFound("There is no such object.")
+        return self._entry(blob)
+
+    def _entry(self, blob: Any) -> Entry:
+        return Entry(
+            blob.name[len(self._prefix) :],
+            False,
+            int(blob.size or 0),
+            blob.updated.astimezone(UTC),
+            str(blob.generation or ""),
+            blob.metadata or {},
+        )
+
+    def _list(self, prefix: str, *, deep: bool = False, limit: int = PAGE) -> Iterator[Page]:
+        pages = self._bucket.list_blobs(
+            prefix=self._prefix + prefix,
+            delimiter=None if deep else "/",
+            page_size=limit,
+            timeout=self._timeout,
+            retry=None,
+        ).pages
+        while (page := self._call("list_blobs", lambda: next(pages, None))) is not None:
+            directories = [name[len(self._prefix) : -1] for name in page.prefixes]
+            yield directories, [self._entry(blob) for blob in page]
+
+    def read(self, entry: Entry, offset: int, length: int) -> bytes:
+        """See the protocol. The object's generation is its ETag."""
+        stop = min(offset + length, entry.size)
+        if offset >= stop:
+            return b""
+        blob = self._blob(entry.key, generation=int(entry.etag) if entry.etag else None)
+        data: bytes = self._call(
+            "download",
+            lambda: blob.download_as_bytes(
+                start=offset,
+                end=stop - 1,
+                raw_download=True,
+                checksum=None,
+                timeout=self._timeout,
+                retry=None,
+            ),
+        )
+        if len(data) != stop - offset:
+            raise VerificationFailed(f"Storage gave {len(data)} bytes of {stop - offset}.")
+        return data
+
+    def _remove(self, key: str) -> None:
+        blob = self._blob(key)
+        with suppress(NotFound):
+            self._call("delete", lambda: blob.delete(timeout=self._timeout, retry=None))
+
+    def _copy(self, entry: Entry, target: str) -> None:
+        attempts = Attempts(self.conf.operation_timeout * 2 / 3)
+        timeout = (self._timeout[0], self.conf.operation_timeout / 3)
+        source, made = self._blob(entry.key), self._blob(target)
+        self._call("reload", lambda: source.reload(timeout=timeout, retry=None), attempts)
+        made.metadata, made.content_type = source.metadata, source.content_type
+        token = None
+        while True:
+            token, _, _ = self._call(
+                "rewrite",
+                bind(made.rewrite, source, token, timeout=timeout, retry=None),
+                attempts,
+            )
+            if token is None:
+                break
+        if int(made.size or 0) != entry.size:
+            raise VerificationFailed("The copy is not as long as its source.")
+
+    def _put_marker(self, key: str) -> None:
+        blob = self._blob(key)
+        self._call(
+            "put_marker",
+            lambda: blob.upload_from_string(b"", timeout=self._timeout, retry=None, checksum=None),
+        )
+
+    # --- life ------------------------------------------------------------------------
+
+    def check(self) -> None:
+        """List at most one object."""
+        try:
+            next(self._list("", deep=True, limit=1), None)
+        except SecureDropError as exc:
+            raise type(exc)(f"Bucket “{self._storage.bucket_name}”: {exc}") from exc
+
+    def close(self) -> None:
+        """Threads' clients close with their threads."""
