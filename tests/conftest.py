@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
 pytest_plugins = [
     "tests.fixtures.certificates",
     "tests.fixtures.postgres",
@@ -10,3 +15,11 @@ pytest_plugins = [
     "tests.fixtures.served",
     "tests.fixtures.databases",
 ]
+
+
+@pytest.fixture(scope="session")
+def session_end() -> Iterator[ExitStack]:
+    """What must outlive every server under test: databases and object stores stop last, whenever
+    a test first asked for them."""
+    with ExitStack() as stack:
+        yield stack
