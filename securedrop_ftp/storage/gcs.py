@@ -371,16 +371,26 @@ class GCSBackend(FlatStore):
         )
 
     def _list(self, prefix: str, *, deep: bool = False, limit: int = PAGE) -> Iterator[Page]:
-        pages = self._bucket.list_blobs(
+        token: str | None = None
+        while True:
+            page, token = self._call("list_blobs", bind(self._page, prefix, deep, limit, token))
+            directories = [name[len(self._prefix) : -1] for name in page.prefixes]
+            yield directories, [self._entry(blob) for blob in page]
+            if not token:
+                return
+
+    def _page(self, prefix: str, deep: bool, limit: int, token: str | None) -> tuple[Any, Any]:
+        """One page and the token of the next; an iterator of its own, for a failed one ends."""
+        found = self._bucket.list_blobs(
             prefix=self._prefix + prefix,
             delimiter=None if deep else "/",
             page_size=limit,
+            page_token=token,
             timeout=self._timeout,
             retry=None,
-        ).pages
-        while (page := self._call("list_blobs", lambda: next(pages, None))) is not None:
-            directories = [name[len(self._prefix) : -1] for name in page.prefixes]
-            yield directories, [self._entry(blob) for blob in page]
+        )
+        page = next(found.pages)
+        return page, found.next_page_token
 
     def read(self, entry: Entry, offset: int, length: int) -> bytes:
         """See the protocol. The object's generation is its ETag."""

@@ -117,6 +117,16 @@ def _gcs(tmp_path: Path, resource: Callable[[str], Any]) -> Any:
     )
 
 
+def _azurite(tmp_path: Path, resource: Callable[[str], Any]) -> Any:
+    from storages.backends.azure_storage import AzureStorage
+
+    return AzureStorage(
+        azure_container="contract",
+        connection_string=os.environ["TEST_SERVER"],
+        location=fresh_location(),
+    )
+
+
 def fresh_location() -> str:
     return f"test-{uuid.uuid4().hex[:12]}"
 
@@ -128,5 +138,6 @@ STORAGES: dict[str, Callable[[Path, Callable[[str], Any]], Any]] = {
     "generic-files": _filesystem,
     "moto": _moto,
     "gcs": _gcs,
+    "azurite": _azurite,
     **dict.fromkeys(REAL_S3, _real_s3),
 }

@@ -1,0 +1,455 @@
+"""Azure Blob Storage: django-storages' ``AzureStorage`` for its configuration, Azure's client for
+the work.
+
+An upload of several parts is staged blocks of a block blob: invisible until the list of blocks is
+committed, and seen by every client. A block's id carries the upload and the epoch, so a late
+writer's blocks are others than those that the commit names. Azure has no abort: blocks that no
+commit names are dropped by the next commit of that blob, or by the service after a week. A mark of
+ours under ``.securedrop/azure/`` says which uploads are alive.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import threading
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace as but
+from datetime import UTC, datetime
+from functools import partial as bind
+from typing import Any, ClassVar, Final, TypeVar
+from urllib.parse import quote, unquote
+
+from azure.core import MatchConditions
+from azure.storage.blob import BlobBlock, BlobPrefix, ContentSettings
+
+from securedrop_ftp.conf import Conf, get_conf
+from securedrop_ftp.exceptions import (
+    ConfigurationError,
+    Exists,
+    NotFound,
+    OutcomeUnknown,
+    SecureDropError,
+    StorageUnavailable,
+    VerificationFailed,
+)
+from securedrop_ftp.log import get_logger
+from securedrop_ftp.storage.azure_errors import fault
+from securedrop_ftp.storage.errors import not_there, refuse_root
+from securedrop_ftp.storage.flat import PAGE, FlatStore, Page
+from securedrop_ftp.storage.parts import check_parts, check_upload_id
+from securedrop_ftp.storage.protocol import (
+    META_SHA256,
+    META_UPLOAD_ID,
+    RESERVED,
+    Capabilities,
+    Entry,
+    ObjectSpec,
+    Part,
+    Partial,
+    Published,
+)
+from securedrop_ftp.storage.retry import Attempts
+
+logger = get_logger(__name__)
+
+T = TypeVar("T")
+
+MIB: Final = 1024 * 1024
+MARKS: Final = f"{RESERVED}azure/"
+_SAFE: Final = "".join(chr(c) for c in range(0x20, 0x7F) if chr(c) != "%")
+
+
+class AzureBackend(FlatStore):
+    """See the module's docstring.
+
+    Args:
+        storage: an ``AzureStorage``.
+        conf: deadlines; the settings in force if not given.
+    """
+
+    name = "azure"
+    #: Azure warns of names that end in "/"; a name inside the directory does as well.
+    marker_name: ClassVar[str] = ".securedrop-directory"
+    capabilities = Capabilities(
+        resumable=True,
+        max_part_size=4000 * MIB,
+        max_parts=50_000,
+        max_object_size=50_000 * 4000 * MIB,
+    )
+
+    def __init__(self, storage: Any, conf: Conf | None = None) -> None:
+        self._storage = storage
+        self.conf = conf or get_conf()
+        location = str(storage.location or "").strip("/")
+        self._prefix = f"{location}/" if location else ""
+        self._lock = threading.Lock()
+        self._client: Any = None
+        if not storage.azure_container:
+            raise ConfigurationError(
+                "The Azure storage has no azure_container: set it in STORAGES."
+            )
+
+    # --- calls -----------------------------------------------------------------------
+
+    @property
+    def _container(self) -> Any:
+        """One client for all threads, made at first use, after the fork."""
+        if self._client is None:
+            with self._lock:
+                if self._client is None:
+                    own = copy.copy(self._storage)
+                    own._service_client = own._client = None
+                    self._client = own.client
+        return self._client
+
+    def _blob(self, key: str) -> Any:
+        return self._container.get_blob_client(self._prefix + key)
+
+    @property
+    def _limits(self) -> dict[str, Any]:
+        """Options of every request: our deadlines, and our retries instead of the SDK's."""
+        timeout = self.conf.storage_timeout
+        return {
+            "connection_timeout": min(5.0, timeout / 4),
+            "read_timeout": timeout / 3,
+            "retry_total": 0,
+        }
+
+    def _attempts(self) -> Attempts:
+        return Attempts(self.conf.storage_timeout * 2 / 3)
+
+    def _call(self, name: str, call: Callable[[], T], attempts: Attempts | None = None) -> T:
+        return (attempts or self._attempts()).run(name, call, fault)
+
+    # --- writing ---------------------------------------------------------------------
+
+    def begin(self, spec: ObjectSpec) -> Partial:
+        """See the protocol. The token names the upload's blocks."""
+        refuse_root(spec.key)
+        mark = MARKS + check_upload_id(spec.upload_id)
+        self._put(mark, b"", self._attempts(), overwrite=True)
+        return Partial(spec, _blocks_of(spec.upload_id))
+
+    def put_part(self, partial: Partial, number: int, offset: int, data: memoryview) -> Part:
+        """See the protocol. The part's token is its block's id."""
+        block_id = f"{partial.token}{partial.spec.epoch:08x}{number:08x}"
+        blob = self._blob(partial.spec.key)
+        content = bytes(data)  # the SDK reads it more than once, and signs what it was given
+        self._call(
+            "stage_block",
+            lambda: blob.stage_block(block_id, content, length=len(content), **self._limits),
+        )
+        return Part(number, offset, data.nbytes, block_id)
+
+    def resume(self, partial: Partial, epoch: int) -> Partial:
+        """See the protocol."""
+        if self.list_parts(partial) is None:
+            raise NotFound("The unfinished upload is gone.")
+        return but(partial, spec=but(partial.spec, epoch=epoch))
+
+    def commit(
+        self, partial: Partial, parts: Sequence[Part], *, size: int, sha256: str, replace: bool
+    ) -> Published:
+        """See the protocol. The blocks' sizes are compared before."""
+        spec = partial.spec
+        ordered = check_parts(parts, size)
+        if not self._marked(spec.upload_id):
+            raise NotFound("The unfinished upload is gone.")
+        held = self._staged(spec.key)
+        for part in ordered:
+            if held.get(part.token) != part.size:
+                raise VerificationFailed(f"Part {part.number} in storage is not the one put.")
+        if not replace:
+            self._refuse_object(spec.key)
+        attempts, blob = self._attempts(), self._blob(spec.key)
+        blocks = [BlobBlock(part.token) for part in ordered]
+        published = self._publish(
+            spec,
+            size,
+            attempts,
+            lambda: blob.commit_block_list(
+                blocks, **self._properties(spec, sha256), **_condition(replace), **self._limits
+            ),
+        )
+        self._unmark(spec.upload_id)
+        return published
+
+    def put_object(
+        self, spec: ObjectSpec, data: memoryview, *, sha256: str, replace: bool
+    ) -> Published:
+        """See the protocol. The server compares an MD5."""
+        refuse_root(spec.key)
+        if not replace:
+            self._refuse_object(spec.key)
+        attempts, blob, content = self._attempts(), self._blob(spec.key), bytes(data)
+        return self._publish(
+            spec,
+            data.nbytes,
+            attempts,
+            lambda: blob.upload_blob(
+                content,
+                overwrite=replace,
+                validate_content=True,
+                **self._properties(spec, sha256),
+                **self._limits,
+            ),
+        )
+
+    def _properties(self, spec: ObjectSpec, sha256: str) -> dict[str, Any]:
+        given = dict(self._storage.object_parameters)
+        given.setdefault("cache_control", self._storage.cache_control)
+        given["content_type"] = spec.content_type
+        metadata = {**spec.metadata, META_UPLOAD_ID: spec.upload_id, META_SHA256: sha256}
+        return {"content_settings": ContentSettings(**given), "metadata": _encode(metadata)}
+
+    def _refuse_object(self, key: str) -> None:
+        with suppress(NotFound):
+            self._head(key)
+            raise Exists
+
+    def _publish(
+        self, spec: ObjectSpec, size: int, attempts: Attempts, publish: Callable[[], dict[str, Any]]
+    ) -> Published:
+        try:
+            answer = self._call("publish", publish, attempts)
+        except SecureDropError as exc:
+            if not attempts.ambiguous:
+                raise
+            try:
+                found = self.find_published(spec.key, spec.upload_id)
+            except SecureDropError as other:
+                raise OutcomeUnknown(str(exc)) from other
+            if found is None:
+                raise OutcomeUnknown(str(exc)) from exc
+            return found
+        return Published(spec.key, size, str(answer.get("etag", "")))
+
+    def abort(self, partial: Partial) -> None:
+        """See the protocol."""
+        self._unmark(partial.spec.upload_id)
+
+    def find_published(self, key: str, upload_id: str) -> Published | None:
+        """See the protocol."""
+        try:
+            found = self._head(key)
+        except NotFound:
+            return None
+        if found.metadata.get(META_UPLOAD_ID) != upload_id:
+            return None
+        return Published(key, found.size, found.etag)
+
+    def list_parts(self, partial: Partial) -> list[Part] | None:
+        """See the protocol. Of a number that several epochs put, the last one's."""
+        if not self._marked(partial.spec.upload_id):
+            return None
+        ours = sorted(
+            (block_id, size)
+            for block_id, size in self._staged(partial.spec.key).items()
+            if block_id.startswith(partial.token)
+        )
+        newest = {int(block_id[-8:], 16): (block_id, size) for block_id, size in ours}
+        parts: list[Part] = []
+        offset = 0
+        for number, (block_id, size) in sorted(newest.items()):
+            parts.append(Part(number, offset, size, block_id))
+            offset += size
+        return parts
+
+    def _staged(self, key: str) -> dict[str, int]:
+        """Uncommitted blocks and their sizes."""
+        blob = self._blob(key)
+        try:
+            _, staged = self._call(
+                "get_block_list", lambda: blob.get_block_list("uncommitted", **self._limits)
+            )
+        except NotFound:
+            return {}
+        return {_block_id(block.id): int(block.size) for block in staged}
+
+    # --- marks -----------------------------------------------------------------------
+
+    def _marked(self, upload_id: str) -> bool:
+        try:
+            self._head(MARKS + check_upload_id(upload_id))
+        except NotFound:
+            return False
+        return True
+
+    def _unmark(self, upload_id: str) -> None:
+        try:
+            self._remove(MARKS + check_upload_id(upload_id))
+        except SecureDropError as exc:
+            logger.warning("mark of an upload stays", upload=upload_id, reason=str(exc))
+
+    def sweep(self, keep: Callable[[str], bool], *, older_than: datetime) -> int:
+        """See the protocol. The service itself drops the blocks within a week."""
+        marks = [
+            entry.name
+            for _, files in self._list(MARKS, deep=True)
+            for entry in files
+            if entry.modified is not None and entry.modified < older_than
+        ]
+        dead = [upload_id for upload_id in marks if not keep(upload_id)]
+        for upload_id in dead:
+            self._unmark(upload_id)
+        return len(dead)
+
+    # --- reading and changing --------------------------------------------------------
+
+    def _head(self, key: str) -> Entry:
+        blob = self._blob(key)
+        return self._entry(
+            self._call("head", lambda: blob.get_blob_properties(**self._limits)),
+        )
+
+    def _entry(self, found: Any) -> Entry:
+        return Entry(
+            found.name[len(self._prefix) :],
+            False,
+            int(found.size),
+            found.last_modified.astimezone(UTC),
+            str(found.etag).strip('"'),
+            _decode(found.metadata or {}),
+        )
+
+    def _list(self, prefix: str, *, deep: bool = False, limit: int = PAGE) -> Iterator[Page]:
+        options = {
+            "name_starts_with": self._prefix + prefix,
+            "results_per_page": limit,
+            **self._limits,
+        }
+        token: str | None = None
+        while True:
+            items, token = self._call("list_blobs", bind(self._page, options, deep, token))
+            prefixes = [item for item in items if isinstance(item, BlobPrefix)]
+            files = [item for item in items if not isinstance(item, BlobPrefix)]
+            yield (
+                [item.name[len(self._prefix) : -1] for item in prefixes],
+                [self._entry(item) for item in files],
+            )
+            if not token:
+                return
+
+    def _page(
+        self, options: dict[str, Any], deep: bool, token: str | None
+    ) -> tuple[list[Any], str | None]:
+        """One page and the token of the next; an iterator of its own, for a failed one ends."""
+        if deep:
+            found = self._container.list_blobs(**options)
+        else:
+            found = self._container.walk_blobs(delimiter="/", **options)
+        pages = found.by_page(continuation_token=token)
+        items = list(next(pages, ()))
+        return items, pages.continuation_token or None
+
+    def read(self, entry: Entry, offset: int, length: int) -> bytes:
+        """See the protocol."""
+        stop = min(offset + length, entry.size)
+        if offset >= stop:
+            return b""
+        blob = self._blob(entry.key)
+        pinned: dict[str, Any] = {}
+        if entry.etag:
+            pinned = {"etag": entry.etag, "match_condition": MatchConditions.IfNotModified}
+
+        def once() -> bytes:
+            stream = blob.download_blob(offset, stop - offset, **pinned, **self._limits)
+            data: bytes = stream.readall()
+            return data
+
+        try:
+            data = self._call("download", once)
+        except Exists as exc:  # the condition: it is another object now
+            raise not_there() from exc
+        if len(data) != stop - offset:
+            raise VerificationFailed(f"Storage gave {len(data)} bytes of {stop - offset}.")
+        return data
+
+    def _remove(self, key: str) -> None:
+        blob = self._blob(key)
+        with suppress(NotFound):
+            self._call("delete", lambda: blob.delete_blob(**self._limits))
+
+    def _copy(self, entry: Entry, target: str) -> None:
+        attempts = Attempts(self.conf.operation_timeout * 2 / 3)
+        source, made = self._blob(entry.key), self._blob(target)
+        self._call(
+            "copy",
+            lambda: made.start_copy_from_url(
+                source.url,
+                source_etag=entry.etag,
+                source_match_condition=MatchConditions.IfNotModified,
+                **self._limits,
+            ),
+            attempts,
+        )
+
+        def finished() -> Any:
+            # Within one account a copy is done at once; if it is not, it is asked for again.
+            found = made.get_blob_properties(**self._limits)
+            if found.copy.status == "pending":
+                raise OSError("the copy is still running")
+            return found
+
+        found = self._call("copy_status", finished, attempts)
+        if found.copy.status not in (None, "success"):
+            raise StorageUnavailable("The storage could not copy the file.")
+        if int(found.size) != entry.size:
+            raise VerificationFailed("The copy is not as long as its source.")
+
+    def _put_marker(self, key: str) -> None:
+        self._put(key, b"", self._attempts(), overwrite=True)
+
+    def _put(self, key: str, content: bytes, attempts: Attempts, *, overwrite: bool) -> None:
+        blob = self._blob(key)
+        self._call(
+            "put_mark",
+            lambda: blob.upload_blob(content, overwrite=overwrite, **self._limits),
+            attempts,
+        )
+
+    # --- life ------------------------------------------------------------------------
+
+    def check(self) -> None:
+        """List at most one blob."""
+        try:
+            next(self._list("", deep=True, limit=1), None)
+        except SecureDropError as exc:
+            raise type(exc)(f"Container “{self._storage.azure_container}”: {exc}") from exc
+
+    def close(self) -> None:
+        """See the protocol."""
+        with self._lock:
+            client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+
+def _blocks_of(upload_id: str) -> str:
+    """What the ids of an upload's blocks begin with; all ids of a blob must be equally long."""
+    return hashlib.sha256(check_upload_id(upload_id).encode()).hexdigest()[:32]
+
+
+def _block_id(listed: str) -> str:
+    """The SDK encodes ids that it is given, and may or may not decode those that it lists."""
+    with suppress(ValueError, UnicodeDecodeError):
+        decoded = b64decode(listed, validate=True).decode("ascii")
+        if b64encode(decoded.encode()).decode() == listed and len(decoded) == 48:
+            return decoded
+    return listed
+
+
+def _condition(replace: bool) -> dict[str, Any]:
+    return {} if replace else {"match_condition": MatchConditions.IfMissing}
+
+
+def _encode(values: Mapping[str, str]) -> dict[str, str]:
+    """Azure's metadata names are identifiers, its values ASCII."""
+    return {n.replace("-", "_"): quote(v, safe=_SAFE) for n, v in values.items() if v}
+
+
+def _decode(values: Mapping[str, str]) -> dict[str, str]:
+    return {name.replace("_", "-"): unquote(value) for name, value in values.items()}
