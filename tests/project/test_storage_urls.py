@@ -30,9 +30,10 @@ from securedrop_ftp.project.storage_urls import storage_entry
                 "addressing_style": "path",
             },
         ),
+        ("gs://bucket", "GoogleCloudStorage", {"bucket_name": "bucket"}),
         (
             "gs://bucket/p?project=x&endpoint_url=http://h:2",
-            "GoogleCloudStorage",
+            "GoogleCloudStorageAt",
             {
                 "bucket_name": "bucket",
                 "location": "p",
