@@ -31,13 +31,15 @@ SECRET_KEY = _env.text("SECRET_KEY")  # empty: check securedrop.E010 says what t
 # --- applications -----------------------------------------------------------------------
 
 INSTALLED_APPS = [
-    "django.contrib.admin",
+    "securedrop_ftp.project.admin_apps.SecureAdminConfig",  # django.contrib.admin
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
     "axes",
+    "django_otp",
+    "django_otp.plugins.otp_totp",
     "securedrop_ftp",
     "securedrop_ftp.project",
 ]
@@ -50,6 +52,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django_otp.middleware.OTPMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "axes.middleware.AxesMiddleware",
@@ -194,6 +197,11 @@ AUTH_PASSWORD_VALIDATORS = [
     },
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
+
+#: Whether the admin site takes only operators with a second factor (``admin_totp``).
+ADMIN_REQUIRE_TOTP = _env.flag("ADMIN_REQUIRE_TOTP")
+OTP_TOTP_ISSUER = "Secure file drop"
+OTP_ADMIN_HIDE_SENSITIVE_DATA = True  # no key and no QR code in admin: admin_totp shows it once
 
 # --- the service ------------------------------------------------------------------------
 

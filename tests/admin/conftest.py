@@ -9,6 +9,8 @@ from django.test import Client
 from securedrop_ftp.access.provisioning import create_account, create_partner
 from securedrop_ftp.models import Account, Partner
 
+OPERATOR_PASSWORD = "an-operators-password"
+
 
 @pytest.fixture
 def partner(db: None) -> Partner:
@@ -22,6 +24,6 @@ def account(partner: Partner) -> Account:
 
 @pytest.fixture
 def operator(db: None, client: Client) -> Client:
-    user = get_user_model().objects.create_superuser("olga", password="an-operators-password")
+    user = get_user_model().objects.create_superuser("olga", password=OPERATOR_PASSWORD)
     client.force_login(user, backend="django.contrib.auth.backends.ModelBackend")
     return client

@@ -1,0 +1,84 @@
+"""The admin site with a second factor: asked of those who have one, or required of everyone.
+
+TOTP (RFC 6238) by django-otp. Enrol with ``admin_totp USERNAME``; require it with
+``SECUREDROP_ADMIN_REQUIRE_TOTP=true``.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django import forms
+from django.conf import settings
+from django.contrib.admin import AdminSite
+from django.contrib.admin.forms import AdminAuthenticationForm
+from django.contrib.auth.signals import user_login_failed
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest
+from django_otp import devices_for_user, match_token
+
+WRONG_CODE: Final = "The code is wrong or was used before. Wait for the next one."
+NOT_ENROLLED: Final = (
+    "This site requires a second factor, and this user has none. "
+    "Ask an administrator to run “admin_totp”."
+)
+
+
+class SecondFactorForm(AdminAuthenticationForm):
+    """User name, password, and the code of those who have a device."""
+
+    otp_token = forms.CharField(
+        label="Code",
+        required=False,
+        max_length=16,
+        help_text="From the authenticator app, where this user has one.",
+        widget=forms.TextInput(attrs={"autocomplete": "one-time-code", "inputmode": "numeric"}),
+    )
+
+    def clean(self) -> dict[str, Any]:
+        """Raises ValidationError unless the password, and the code where one is due, are right.
+
+        A right password with a wrong code is a failed attempt: it counts for the lockout and
+        leaves an audit row, else the code could be guessed at leisure.
+        """
+        try:
+            cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+            self._check_second_factor(self.get_user())
+        except ValidationError:
+            self._count_failure()
+            raise
+        return cleaned
+
+    def _check_second_factor(self, user: Any) -> None:
+        if user is None:
+            return
+        if any(devices_for_user(user)):
+            token = self.cleaned_data.get("otp_token", "").replace(" ", "")
+            user.otp_device = match_token(user, token) if token else None
+            if user.otp_device is None:
+                raise ValidationError(WRONG_CODE, code="invalid_token")
+        elif settings.ADMIN_REQUIRE_TOTP:
+            raise ValidationError(NOT_ENROLLED, code="not_enrolled")
+
+    def _count_failure(self) -> None:
+        # Django has told of a wrong password itself; then the reservation is settled.
+        if getattr(self.request, "securedrop_reservation", None) is not None:
+            credentials = {"username": self.cleaned_data.get("username", "")}
+            user_login_failed.send(sender=__name__, credentials=credentials, request=self.request)
+
+
+class SecureAdminSite(AdminSite):
+    """Django's admin with that form."""
+
+    site_header = "Secure file drop"
+    site_title = "Secure file drop"
+    index_title = "Administration"
+    login_form = SecondFactorForm
+    login_template = "admin/second_factor_login.html"
+
+    def has_permission(self, request: HttpRequest) -> bool:
+        """Staff, and verified where the operator requires it: a session from before the
+        requirement does not count."""
+        if not super().has_permission(request):
+            return False
+        return not settings.ADMIN_REQUIRE_TOTP or request.user.is_verified()  # type: ignore[union-attr]
