@@ -34,6 +34,9 @@ logger = get_logger(__name__)
 
 T = TypeVar("T")
 
+#: Times that a job is tried where another transaction stood in its way.
+CONFLICT_TRIES = 4
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:
@@ -64,17 +67,21 @@ class Ledger:
             LedgerUnavailable: the database or the audit trail did not take it.
             SecureDropError: what the job raised.
         """
-        try:
-            if self._writer is not None:
-                return self._writer.call(job)
-            with transaction.atomic():
-                return job()
-        except AuditUnavailable as exc:
-            raise LedgerUnavailable from exc
-        except SecureDropError:
-            raise
-        except Exception as exc:
-            raise LedgerUnavailable from exc
+        for tries_left in reversed(range(CONFLICT_TRIES)):
+            try:
+                if self._writer is not None:
+                    return self._writer.call(job)
+                with transaction.atomic():
+                    return job()
+            except AuditUnavailable as exc:
+                if not tries_left or not _is_conflict(exc):
+                    raise LedgerUnavailable from exc
+            except SecureDropError:
+                raise
+            except Exception as exc:
+                if not tries_left or not _is_conflict(exc):
+                    raise LedgerUnavailable from exc
+        raise AssertionError("unreachable")
 
     def submit(self, job: Callable[[], T], then: Callable[[T | None], None]) -> None:
         """Run ``job`` soon; ``then`` gets its result, or ``None`` if the database failed."""
@@ -91,6 +98,16 @@ class Ledger:
     def lease_end(self) -> datetime:
         """The end of a lease that begins now."""
         return timezone.now() + self.lease
+
+
+def _is_conflict(exc: BaseException | None) -> bool:
+    """PostgreSQL chose our transaction as a deadlock's victim (workers of one key meet at the
+    audit head), or could not serialize it: nothing was done, so it may be done again."""
+    while exc is not None:
+        if getattr(exc, "sqlstate", None) in ("40P01", "40001"):
+            return True
+        exc = exc.__cause__
+    return False
 
 
 def node_of(owner: str) -> str:

@@ -102,6 +102,8 @@ class Recovery:
             StorageError: storage does not tell; the row is as it was.
             LedgerUnavailable: the database did not take it.
         """
+        if row.state not in LIVE:
+            return row.state
         backend = ConfinedStorage(self._backend_for(row.storage), row.partner.prefix)
         if row.state == UploadState.RECEIVING:
             return self._retire(row, backend, "its server process ended")

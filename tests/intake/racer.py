@@ -1,24 +1,31 @@
-"""A worker process of its own for race tests: ``racer POLICY ACCOUNT NUMBER SIZE COUNT``.
+"""Races of worker processes at one name (``python -m tests.intake.racer``).
 
-Says ``ready``, waits for a line, sends ``COUNT`` files to one name at once with a real pool and a
-real writer, and prints for each ``path sha256``, or the code of the refusal.
+For each scenario it forks workers that begin together, each with a real pool and a real writer and
+several uploads at once to the same path; then it prints one JSON object: what was acknowledged,
+what was refused, and what storage, ledger and audit trail hold.
 """
 
 from __future__ import annotations
 
-import logging
-import sys
+import hashlib
+import json
+import multiprocessing
 import threading
+from collections import Counter
 from dataclasses import replace
+from multiprocessing.queues import Queue
+from multiprocessing.synchronize import Barrier
+from typing import Any
 
 import django
 
+WORKERS, FILES = 3, 4
 
-def main() -> None:
-    django.setup()
-    import structlog
+#: Policy and size of the files.
+SCENARIOS = [("version", 100), ("version", 200_000), ("replace", 200_000), ("reject", 200_000)]
 
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+
+def work(number: int, policy: str, size: int, barrier: Barrier, queue: Queue[Any]) -> None:
     from django.db import connections
 
     from securedrop_ftp.access.principal import principal_of
@@ -30,24 +37,22 @@ def main() -> None:
     from securedrop_ftp.server.pools import FairPool
     from securedrop_ftp.storage.registry import backend_for
 
-    policy, username, number, size, count = sys.argv[1:]
-    pool = FairPool("storage", 8, 8)
     writer = DatabaseWriter().start()
     intake = Intake(
         replace(get_conf(), part_size=64 * KIB),
-        submit=pool.run,
+        submit=FairPool("storage", 8, 8).run,
         writer=writer,
         backend_for=backend_for,
         owner=f"races:1-aa:{number}",
     )
-    account = Account.objects.select_related("user", "partner").get(user__username=username)
+    account = Account.objects.select_related("user", "partner").get(user__username="alice")
     principal = replace(principal_of(account), overwrite=OverwritePolicy(policy))
-    connections.close_all()
+    path = f"/{policy}-{size}"
 
-    def send(thread: int) -> str:
-        data = f"{number} {thread} ".encode() * (int(size) // 8)
+    def send(thread: int) -> list[str]:
+        data = f"{number} {thread} ".encode() * (size // 8)
         request = UploadRequest(
-            principal, f"{number}-{thread}", "192.0.2.7", "/a.txt", f"{principal.root}a.txt"
+            principal, f"{number}-{thread}", "192.0.2.7", path, f"{principal.root}{path[1:]}"
         )
         ready = threading.Event()
         try:
@@ -66,23 +71,74 @@ def main() -> None:
                 rest = rest[taken:]
             receipt = stream.finish().result(60)
         except SecureDropError as exc:
-            return str(exc.reply.code)
+            return [str(exc.reply.code)]
         finally:
             connections.close_all()
-        return f"{receipt.path}\t{receipt.sha256}"
+        return [receipt.key, receipt.sha256]
 
-    print("ready", flush=True)
-    sys.stdin.readline()
-    outcomes: list[str] = []
-    threads = [
-        threading.Thread(target=lambda n=n: outcomes.append(send(n))) for n in range(int(count))
-    ]
+    barrier.wait()
+    outcomes: list[list[str]] = []
+    threads = [threading.Thread(target=lambda n=n: outcomes.append(send(n))) for n in range(FILES)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     writer.close()
-    print("\n".join(outcomes))
+    queue.put(outcomes)
+
+
+def census(policy: str, size: int, queue: Queue[Any]) -> None:
+    from securedrop_ftp.models import AuditEvent, Upload
+    from securedrop_ftp.storage.registry import backend_for
+
+    backend = backend_for("default")
+    name = f"{policy}-{size}"
+    objects = {
+        entry.key: hashlib.sha256(backend.read(entry, 0, entry.size)).hexdigest()
+        for page in backend.scandir("acme")
+        for entry in page
+        if entry.name.startswith(name)
+    }
+    rows = Upload.objects.filter(path=f"/{name}")
+    events = AuditEvent.objects.filter(path__startswith=f"/{name}")
+    queue.put(
+        {
+            "objects": objects,
+            "states": dict(Counter(rows.values_list("state", flat=True))),
+            "events": dict(Counter(events.values_list("event", flat=True))),
+        }
+    )
+
+
+def main() -> None:
+    django.setup()
+    import securedrop_ftp.intake.service  # noqa: F401  (once, before the forks)
+
+    fork = multiprocessing.get_context("fork")
+    reports: dict[str, Any] = {}
+    for policy, size in SCENARIOS:
+        queue: Queue[Any] = fork.Queue()
+        barrier = fork.Barrier(WORKERS)
+        racers = [
+            fork.Process(target=work, args=(n, policy, size, barrier, queue))
+            for n in range(WORKERS)
+        ]
+        for racer in racers:
+            racer.start()
+        outcomes = [outcome for _ in racers for outcome in queue.get(timeout=100)]
+        for racer in racers:
+            racer.join()
+        counter = fork.Process(target=census, args=(policy, size, queue))
+        counter.start()
+        reports[f"{policy}-{size}"] = {
+            "told": dict(o for o in outcomes if len(o) == 2),
+            "acknowledged": sum(len(o) == 2 for o in outcomes),
+            "digests": [o[1] for o in outcomes if len(o) == 2],
+            "refused": [o[0] for o in outcomes if len(o) == 1],
+            **queue.get(timeout=100),
+        }
+        counter.join()
+    print(json.dumps(reports))
 
 
 if __name__ == "__main__":

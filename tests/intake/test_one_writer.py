@@ -248,3 +248,14 @@ def test_an_announced_size_over_the_limit_is_refused_early(house: House, alice: 
 def test_more_than_the_backends_parts_take_is_refused_early(house: House, alice: Principal) -> None:
     with pytest.raises(TooLarge):
         house.begin(alice, "/a", announced=10_001 * 256 * KIB)
+
+
+def test_a_row_that_has_ended_is_not_ended_again(house: House, alice: Principal) -> None:
+    from securedrop_ftp.intake import ledger
+    from securedrop_ftp.models import Upload
+
+    house.upload(alice, "/a", b"x")
+    row = Upload.objects.select_related("partner").get()
+    assert ledger.retire(row, resumable=True, reason="late", reply="") is None
+    assert house.intake.recovery.settle(row) == "committed"
+    assert rows() == ["upload.committed"]
