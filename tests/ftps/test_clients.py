@@ -39,7 +39,7 @@ def with_rclone(ftps: ServedFtps, source: Path, target: str) -> subprocess.Compl
         f":ftp,host=127.0.0.1,port={ftps.port},user=alice,pass={obscured},"
         f"explicit_tls=true,no_check_certificate=true:{target}"
     )
-    single = "--retries 1 --transfers 1 --checkers 1 --ftp-concurrency 1".split()
+    single = ["--retries", "1", "--transfers", "1", "--checkers", "1", "--ftp-concurrency", "1"]
     return subprocess.run(
         ["rclone", "--config", "/dev/null", "copy", str(source), remote, *single],
         capture_output=True,
