@@ -43,7 +43,7 @@ logger = get_logger(__name__)
 
 #: Refusals leave at multiples of this many seconds after the attempt began, so that what differs
 #: between them (a query more, a row less) does not show.
-REFUSAL_STEP: Final = 0.25
+REFUSAL_STEP: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)

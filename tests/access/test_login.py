@@ -13,7 +13,7 @@ from django.contrib.auth.hashers import make_password
 from django.db import OperationalError
 
 from securedrop_ftp.access import lockout
-from securedrop_ftp.access.login import log_in
+from securedrop_ftp.access.login import REFUSAL_STEP, log_in
 from securedrop_ftp.access.principal import Principal
 from securedrop_ftp.exceptions import AccessUnavailable, LoginFailed
 from securedrop_ftp.models import Account, AuditEvent, IPRule, LoginAttempt, Partner, Permission
@@ -123,7 +123,7 @@ def test_every_refusal_leaves_at_the_same_time(
         with pytest.raises(LoginFailed) as caught:
             _try(name, password)
         replies.add((caught.value.reply_at, caught.value.reply))
-    assert [at for at, _ in replies] == [100.25]
+    assert [at for at, _ in replies] == [100.0 + REFUSAL_STEP]
 
 
 def test_no_guess_is_counted_from_a_network_that_may_not_come_in(account: Account) -> None:
