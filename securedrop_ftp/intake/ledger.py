@@ -315,6 +315,8 @@ def retire(row: Upload, *, resumable: bool, reason: str, reply: str) -> bool | N
 
     Returns whether its parts are kept; ``None``: the row has moved on meanwhile.
     """
+    if row.state not in LIVE:
+        return None
     now = timezone.now()
     keep = (
         resumable
