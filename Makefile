@@ -41,7 +41,7 @@ check: $(STAMP)  ## format, lint, types, import layers, migrations, deploy check
 	@$(PY) -m mypy
 	@$(VENV)/bin/lint-imports
 	@.ci/django-checks $(PY)
-	@$(PY) -m sphinx -W -q -b html docs docs/_build
+	@$(PY) -m sphinx -E -W --keep-going -q -b html docs docs/_build
 
 format: $(STAMP)  ## format and mend what ruff can
 	@$(PY) -m ruff format .
