@@ -6,7 +6,7 @@ PY     := $(VENV)/bin/python
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-faults check format lock docs clean
+.PHONY: help install demo test test-faults test-storage check format lock docs clean
 
 help:  ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ demo: $(STAMP)  ## FTPS and the admin site on loopback, ready to try; Ctrl-C sto
 test: $(STAMP)  ## the whole test suite
 	@.ci/packages
 	@$(PY) -m pytest --cov --cov-report=term $(ARGS)
+
+test-storage: $(STAMP)  ## the storage contract on every real server; a table (ARGS="ceph --figures")
+	@$(PY) -m tests.storage.real.run $(ARGS)
 
 test-faults: $(STAMP)  ## the long crash suite: 500 kills on each storage (KILLS=n)
 	@.ci/packages
