@@ -6,7 +6,7 @@ PY     := $(VENV)/bin/python
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-faults test-storage check format lock docs clean
+.PHONY: help install demo test test-faults test-storage test-resume test-isolation check format lock docs clean
 
 help:  ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,10 @@ test-storage: $(STAMP)  ## the storage contract on every real server; a table (A
 test-faults: $(STAMP)  ## the long crash suite: 500 kills on each storage (KILLS=n)
 	@.ci/packages
 	@KILLS=$${KILLS:-500} $(PY) -m pytest -s tests/faults $(ARGS)
+
+test-resume: $(STAMP)  ## 20 uploads of 200 MiB cut at random bytes, for each client (CUTS=n, MIB=n)
+	@SECUREDROP_TEST_CUTS=$(or $(CUTS),20) SECUREDROP_TEST_RESUME_MIB=$(or $(MIB),200) \
+	  $(PY) -m pytest tests/faults/test_resume_with_clients.py -k "resumes and not nodes" $(ARGS)
 
 check: $(STAMP)  ## format, lint, types, import layers, migrations, deploy checks, docs
 	@$(PY) -m ruff format --check .
