@@ -42,6 +42,9 @@ test-resume: $(STAMP)  ## 20 uploads of 200 MiB cut at random bytes, for each cl
 	@SECUREDROP_TEST_CUTS=$(or $(CUTS),20) SECUREDROP_TEST_RESUME_MIB=$(or $(MIB),200) \
 	  $(PY) -m pytest tests/faults/test_resume_with_clients.py -k "resumes and not nodes" $(ARGS)
 
+test-isolation: $(STAMP)  ## 100 000 hostile names against two neighbours (NAMES=n)
+	@SECUREDROP_TEST_NAMES=$(or $(NAMES),100000) $(PY) -m pytest tests/security/test_isolation.py $(ARGS)
+
 check: $(STAMP)  ## format, lint, types, import layers, migrations, deploy checks, docs
 	@$(PY) -m ruff format --check .
 	@$(PY) -m ruff check .
