@@ -311,7 +311,7 @@ class AzureBackend(FlatStore):
             False,
             int(found.size),
             found.last_modified.astimezone(UTC),
-            str(found.etag).strip('"'),
+            '"' + str(found.etag).strip('"') + '"',  # listings leave the quotes out
             _decode(found.metadata or {}),
         )
 
