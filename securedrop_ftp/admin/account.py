@@ -20,6 +20,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from securedrop_ftp.access import provisioning
 from securedrop_ftp.admin.account_forms import AccountCreationForm, AccountForm, PasswordFields
 from securedrop_ftp.admin.audited import AuditedAdmin, address, operator
+from securedrop_ftp.admin.times import utc
 from securedrop_ftp.events import Event
 from securedrop_ftp.models import Account, Lockout
 from securedrop_ftp.signals import emit
@@ -69,10 +70,10 @@ class AccountAdmin(AuditedAdmin):
         locked = getattr(account, "locked", None)
         return f"{locked:%Y-%m-%d %H:%M:%S}" if locked else None
 
-    @admin.display(ordering="user__last_login")
-    def last_login(self, account: Any) -> Any:
+    @admin.display(description="last login (UTC)", ordering="user__last_login")
+    def last_login(self, account: Any) -> str:
         """Over FTPS or HTTP."""
-        return account.user.last_login
+        return utc(account.user.last_login)
 
     @admin.action(description="Lift the lockouts of the selected accounts", permissions=("change",))
     def unlock_selected(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:

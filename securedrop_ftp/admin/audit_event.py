@@ -8,6 +8,7 @@ from django.contrib import admin
 
 from securedrop_ftp.admin.filters import DaysFilter, EventFilter, OutcomeFilter, PartnerNameFilter
 from securedrop_ftp.admin.keyset import KeysetAdmin
+from securedrop_ftp.admin.times import utc
 from securedrop_ftp.audit.chain import rfc3339
 from securedrop_ftp.models import AuditEvent
 
@@ -25,15 +26,15 @@ class AuditEventAdmin(KeysetAdmin):
         "among the newest 100 000 rows."
     )
     list_display = (
-        "when",
+        "second",
         "event",
         "outcome",
         "partner",
         "account",
-        "remote_ip",
         "path",
         "size",
         "reason",
+        "remote_ip",
     )
     list_filter = (DaysFilter, EventFilter, OutcomeFilter, PartnerNameFilter)
     fieldsets = (
@@ -42,6 +43,11 @@ class AuditEventAdmin(KeysetAdmin):
         ("File", {"fields": ("path", "size", "sha256")}),
         ("Chain", {"fields": ("prev_hash", "hash", "event_id")}),
     )
+
+    @admin.display(description="time (UTC)")
+    def second(self, row: Any) -> str:
+        """For the list."""
+        return utc(row.time)
 
     @admin.display(description="time (UTC)")
     def when(self, row: Any) -> str:

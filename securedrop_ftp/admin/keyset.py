@@ -104,6 +104,9 @@ class KeysetAdmin(ReadOnlyAdmin):
     #: Columns whose part a search term may be, among the newest rows.
     part_search: ClassVar[tuple[str, ...]] = ()
 
+    class Media:
+        css: ClassVar[dict[str, tuple[str, ...]]] = {"all": ("securedrop_ftp/admin.css",)}
+
     list_per_page = 50
     show_full_result_count = False
     show_facets = ShowFacets.NEVER

@@ -15,6 +15,7 @@ from django.utils.html import format_html
 
 from securedrop_ftp.access import provisioning
 from securedrop_ftp.admin.audited import operator
+from securedrop_ftp.admin.times import utc
 from securedrop_ftp.admin.typed import ModelAdmin
 from securedrop_ftp.models import Lockout
 
@@ -23,13 +24,13 @@ from securedrop_ftp.models import Lockout
 class LockoutAdmin(ModelAdmin):
     """Lockouts in force. They are lifted, never added, edited or deleted."""
 
-    list_display = ("who", "source", "since", "until", "lift")
+    list_display = ("who", "source", "began", "ends", "lift")
     list_display_links = None
     search_fields = ("username", "source")
     search_help_text = "A part of a user name or of an address."
     actions = ("unlock_selected",)
     show_full_result_count = False
-    sortable_by = ("source", "since", "until")
+    sortable_by = ("source", "began", "ends")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Lockout]:
         """In force only."""
@@ -39,6 +40,16 @@ class LockoutAdmin(ModelAdmin):
     def who(self, row: Lockout) -> str:
         """The name that was tried; it need not exist."""
         return row.username or "everyone from this address"
+
+    @admin.display(description="since (UTC)", ordering="since")
+    def began(self, row: Lockout) -> str:
+        """When the last failure was."""
+        return utc(row.since)
+
+    @admin.display(description="until (UTC)", ordering="until")
+    def ends(self, row: Lockout) -> str:
+        """When it lifts itself."""
+        return utc(row.until)
 
     @admin.display(description="")
     def lift(self, row: Lockout) -> str:

@@ -10,6 +10,7 @@ from django.http import HttpRequest
 
 from securedrop_ftp.admin.filters import DaysFilter, PartnerFilter
 from securedrop_ftp.admin.keyset import KeysetAdmin
+from securedrop_ftp.admin.times import utc
 from securedrop_ftp.models import Upload, UploadState
 
 
@@ -39,7 +40,7 @@ class UploadAdmin(KeysetAdmin):
         "An account or a SHA-256 exactly; or a part of a path or key among the newest 100 000 "
         "uploads."
     )
-    list_display = ("started", "state", "partner", "username", "path", "size", "sha256", "finished")
+    list_display = ("began", "state", "partner", "username", "path", "size", "digest", "ended")
     list_filter = (DaysFilter, StateFilter, PartnerFilter)
     list_select_related = ("partner",)
     fieldsets = (
@@ -49,6 +50,21 @@ class UploadAdmin(KeysetAdmin):
         ("Storage", {"fields": ("storage", "backend", "key", "policy", "received")}),
         ("Writer", {"fields": ("owner", "node", "epoch", "lease_until")}),
     )
+
+    @admin.display(description="started (UTC)")
+    def began(self, row: Any) -> str:
+        """For the list."""
+        return utc(row.started)
+
+    @admin.display(description="finished (UTC)")
+    def ended(self, row: Any) -> str:
+        """For the list."""
+        return utc(row.finished)
+
+    @admin.display(description="SHA-256")
+    def digest(self, row: Any) -> str:
+        """Its beginning; the upload's page has all of it."""
+        return f"{row.sha256[:12]}…" if row.sha256 else "-"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Without the columns that are never shown."""
