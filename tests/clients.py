@@ -16,12 +16,16 @@ from typing import Any
 TIMEOUT = 30.0
 
 
-def tls_context(ca: Path, *, tls13: bool = False) -> ssl.SSLContext:
-    """A context that trusts ``ca`` alone."""
+def tls_context(
+    ca: Path, *, tls13: bool = False, certificate: Path | None = None
+) -> ssl.SSLContext:
+    """A context that trusts ``ca`` alone and shows ``certificate`` (PEM, the key in it)."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(ca)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.maximum_version = ssl.TLSVersion.TLSv1_3 if tls13 else ssl.TLSVersion.TLSv1_2
+    if certificate is not None:
+        context.load_cert_chain(certificate)
     return context
 
 
@@ -102,10 +106,17 @@ def reset_on_close(connection: socket.socket) -> None:
 
 @contextmanager
 def connected(
-    port: int, ca: Path, *, host: str = "127.0.0.1", tls: bool = True, tls13: bool = False
+    port: int,
+    ca: Path,
+    *,
+    host: str = "127.0.0.1",
+    tls: bool = True,
+    tls13: bool = False,
+    certificate: Path | None = None,
 ) -> Iterator[FtpsClient]:
     """A connection after AUTH TLS (unless ``tls=False``), before USER; closed at the end."""
-    client = FtpsClient(context=tls_context(ca, tls13=tls13), timeout=TIMEOUT)
+    context = tls_context(ca, tls13=tls13, certificate=certificate)
+    client = FtpsClient(context=context, timeout=TIMEOUT)
     try:
         client.connect(host, port)
         if tls:

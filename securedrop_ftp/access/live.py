@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from securedrop_ftp.access import network
+from securedrop_ftp.access.certificates import trouble
 from securedrop_ftp.access.principal import Principal, principal_of
 from securedrop_ftp.db import renew_connections
 from securedrop_ftp.exceptions import AccessUnavailable
@@ -67,6 +68,9 @@ def _why_not(
         return "The partner was disabled."
     if not network.allowed(ip, rules):
         return "The address is no longer allowed."
+    reason = trouble(account, principal.certificate)  # expired, revoked, or newly required
+    if reason:
+        return f"The login would be refused now: {reason}."
     now = principal_of(account)
     if (now.partner_id, now.root, now.storage) != (
         principal.partner_id,

@@ -3,8 +3,9 @@
 The order is what protects: text is checked before the database sees it, the address before the
 password, an attempt is counted before its password is verified, and the outcome, its count and its
 audit row commit in one transaction before the client hears of it. Django's ``authenticate()`` is
-asked only where the account exists, is enabled and comes from an address it may come from; every
-other case does the same work on no password (security bar, row 29).
+asked only where the account exists, is enabled, comes from an address it may come from and shows
+the client certificate that its partner asks for; every other case does the same work on no password
+(security bar, row 29).
 
 A failing database or authentication back end never logs in and never counts (CVE-2024-5806).
 """
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from django.apps import apps
@@ -25,6 +26,12 @@ from django.views.decorators.debug import sensitive_variables
 
 from securedrop_ftp import replies
 from securedrop_ftp.access import lockout, network
+from securedrop_ftp.access.certificates import (
+    PeerCertificate,
+    note_certificate,
+    replaces_password,
+    trouble,
+)
 from securedrop_ftp.access.hashers import burn_one_hash
 from securedrop_ftp.access.live import still_allowed
 from securedrop_ftp.access.lockout import Locked, Reservation
@@ -34,16 +41,28 @@ from securedrop_ftp.db import renew_connections, write_transaction
 from securedrop_ftp.events import Event
 from securedrop_ftp.exceptions import AccessUnavailable, LoginFailed
 from securedrop_ftp.log import get_logger
-from securedrop_ftp.models import Account, IPRule
+from securedrop_ftp.models import Account, ClientCertificates, IPRule
+from securedrop_ftp.replies import Reply
 from securedrop_ftp.signals import emit
 
-__all__ = ["REFUSAL_STEP", "log_in", "still_allowed", "synthetic_request"]
+__all__ = [
+    "CERTIFICATE_STEP",
+    "REFUSAL_STEP",
+    "log_in",
+    "log_in_by_certificate",
+    "still_allowed",
+    "synthetic_request",
+]
 
 logger = get_logger(__name__)
 
 #: Refusals leave at multiples of this many seconds after the attempt began, so that what differs
 #: between them (a query more, a row less) does not show.
 REFUSAL_STEP: Final = 0.5
+
+#: The same for the answer to USER from a client with a certificate: the chain of an account that
+#: exists is verified, and that must not show.
+CERTIFICATE_STEP: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +75,16 @@ class _Attempt:
     remote_ip: str
     source: str
     session: str
+    certificate: PeerCertificate | None = None
 
-    def event(self, name: str, outcome: str, reason: str, partner: str = "") -> Event:
-        reply = replies.LOGGED_IN if outcome == "success" else replies.LOGIN_FAILED
+    def event(
+        self,
+        name: str,
+        outcome: str,
+        reason: str,
+        partner: str = "",
+        reply: Reply = replies.LOGIN_FAILED,
+    ) -> Event:
         return Event(
             name,
             outcome=outcome,
@@ -66,9 +92,13 @@ class _Attempt:
             account=self.sent,
             remote_ip=self.remote_ip,
             session=self.session,
-            reason=reason,
+            reason="; ".join(text for text in (reason, self._shown_certificate) if text),
             reply=str(reply),
         )
+
+    @property
+    def _shown_certificate(self) -> str:
+        return str(self.certificate) if self.certificate is not None else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +108,16 @@ class _Refusal:
 
 
 @sensitive_variables("password")
-def log_in(username: str, password: str, *, remote_ip: str, session: str) -> Principal:
-    """Check a user name and a password. Blocking; for a thread of the accounts pool.
+def log_in(
+    username: str,
+    password: str,
+    *,
+    remote_ip: str,
+    session: str,
+    certificate: PeerCertificate | None = None,
+) -> Principal:
+    """Check a user name, a password and, where the partner asks for one, the certificate of the
+    TLS handshake. Blocking; for a thread of the accounts pool.
 
     Emits ``login.succeeded``, ``login.failed`` or ``login.locked``.
 
@@ -90,8 +128,7 @@ def log_in(username: str, password: str, *, remote_ip: str, session: str) -> Pri
     """
     began = time.monotonic()
     renew_connections()
-    name, shown = clean_username(username)
-    attempt = _Attempt(name, shown, username, remote_ip, _source(remote_ip), session)
+    attempt = _made(username, remote_ip, session, certificate)
     answer: Principal | _Refusal | None = None
     try:
         answer = _attempt(attempt, password)
@@ -99,7 +136,7 @@ def log_in(username: str, password: str, *, remote_ip: str, session: str) -> Pri
         logger.warning("login not possible", reason=str(exc))
     except Exception as exc:
         # Type only: the text or the frames of a back end's exception may hold the password.
-        logger.error("login failed to run", error=type(exc).__name__, account=shown)
+        logger.error("login failed to run", error=type(exc).__name__, account=attempt.shown)
     # Raised out here, so that neither its frames nor a chained exception hold the password.
     del password
     if answer is None:
@@ -109,9 +146,49 @@ def log_in(username: str, password: str, *, remote_ip: str, session: str) -> Pri
     return answer
 
 
-def _reply_at(began: float) -> float:
-    steps = math.ceil((time.monotonic() - began) / REFUSAL_STEP)
-    return began + max(1, steps) * REFUSAL_STEP
+def log_in_by_certificate(
+    username: str, certificate: PeerCertificate, *, remote_ip: str, session: str
+) -> tuple[Principal | None, float]:
+    """Whether USER alone is a login (RFC 4217 §5): the partner takes certificates instead of
+    passwords, and this one is right for this account. Blocking; for a thread of the accounts pool.
+
+    Otherwise ``None``, which says and counts nothing: PASS follows, and :func:`log_in` refuses.
+    The second value is the :func:`time.monotonic` before which that answer should not leave.
+
+    Raises:
+        AccessUnavailable: the database failed.
+    """
+    began = time.monotonic()
+    renew_connections()
+    attempt = _made(username, remote_ip, session, certificate)
+    try:
+        return _by_certificate(attempt), _reply_at(began, CERTIFICATE_STEP)
+    except Exception as exc:
+        logger.error("login failed to run", error=type(exc).__name__, account=attempt.shown)
+    raise AccessUnavailable
+
+
+def _by_certificate(attempt: _Attempt) -> Principal | None:
+    account = _find(attempt.name)
+    if account is None or _bar(account, attempt.remote_ip) or not replaces_password(account):
+        return None
+    if trouble(account, attempt.certificate):
+        return None
+    if lockout.lock_in_force(attempt.shown, attempt.source) is not None:
+        return None
+    return _admit(attempt, account, account.user, synthetic_request(attempt.remote_ip))
+
+
+def _made(
+    username: str, remote_ip: str, session: str, certificate: PeerCertificate | None
+) -> _Attempt:
+    name, shown = clean_username(username)
+    return _Attempt(name, shown, username, remote_ip, _source(remote_ip), session, certificate)
+
+
+def _reply_at(began: float, step: float = REFUSAL_STEP) -> float:
+    steps = math.ceil((time.monotonic() - began) / step)
+    return began + max(1, steps) * step
 
 
 def _source(remote_ip: str) -> str:
@@ -125,6 +202,8 @@ def _source(remote_ip: str) -> str:
 def _attempt(attempt: _Attempt, password: str) -> Principal | _Refusal:
     account = _find(attempt.name)
     reason = _bar(account, attempt.remote_ip)
+    if account is not None and not reason:
+        reason = trouble(account, attempt.certificate)
     if reason == "network":
         # Never verified, so nothing was guessed and nothing is counted.
         burn_one_hash()
@@ -136,7 +215,9 @@ def _attempt(attempt: _Attempt, password: str) -> Principal | _Refusal:
     try:
         request = synthetic_request(attempt.remote_ip, held)
         user = None
-        if account is None or reason or not password_fits(password):
+        if account is not None and not reason and replaces_password(account):
+            user = account.user  # the certificate is right, and is the whole login
+        elif account is None or reason or not password_fits(password):
             burn_one_hash()
             user_login_failed.send_robust(
                 sender=__name__, credentials={"username": attempt.shown}, request=request
@@ -198,11 +279,16 @@ def _admit(
     account: Account,
     user: AbstractBaseUser,
     request: HttpRequest,
-    held: Reservation,
+    held: Reservation | None = None,
 ) -> Principal:
-    principal = principal_of(account)
+    policy = account.partner.client_certificates
+    shown = attempt.certificate if policy != ClientCertificates.OFF else None
+    principal = principal_of(account, shown)
     with write_transaction():
-        lockout.succeed(held)
+        if held is not None:
+            lockout.succeed(held)
+        if shown is not None:
+            note_certificate(account, shown)
         _write_axes_success(request, attempt.shown)
         for _, result in user_logged_in.send_robust(
             sender=user.__class__, request=request, user=user
@@ -210,7 +296,9 @@ def _admit(
             if isinstance(result, Exception):
                 # Receivers that expect a session meet none here; they decide nothing.
                 logger.warning("login receiver failed", error=type(result).__name__)
-        emit(attempt.event("login.succeeded", "success", "", account.partner.name))
+        told = replace(attempt, certificate=shown)
+        reply = replies.LOGGED_IN if held is not None else replies.LOGGED_IN_BY_CERTIFICATE
+        emit(told.event("login.succeeded", "success", "", account.partner.name, reply))
     return principal
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from securedrop_ftp.access.certificates import PeerCertificate
 from securedrop_ftp.conf import get_conf
 from securedrop_ftp.models import Account, Mode, OverwritePolicy, Permission
 
@@ -18,6 +19,7 @@ class Principal:
         storage: an alias of Django's ``STORAGES``.
         max_file_size: bytes, ``None``: no limit.
         resume_window: seconds that an interrupted upload is kept.
+        certificate: the client certificate that the login was checked with, if it was.
     """
 
     account_id: int
@@ -35,13 +37,14 @@ class Principal:
     max_passive_listeners: int
     require_tls_session_reuse: bool
     resume_window: int
+    certificate: PeerCertificate | None = None
 
     def may(self, permission: Permission) -> bool:
         """Whether the account holds ``permission``."""
         return permission in self.permissions
 
 
-def principal_of(account: Account) -> Principal:
+def principal_of(account: Account, certificate: PeerCertificate | None = None) -> Principal:
     """The principal of an account whose ``user`` and ``partner`` are loaded."""
     partner = account.partner
     window = partner.resume_window
@@ -61,4 +64,5 @@ def principal_of(account: Account) -> Principal:
         max_passive_listeners=partner.max_passive_listeners,
         require_tls_session_reuse=partner.require_tls_session_reuse,
         resume_window=get_conf().resume_window if window is None else window,
+        certificate=certificate,
     )

@@ -61,6 +61,19 @@ def create_partner(by: str, **values: Any) -> Partner:
     return partner
 
 
+def change_partner(partner: Partner, by: str, **values: Any) -> None:
+    """Set fields of a partner; the audit row names them, not their values (PEM texts are long).
+
+    Raises:
+        ValidationError: a field is wrong; nothing is changed.
+    """
+    with write_transaction():
+        for name, value in values.items():
+            setattr(partner, name, value)
+        partner.save()
+        partner_changed(partner, f"changed by {by}: {', '.join(sorted(values))}")
+
+
 @sensitive_variables("password")
 def create_account(
     partner: Partner, username: str, password: str, by: str, **values: Any

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import timedelta
+from typing import Any, Final
 
 from django.contrib import admin, messages
 from django.contrib.auth import get_user_model
@@ -18,6 +19,7 @@ from django.utils.html import format_html
 from django.views.decorators.debug import sensitive_post_parameters
 
 from securedrop_ftp.access import provisioning
+from securedrop_ftp.access.certificates import EXPIRY_WARNING
 from securedrop_ftp.admin.account_forms import AccountCreationForm, AccountForm, PasswordFields
 from securedrop_ftp.admin.audited import AuditedAdmin, address, operator
 from securedrop_ftp.admin.times import utc
@@ -25,13 +27,32 @@ from securedrop_ftp.events import Event
 from securedrop_ftp.models import Account, Lockout
 from securedrop_ftp.signals import emit
 
+#: Shown, never edited.
+_OBSERVED: Final = (
+    "certificate_subject",
+    "certificate_fingerprint",
+    "certificate_expires",
+    "locked_until",
+    "last_login",
+    "created",
+    "changed",
+)
+
 
 @admin.register(Account)
 class AccountAdmin(AuditedAdmin):
     """See the module's docstring. Deleting an account deletes its Django user."""
 
     form = AccountForm
-    list_display = ("username", "partner", "enabled", "active", "locked_until", "last_login")
+    list_display = (
+        "username",
+        "partner",
+        "enabled",
+        "active",
+        "locked_until",
+        "last_login",
+        "certificate_expires",
+    )
     list_filter = ("enabled", "partner")
     list_select_related = ("user", "partner")
     search_fields = ("user__username", "partner__name")
@@ -75,6 +96,20 @@ class AccountAdmin(AuditedAdmin):
         """Over FTPS or HTTP."""
         return utc(account.user.last_login)
 
+    @admin.display(
+        description="certificate expires (UTC)",
+        empty_value="-",
+        ordering="certificate_not_after",
+    )
+    def certificate_expires(self, account: Any) -> str | None:
+        """Of the client certificate that it last logged in with."""
+        end = account.certificate_not_after
+        if end is None:
+            return None
+        left = end - timezone.now()
+        note = " (expired)" if left < timedelta(0) else " (soon)" if left < EXPIRY_WARNING else ""
+        return f"{end:%Y-%m-%d}{note}"
+
     @admin.action(description="Lift the lockouts of the selected accounts", permissions=("change",))
     def unlock_selected(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         """Lift the lockouts of each user name."""
@@ -91,15 +126,15 @@ class AccountAdmin(AuditedAdmin):
         return super().get_form(request, obj, change=change, **kwargs)
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        settings = ("partner", "enabled", "permissions", "sub_prefix")
+        settings = ("partner", "enabled", "permissions", "sub_prefix", "client_fingerprints")
         if obj is None:
             return ("username", "password1", "password2", *settings)
-        return ("user_link", *settings, "locked_until", "last_login", "created", "changed")
+        return ("user_link", *settings, *_OBSERVED)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         if obj is None:
             return ()
-        return ("user_link", "locked_until", "last_login", "created", "changed")
+        return ("user_link", *_OBSERVED)
 
     @admin.display(description="user")
     def user_link(self, account: Any) -> Any:
@@ -129,6 +164,7 @@ class AccountAdmin(AuditedAdmin):
             enabled=values["enabled"],
             permissions=values["permissions"],
             sub_prefix=values["sub_prefix"],
+            client_fingerprints=values["client_fingerprints"],
         )
         obj.__dict__.update(made.__dict__)
         if form.generated:

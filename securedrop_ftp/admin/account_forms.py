@@ -71,7 +71,7 @@ class AccountForm(ModelForm):
 
     class Meta:
         model = Account
-        fields = ("partner", "enabled", "permissions", "sub_prefix")
+        fields = ("partner", "enabled", "permissions", "sub_prefix", "client_fingerprints")
 
 
 class AccountCreationForm(PasswordFields, ModelForm):
@@ -82,7 +82,7 @@ class AccountCreationForm(PasswordFields, ModelForm):
 
     class Meta:
         model = Account
-        fields = ("partner", "enabled", "permissions", "sub_prefix")
+        fields = ("partner", "enabled", "permissions", "sub_prefix", "client_fingerprints")
 
     def clean_username(self) -> str:
         """Raises ValidationError for a name that is taken or not allowed."""

@@ -5,7 +5,8 @@ The row is written inside Django admin's own transaction for the change.
 
 from __future__ import annotations
 
-from typing import Any
+import hashlib
+from typing import Any, Final
 
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth import get_user_model
@@ -16,6 +17,9 @@ from securedrop_ftp.admin.typed import ModelAdmin, ModelForm
 from securedrop_ftp.events import Event
 from securedrop_ftp.models import Account
 from securedrop_ftp.signals import emit
+
+#: Longer texts (PEM) stand in the audit trail by their digest.
+_LONGEST_SHOWN: Final = 200
 
 
 def operator(request: HttpRequest) -> str:
@@ -40,6 +44,9 @@ def described(form: ModelForm) -> list[str]:
 def _shown(value: Any) -> str:
     if isinstance(value, list | tuple | set | frozenset):
         return ",".join(sorted(map(str, value))) or "-"
+    if isinstance(value, str) and len(value) > _LONGEST_SHOWN:
+        digest = hashlib.sha256(value.encode()).hexdigest()
+        return f"({len(value)} characters, SHA-256 {digest[:16]}…)"
     return "-" if value in (None, "") else str(value)
 
 

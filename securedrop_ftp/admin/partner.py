@@ -9,7 +9,10 @@ from django.conf import settings
 from django.contrib import admin
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest
+from django.utils.html import format_html_join
+from django.utils.safestring import mark_safe
 
+from securedrop_ftp.access.certificates import described
 from securedrop_ftp.admin.audited import AuditedAdmin, address
 from securedrop_ftp.admin.typed import ModelForm, TabularInline
 from securedrop_ftp.events import Event
@@ -72,7 +75,7 @@ class PartnerAdmin(AuditedAdmin):
     list_filter = ("mode", "enabled", "storage")
     search_fields = ("name", "prefix")
     inlines = (IPRuleInline, AccountInline)
-    readonly_fields = ("created", "changed")
+    readonly_fields = ("issuers", "created", "changed")
     fieldsets = (
         (None, {"fields": ("name", "enabled", "mode", "overwrite")}),
         ("Storage", {"fields": ("storage", "prefix")}),
@@ -88,6 +91,18 @@ class PartnerAdmin(AuditedAdmin):
             },
         ),
         ("Security", {"fields": ("require_tls_session_reuse",)}),
+        (
+            "Client certificates",
+            {
+                "fields": (
+                    "client_certificates",
+                    "client_ca",
+                    "client_fingerprints",
+                    "client_crl",
+                    "issuers",
+                )
+            },
+        ),
         (None, {"fields": ("created", "changed")}),
     )
 
@@ -102,6 +117,11 @@ class PartnerAdmin(AuditedAdmin):
         """How many logins the partner has."""
         count: int = partner.account_count
         return count
+
+    @admin.display(description="issuers and lists", empty_value="-")
+    def issuers(self, partner: Any) -> Any:
+        """What the PEM texts say, for people."""
+        return format_html_join(mark_safe("<br>"), "{}", ((line,) for line in described(partner)))
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

@@ -214,7 +214,17 @@ class Session(Channel):
 
     def record(self, event: Event) -> None:
         """Complete the event with who and from where, and hand it over."""
-        self.runtime.record(event.but(**self.event_fields()))
+        self.runtime.record(self._completed(event))
+
+    def _completed(self, event: Event) -> Event:
+        extra = dict(event.extra)
+        certificate = self.principal.certificate if self.principal else None
+        if certificate is not None:
+            extra |= {
+                "certificate": certificate.fingerprint,
+                "certificate_subject": certificate.subject,
+            }
+        return event.but(**self.event_fields(), extra=extra)
 
     @contextmanager
     def audited(self, name: str, path: str) -> Iterator[Act]:
@@ -234,7 +244,7 @@ class Session(Channel):
         self._record_durably(Event(name, path=path, reply=str(act.reply)))
 
     def _record_durably(self, event: Event) -> None:
-        self.outcome(self.runtime.record(event.but(**self.event_fields())))
+        self.outcome(self.runtime.record(self._completed(event)))
 
     def may(self, permission: Permission) -> bool:
         """Whether the account has a permission."""
@@ -247,6 +257,11 @@ class Session(Channel):
         structlog.contextvars.bind_contextvars(
             partner=self.principal.partner, account=self.principal.username
         )
+        certificate = self.principal.certificate
+        if certificate is not None:
+            structlog.contextvars.bind_contextvars(
+                certificate=certificate.fingerprint, certificate_subject=certificate.subject
+            )
 
     # --- replies ---------------------------------------------------------------------
 

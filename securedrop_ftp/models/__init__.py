@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from securedrop_ftp.models.account import Account
 from securedrop_ftp.models.audit_event import AuditEvent, AuditHead
+from securedrop_ftp.models.client_certificates import ClientCertificates
 from securedrop_ftp.models.ip_rule import IPRule
 from securedrop_ftp.models.live_session import LiveSession
 from securedrop_ftp.models.login_attempt import Lockout, LoginAttempt
@@ -16,6 +17,7 @@ __all__ = [
     "Account",
     "AuditEvent",
     "AuditHead",
+    "ClientCertificates",
     "IPRule",
     "LiveSession",
     "Lockout",

@@ -10,6 +10,7 @@ from django.db import models
 
 from securedrop_ftp.exceptions import BadName
 from securedrop_ftp.keys import check_prefix
+from securedrop_ftp.models.client_certificates import normalise_fingerprints
 from securedrop_ftp.models.partner import Partner
 from securedrop_ftp.models.permissions import DEFAULT_PERMISSIONS, Permission
 
@@ -32,7 +33,19 @@ class Account(models.Model):
         blank=True,
         help_text="A directory inside the partner's prefix that is this account's root.",
     )
+    client_fingerprints = models.TextField(
+        blank=True,
+        help_text="SHA-256 of this account's own client certificates, one a line: only these log "
+        "it in, and they go before the partner's.",
+    )
     enabled = models.BooleanField(default=True)
+    certificate_subject = models.CharField(
+        "last certificate", max_length=255, blank=True, editable=False
+    )
+    certificate_fingerprint = models.CharField(
+        "its SHA-256", max_length=64, blank=True, editable=False
+    )
+    certificate_not_after = models.DateTimeField("it expires", null=True, editable=False)
     created = models.DateTimeField(auto_now_add=True)
     changed = models.DateTimeField(auto_now=True)
 
@@ -71,6 +84,10 @@ class Account(models.Model):
                 check_prefix(self.sub_prefix)
             except BadName as exc:
                 raise ValidationError({"sub_prefix": str(exc)}) from exc
+        try:
+            self.client_fingerprints = normalise_fingerprints(self.client_fingerprints)
+        except ValidationError as exc:
+            raise ValidationError({"client_fingerprints": exc.messages}) from exc
 
     def _clean_permissions(self) -> None:
         if not isinstance(self.permissions, list):

@@ -9,8 +9,15 @@ from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models.functions import Length, Substr
 
+from securedrop_ftp.conf import get_conf
 from securedrop_ftp.exceptions import BadName
 from securedrop_ftp.keys import RESERVED_ROOT, check_prefix
+from securedrop_ftp.models.client_certificates import (
+    ClientCertificates,
+    check_client_ca,
+    check_client_crl,
+    normalise_fingerprints,
+)
 
 
 class Mode(models.TextChoices):
@@ -68,6 +75,28 @@ class Partner(models.Model):
         help_text="Off lets anyone on the partner's address race for a data connection; only "
         "for clients that cannot resume sessions.",
     )
+    client_certificates = models.CharField(
+        max_length=16,
+        choices=ClientCertificates,
+        default=ClientCertificates.OFF,
+        help_text="Whether accounts show a TLS client certificate when they log in.",
+    )
+    client_ca = models.TextField(
+        "client CA",
+        blank=True,
+        help_text="PEM. Who issues this partner's certificates. Empty: the fingerprints alone, "
+        "else SECUREDROP_TLS_CLIENT_CA_FILE.",
+    )
+    client_fingerprints = models.TextField(
+        blank=True,
+        help_text="SHA-256, one a line. With some, only these certificates are taken; without a "
+        "CA above they are trusted by themselves.",
+    )
+    client_crl = models.TextField(
+        "client CRL",
+        blank=True,
+        help_text="PEM. With a list, the issuer of each certificate must have a current one.",
+    )
     max_file_size = models.PositiveBigIntegerField(
         null=True,
         blank=True,
@@ -117,6 +146,7 @@ class Partner(models.Model):
             raise ValidationError({"prefix": f"“{RESERVED_ROOT}” is the service's own."})
         self._refuse_overlap()
         self._refuse_unknown_storage()
+        self._clean_client_certificates()
 
     def _refuse_overlap(self) -> None:
         # Two aliases may name one bucket, so overlap is refused across all of them.
@@ -146,6 +176,31 @@ class Partner(models.Model):
             raise ValidationError(
                 {"storage": f"No storage “{self.storage}” in STORAGES. Known: {known}."}
             )
+
+    def _clean_client_certificates(self) -> None:
+        for field, check in (("client_ca", check_client_ca), ("client_crl", check_client_crl)):
+            try:
+                check(getattr(self, field))
+            except ValidationError as exc:
+                raise ValidationError({field: exc.messages}) from exc
+        try:
+            self.client_fingerprints = normalise_fingerprints(self.client_fingerprints)
+        except ValidationError as exc:
+            raise ValidationError({"client_fingerprints": exc.messages}) from exc
+        needed = (ClientCertificates.REQUIRED, ClientCertificates.INSTEAD)
+        if self.enabled and self.client_certificates in needed and not self._trusts_somebody():
+            raise ValidationError(
+                {
+                    "client_certificates": "No certificate could be right: give a client CA or "
+                    "fingerprints here, fingerprints of an account, or "
+                    "SECUREDROP_TLS_CLIENT_CA_FILE."
+                }
+            )
+
+    def _trusts_somebody(self) -> bool:
+        if self.client_ca.strip() or self.client_fingerprints or get_conf().tls_client_ca_file:
+            return True
+        return self.pk is not None and self.accounts.exclude(client_fingerprints="").exists()
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Validates first."""

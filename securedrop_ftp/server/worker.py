@@ -18,6 +18,7 @@ from django.db import close_old_connections, connections
 from OpenSSL import SSL
 
 from securedrop_ftp import audit, replies
+from securedrop_ftp.access.certificates import client_certificates_wanted
 from securedrop_ftp.access.live import still_allowed
 from securedrop_ftp.conf import Conf, get_conf
 from securedrop_ftp.db import DatabaseWriter
@@ -66,6 +67,7 @@ class Worker:
         self.sessions: set[Session] = set()
         self.loop = Loop()
         self._certificate = certificate
+        self._ask_client = True  # until we know that nobody wants client certificates
         self._table = table
         self._rates = rates
         self._listeners: dict[int, int] = {}  # partner id to pending passive listeners
@@ -157,6 +159,7 @@ class Worker:
         if now >= self._next_control:
             self._next_control = now + self.conf.control_check_interval
             self._check_sessions()
+            self._check_client_certificates()
 
     def _check_sessions(self) -> None:
         """Sessions whose account, partner or network may no longer (row 31)."""
@@ -197,6 +200,18 @@ class Worker:
         for session in list(self.sessions):
             if session.id in wanted:
                 session.end(replies.SESSION_ENDED, f"ended by {wanted[session.id]}")
+
+    def _check_client_certificates(self) -> None:
+        """Whether new handshakes ask for one; a database that is away changes nothing."""
+
+        def take(wanted: bool) -> None:
+            self._ask_client = wanted
+
+        future = self.accounts(client_certificates_wanted)
+        future.add_done_callback(
+            lambda f: None if f.exception() else self.loop.call_soon_threadsafe(take, f.result())
+        )
+        _log_failure(future, "client certificate check")
 
     # --- for sessions ----------------------------------------------------------------
 
@@ -244,7 +259,9 @@ class Worker:
     def tls_context(self) -> SSL.Context:
         """A fresh context, with the certificate in force."""
         profile = PROFILES[self.conf.tls_profile]
-        return build_context(self._certificate, profile, self.conf.max_session_age)
+        return build_context(
+            self._certificate, profile, self.conf.max_session_age, ask_client=self._ask_client
+        )
 
     def assign_partner(self, slot: int, partner_id: int, limit: int) -> bool:
         """Across all workers."""

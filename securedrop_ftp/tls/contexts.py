@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL, crypto
 
 from securedrop_ftp.exceptions import ConfigurationError
+from securedrop_ftp.tls.peer import ask_for_certificate
 from securedrop_ftp.tls.profiles import Profile
 
 #: RFC 5246 §7.2.1 asks for nothing here: it saves about 34 KiB per idle connection.
@@ -97,8 +98,11 @@ def _select_ftp(_connection: SSL.Connection, offered: list[bytes]) -> bytes:
     raise WrongProtocol(offered)
 
 
-def build_context(certificate: Certificate, profile: Profile, lifetime: float) -> SSL.Context:
-    """A context for one control connection and its data channels.
+def build_context(
+    certificate: Certificate, profile: Profile, lifetime: float, *, ask_client: bool = False
+) -> SSL.Context:
+    """A context for one control connection and its data channels; with ``ask_client``, clients
+    are asked for a certificate and may go on without one.
 
     ``lifetime`` (seconds) is how long its session may be resumed: the maximum session age, since
     OpenSSL's two hours would refuse the data channels of longer sessions.
@@ -120,4 +124,6 @@ def build_context(certificate: Certificate, profile: Profile, lifetime: float) -
     for intermediate in certificate.chain:
         context.add_extra_chain_cert(intermediate)
     context.use_privatekey(certificate.key)
+    if ask_client:
+        ask_for_certificate(context)
     return context

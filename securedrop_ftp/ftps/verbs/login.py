@@ -6,7 +6,8 @@ import re
 from typing import Final
 
 from securedrop_ftp import replies
-from securedrop_ftp.access.login import log_in
+from securedrop_ftp.access.certificates import PeerCertificate
+from securedrop_ftp.access.login import log_in, log_in_by_certificate
 from securedrop_ftp.access.principal import Principal
 from securedrop_ftp.events import Event
 from securedrop_ftp.exceptions import AccessUnavailable, LoginFailed
@@ -16,6 +17,7 @@ from securedrop_ftp.ftps.storage_fs import StorageFS
 from securedrop_ftp.replies import Reply
 from securedrop_ftp.storage.confined import ConfinedStorage
 from securedrop_ftp.storage.registry import backend_for
+from securedrop_ftp.tls.peer import peer_certificates
 
 #: Wrong passwords in one session; then it is closed.
 MAX_FAILED_LOGINS: Final = 3
@@ -61,36 +63,43 @@ def prot(session: Session, argument: str) -> Reply:
 
 
 @verb("USER", login=False, argument=True, syntax="USER <name>")
-def user(session: Session, argument: str) -> Reply:
-    """A name; who is logged in already stays so (RFC 959 allows a second USER; we do not)."""
+def user(session: Session, argument: str) -> Reply | None:
+    """A name; who is logged in already stays so (RFC 959 allows a second USER; we do not). It is
+    the whole login where the partner takes client certificates instead of passwords and the
+    right one was shown (232, RFC 4217 §5)."""
     if session.principal is not None:
         return replies.BAD_SEQUENCE.but("Logged in already.")
     session.username = argument
-    return replies.NEED_PASSWORD
+    shown = _certificates(session)
+    if not shown:
+        return replies.NEED_PASSWORD
+    if not _rate_allows(session, argument):
+        return None
+    try:
+        principal, reply_at = session.accounts(_by_certificate, argument, shown, session)
+    except AccessUnavailable as exc:
+        session.end(exc.reply, "accounts database unavailable")
+        return None
+    if principal is None:
+        session.sleep_until(reply_at)
+        return replies.NEED_PASSWORD
+    return _admit(session, principal, replies.LOGGED_IN_BY_CERTIFICATE)
 
 
 @verb("PASS", login=False, syntax="PASS <password>")
 def password(session: Session, argument: str) -> Reply | None:
     """Check the password in the accounts pool. Input that came behind a failed login is dropped,
     so that one write cannot hold a hundred guesses (row 5)."""
+    if session.principal is not None and session.username:
+        return replies.SUPERFLUOUS  # USER and the certificate were the login
     if session.principal is not None or not session.username:
         return replies.BAD_SEQUENCE.but("Send USER first.")
     username, session.username = session.username, ""
-    if not session.runtime.login_allowed(session.remote_ip):
-        refusal = replies.TOO_MANY_LOGINS
-        session.record(
-            Event(
-                "login.failed",
-                outcome="denied",
-                reason="rate: too many logins from the address",
-                reply=str(refusal),
-                extra={"username": username},
-            )
-        )
-        session.end(refusal, "login rate")
+    shown = _certificates(session)
+    if not shown and not _rate_allows(session, username):  # else USER has asked
         return None
     try:
-        principal = session.accounts(_authenticate, username, argument, session)
+        principal = session.accounts(_authenticate, username, argument, shown, session)
     except LoginFailed as exc:
         session.drop_input()
         session.sleep_until(exc.reply_at)
@@ -106,11 +115,53 @@ def password(session: Session, argument: str) -> Reply | None:
     return _admit(session, principal)
 
 
-def _authenticate(username: str, secret: str, session: Session) -> Principal:
-    return log_in(username, secret, remote_ip=session.remote_ip, session=session.id)
+def _rate_allows(session: Session, username: str) -> bool:
+    """Count a login of the address; past its limit the session ends."""
+    if session.runtime.login_allowed(session.remote_ip):
+        return True
+    refusal = replies.TOO_MANY_LOGINS
+    session.record(
+        Event(
+            "login.failed",
+            outcome="denied",
+            reason="rate: too many logins from the address",
+            reply=str(refusal),
+            extra={"username": username},
+        )
+    )
+    session.end(refusal, "login rate")
+    return False
 
 
-def _admit(session: Session, principal: Principal) -> Reply | None:
+def _certificates(session: Session) -> tuple[bytes, ...]:
+    return peer_certificates(session.tls) if session.tls is not None else ()
+
+
+def _authenticate(
+    username: str, secret: str, shown: tuple[bytes, ...], session: Session
+) -> Principal:
+    return log_in(
+        username,
+        secret,
+        remote_ip=session.remote_ip,
+        session=session.id,
+        certificate=PeerCertificate.from_der(shown),
+    )
+
+
+def _by_certificate(
+    username: str, shown: tuple[bytes, ...], session: Session
+) -> tuple[Principal | None, float]:
+    certificate = PeerCertificate.from_der(shown)
+    assert certificate is not None
+    return log_in_by_certificate(
+        username, certificate, remote_ip=session.remote_ip, session=session.id
+    )
+
+
+def _admit(
+    session: Session, principal: Principal, reply: Reply = replies.LOGGED_IN
+) -> Reply | None:
     runtime = session.runtime
     if not runtime.assign_partner(session.slot, principal.partner_id, principal.max_sessions):
         session.end(replies.TOO_MANY_CONNECTIONS, "too many sessions of the partner")
@@ -121,7 +172,7 @@ def _admit(session: Session, principal: Principal) -> Reply | None:
         ConfinedStorage(backend, principal.root), principal.root, session.storage
     )
     session.bind_principal()
-    return replies.LOGGED_IN
+    return reply
 
 
 @verb("QUIT", clear=True, login=False, argument=False, syntax="QUIT")

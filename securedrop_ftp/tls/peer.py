@@ -1,0 +1,39 @@
+"""Who is at the other end: the certificate that a client proved to hold the key of.
+
+Handshakes ask for a certificate and take any, or none: the partner is known only after USER, so
+:mod:`securedrop_ftp.access.certificates` judges it then. What OpenSSL itself insists on here is the
+proof of the key (RFC 5246 §7.4.8, RFC 8446 §4.4.3).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from OpenSSL import SSL, crypto
+
+#: Longer chains end the handshake. A root, three intermediates and the leaf fit twice.
+MAX_DEPTH: Final = 8
+
+
+def ask_for_certificate(context: SSL.Context) -> None:
+    """Have the handshakes of ``context`` ask for a client certificate. No CA names are sent: they
+    would tell everyone who the partners are (RFC 5246 §7.4.4: then the client may send any)."""
+    context.set_verify(SSL.VERIFY_PEER, _take_any)
+    context.set_verify_depth(MAX_DEPTH)
+
+
+def _take_any(*_: Any) -> bool:
+    return True
+
+
+def peer_certificates(connection: SSL.Connection) -> tuple[bytes, ...]:
+    """DER of the client's certificate and of what came with it, leaf first; empty where it sent
+    none. On the loop's thread, like everything that touches TLS objects; parses nothing."""
+    leaf = connection.get_peer_certificate()
+    if leaf is None:
+        return ()
+    others = connection.get_peer_cert_chain() or []
+    encoded = [crypto.dump_certificate(crypto.FILETYPE_ASN1, c) for c in (leaf, *others)]
+    # A server's chain is without the leaf (SSL_get_peer_cert_chain(3)); a library that changes
+    # that does no harm.
+    return tuple(dict.fromkeys(encoded))
