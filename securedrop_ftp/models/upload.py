@@ -92,8 +92,12 @@ class Upload(models.Model):
             models.Index(fields=("storage", "key", "state"), name="securedrop_upload_key"),
             # Admin's lists: newest first, filtered by one of these, by keyset.
             models.Index(fields=("-started", "-id"), name="securedrop_upload_started"),
-            models.Index(fields=("partner", "-started", "-id"), name="securedrop_upload_partner"),
-            models.Index(fields=("state", "-started", "-id"), name="securedrop_upload_state"),
+            models.Index(
+                fields=("partner", "-started", "-id", "state"), name="securedrop_upload_partner"
+            ),
+            models.Index(
+                fields=("state", "-started", "-id", "partner"), name="securedrop_upload_state"
+            ),
             models.Index(fields=("username", "-started", "-id"), name="securedrop_upload_user"),
             models.Index(fields=("sha256",), name="securedrop_upload_sha256"),
             models.Index(fields=("account", "path", "state"), name="securedrop_upload_path"),
