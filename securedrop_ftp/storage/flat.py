@@ -25,6 +25,7 @@ from securedrop_ftp.exceptions import (
     NotFound,
     SecureDropError,
     StorageUnavailable,
+    VerificationFailed,
 )
 from securedrop_ftp.storage.errors import not_there, refuse_root
 from securedrop_ftp.storage.protocol import RESERVED, Entry
@@ -60,7 +61,11 @@ class FlatStore(ABC):
 
     @abstractmethod
     def _copy(self, entry: Entry, target: str) -> None:
-        """Copy an object on the server, metadata included, and see that it is there."""
+        """Copy an object on the server, metadata included."""
+
+    def _remove_all(self, keys: list[str]) -> None:
+        """Delete many objects."""
+        in_parallel(self._remove, keys)
 
     @abstractmethod
     def _put_marker(self, key: str) -> None:
@@ -138,6 +143,8 @@ class FlatStore(ABC):
             self._move_directory(source, target)
         else:
             self._copy(found, target)
+            if self._head(target).size != found.size:
+                raise VerificationFailed("The copy is not as long as its source.")
             self._remove(source)
 
     def _refuse_taken(self, target: str, *, directory: bool, replace: bool) -> None:
@@ -155,6 +162,7 @@ class FlatStore(ABC):
         are removed again and the error is raised."""
         end = time.monotonic() + self.conf.operation_timeout
         entries = [e for _, files in self._list(f"{source}/", deep=True) for e in files]
+        sizes = {entry.key[len(source) :]: entry.size for entry in entries}
 
         def copy(entry: Entry) -> None:
             if time.monotonic() > end:
@@ -163,11 +171,14 @@ class FlatStore(ABC):
 
         try:
             in_parallel(copy, entries)
+            listed = (e for _, files in self._list(f"{target}/", deep=True) for e in files)
+            if sizes != {entry.key[len(target) :]: entry.size for entry in listed}:
+                raise VerificationFailed("The copies are not what was copied.")
         except SecureDropError:
             with suppress(SecureDropError):
-                in_parallel(self._remove, [target + e.key[len(source) :] for e in entries])
+                self._remove_all([target + name for name in sizes])
             raise
-        in_parallel(self._remove, [entry.key for entry in entries])
+        self._remove_all([entry.key for entry in entries])
 
     def mkdir(self, key: str) -> None:
         """See the protocol. An object of no bytes marks the directory."""

@@ -21,7 +21,9 @@ from securedrop_ftp.exceptions import (
     NotFound,
     OutcomeUnknown,
     SecureDropError,
+    StorageError,
     StorageRefused,
+    StorageUnavailable,
     UnsupportedByBackend,
     VerificationFailed,
 )
@@ -303,6 +305,21 @@ class S3Backend(FlatStore):
 
     def _remove(self, key: str) -> None:
         self._bucket.call("delete_object", Key=self._bucket.full(key))
+
+    def _remove_all(self, keys: list[str]) -> None:
+        for at in range(0, len(keys), PAGE):
+            batch = keys[at : at + PAGE]
+            named = [{"Key": self._bucket.full(key)} for key in batch]
+            try:
+                answer = self._bucket.call(
+                    "delete_objects", Delete={"Objects": named, "Quiet": True}
+                )
+            except StorageUnavailable:
+                raise
+            except StorageError:
+                answer = {"Errors": named}
+            if answer.get("Errors"):  # or a server that does not know the request: one by one
+                super()._remove_all(batch)
 
     def _copy(self, entry: Entry, target: str) -> None:
         self._copier.copy(entry.key, target, entry.size, entry.etag)

@@ -12,7 +12,14 @@ import pytest
 from botocore.config import Config
 
 from securedrop_ftp.conf import Conf
-from securedrop_ftp.exceptions import Exists, NotFound, SecureDropError, StorageUnavailable
+from securedrop_ftp.exceptions import (
+    Exists,
+    NotFound,
+    SecureDropError,
+    StorageUnavailable,
+    UnsupportedByBackend,
+    VerificationFailed,
+)
 from securedrop_ftp.storage.s3 import S3Backend
 from securedrop_ftp.storage.s3_bucket import PartBody, decode_metadata, encode_metadata
 from securedrop_ftp.storage.s3_copy import Copier
@@ -303,6 +310,48 @@ def test_a_copy_in_ranges_that_fails_leaves_the_source(
         ranged.rename("acme/big.part", "acme/big", replace=False)
     assert set(listing(ranged, "acme")) == {"big.part"}
     assert unfinished(ranged) == []
+
+
+def test_a_directory_is_renamed_with_one_copy_a_file_and_few_requests_more(s3: S3Backend) -> None:
+    for name in "abcde":
+        put(s3, f"acme/in/{name}")
+    seen = Requests(s3)
+    s3.rename("acme/in", "acme/out", replace=False)
+    assert (seen.counts["CopyObject"], seen.counts["DeleteObjects"]) == (5, 1)
+    assert sum(seen.counts.values()) <= 5 + 7
+    assert set(listing(s3, "acme/out")) == set("abcde")
+
+
+def test_a_server_without_deletion_of_many_deletes_one_by_one(
+    s3: S3Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in "abc":
+        put(s3, f"acme/in/{name}")
+    call = s3._bucket.call
+
+    def without(operation: str, *args: Any, **params: Any) -> dict[str, Any]:
+        if operation == "delete_objects":
+            raise UnsupportedByBackend
+        return call(operation, *args, **params)
+
+    monkeypatch.setattr(s3._bucket, "call", without)
+    s3.rename("acme/in", "acme/out", replace=False)
+    assert set(listing(s3, "acme")) == {"out"}
+
+
+def test_copies_that_are_not_what_was_copied_are_removed_again(
+    s3: S3Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in "ab":
+        put(s3, f"acme/in/{name}")
+    copy = s3._copier.copy
+    monkeypatch.setattr(
+        s3._copier, "copy", lambda source, *rest: source[-1] == "a" or copy(source, *rest)
+    )
+    with pytest.raises(VerificationFailed):
+        s3.rename("acme/in", "acme/out", replace=False)
+    assert set(listing(s3, "acme")) == {"in"}
+    assert set(listing(s3, "acme/in")) == {"a", "b"}
 
 
 def test_a_directory_rename_that_fails_leaves_the_source_whole(
