@@ -1,8 +1,8 @@
 """Was this data channel opened by the owner of the control channel?
 
 TLS answers it: a connection that resumed the session of *this* control connection was made by
-whoever holds its master secret. pyOpenSSL does not offer ``SSL_session_reused``; this is the one
-place that reaches below its surface.
+whoever holds its master secret. pyOpenSSL does not offer ``SSL_session_reused``; this reaches below
+its surface.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Frozen, named TLS profiles. Nothing about versions or suites is left to a library's default.
 
 Both profiles follow RFC 9325 (§3.1.1 versions, §3.3 compression, §3.5 renegotiation, §4.2 suites):
-ECDHE key exchange and AEAD only.
+ECDHE key exchange and AEAD only, in the groups of Mozilla's "intermediate" configuration.
 """
 
 from __future__ import annotations
@@ -23,16 +23,21 @@ _TLS12_SUITES: Final = ":".join(
 )
 _TLS13_SUITES: Final = b"TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
 
+#: OpenSSL's own list adds X448 and P-521, which Mozilla's configurations do not have; ML-KEM is the
+#: hybrid against recordings that a quantum computer could open later (TLS 1.3 only).
+_GROUPS: Final = b"X25519MLKEM768:X25519:P-256:P-384"
+
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """Versions are pyOpenSSL's constants; suites are in OpenSSL's notation."""
+    """Versions are pyOpenSSL's constants; suites and groups are in OpenSSL's notation."""
 
     name: str
     minimum: int
     maximum: int
     cipher_list: str = _TLS12_SUITES
     ciphersuites: bytes = _TLS13_SUITES
+    groups: bytes = _GROUPS
 
 
 #: The default. TLS 1.3's session tickets arrive on a data channel that an uploading client never
