@@ -26,6 +26,7 @@ from securedrop_ftp.exceptions import (
     Exists,
     LeaseLost,
     LedgerUnavailable,
+    NotFound,
     OutcomeUnknown,
     SecureDropError,
     StorageError,
@@ -95,8 +96,13 @@ class Ending:
             known = as_known(exc)
             if exc is not known:
                 logger.error("upload failed", exc_info=exc)
-            self._settle(known, received)
-            raise known from exc.__cause__
+            if isinstance(known, NotFound):  # of parts; the client's path is not meant
+                known = StorageError("storage does not hold its parts any more")
+            if not self._settle(known, received):
+                known = LeaseLost()
+            if known is exc:
+                raise
+            raise known from exc
         finally:
             if self._pipeline.single is not None:
                 self._pipeline.single.buffer.release()
@@ -280,8 +286,9 @@ class Ending:
 
     # --- ending badly ----------------------------------------------------------------
 
-    def _settle(self, cause: SecureDropError, received: int) -> None:
-        """One audit row: suspended where whole parts are kept, else aborted."""
+    def _settle(self, cause: SecureDropError, received: int) -> bool:
+        """One audit row: suspended where whole parts are kept, else aborted. False: another
+        session took the upload over, and has written it."""
         parts = self._pipeline.parts
         actor = self._attempt.actor
         keep = (
@@ -316,6 +323,7 @@ class Ending:
         step("suspend.after" if keep else "abort.after")
         if ours and not keep:
             self._abort_parts()
+        return ours
 
     def _leave_to_the_winner(self) -> None:
         """Another session ended our row, with its audit row. Parts that it did not keep, and

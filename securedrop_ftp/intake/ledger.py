@@ -359,6 +359,11 @@ def take_over(claim: Claim, *, owner: str, lease_until: datetime) -> bool:
     )
 
 
+def record_token(claim: Claim, sealed: str) -> bool:
+    """Storage knows the parts of a row that we took over by another token now."""
+    return bool(held(claim).update(resume_token=sealed, updated=timezone.now()))
+
+
 def extend_leases(owner: str, claims: Iterable[Claim], until: datetime) -> set[UUID]:
     """Extend the leases that are still ours. Returns the ids of those that are not."""
     epochs = {claim.upload_id: claim.epoch for claim in claims}

@@ -20,8 +20,8 @@ from django.utils import timezone
 
 from securedrop_ftp import replies
 from securedrop_ftp.conf import Conf
-from securedrop_ftp.exceptions import OutcomeUnknown, SecureDropError, StorageError
-from securedrop_ftp.intake import ledger, sweep
+from securedrop_ftp.exceptions import NotFound, OutcomeUnknown, SecureDropError, StorageError
+from securedrop_ftp.intake import ledger, sweep, tokens
 from securedrop_ftp.intake.attempt import reason_of
 from securedrop_ftp.intake.durable import contiguous, from_json, length_of
 from securedrop_ftp.intake.held import forget_parts, partial_of
@@ -31,7 +31,8 @@ from securedrop_ftp.log import get_logger
 from securedrop_ftp.models import OverwritePolicy, Upload, UploadState
 from securedrop_ftp.models.upload import LIVE
 from securedrop_ftp.storage.confined import ConfinedStorage
-from securedrop_ftp.storage.protocol import Backend, Published
+from securedrop_ftp.storage.parts import holds
+from securedrop_ftp.storage.protocol import Backend, Part, Partial, Published
 from securedrop_ftp.storage.registry import backend_for
 
 logger = get_logger(__name__)
@@ -142,29 +143,32 @@ class Recovery:
         """Not published: publish from the recorded parts, or undo."""
         held = partial_of(row)
         parts = contiguous(from_json(row.parts))
-        size = row.size or 0
-        if held is None or not parts or length_of(parts) != size or not backend.list_parts(held):
+        if held is None or not parts or length_of(parts) != row.size:
             return self._retire(row, backend, "its server process ended before publishing")
         if not self._take(row):
             return str(self._book.run(partial(ledger.state_of, row.pk)))
         try:
-            taken = backend.resume(held, row.epoch)
-            published = backend.commit(
-                taken,
-                parts,
-                size=size,
-                sha256=row.sha256,
-                replace=row.policy == OverwritePolicy.REPLACE,
-            )
-        except OutcomeUnknown:
+            published = self._publish(row, held, parts, backend)
+        except StorageError as exc:
+            if not exc.transient and not isinstance(exc, OutcomeUnknown):
+                return self._retire(row, backend, reason_of(exc))
             self._book.run(partial(ledger.expire_lease, Claim(row.pk, row.epoch)))
             raise
-        except StorageError as exc:
-            if exc.transient:
-                self._book.run(partial(ledger.expire_lease, Claim(row.pk, row.epoch)))
-                raise
-            return self._retire(row, backend, reason_of(exc))
         return self._committed(row, backend, published)
+
+    def _publish(
+        self, row: Upload, held: Partial, parts: list[Part], backend: Backend
+    ) -> Published:
+        taken = backend.resume(held, row.epoch)
+        row.resume_token = tokens.seal(taken.token)
+        claim = Claim(row.pk, row.epoch)
+        self._book.run(partial(ledger.record_token, claim, row.resume_token))
+        if not holds(backend.list_parts(taken), parts, backend.capabilities):
+            raise NotFound("storage does not hold its parts any more")
+        replace = row.policy == OverwritePolicy.REPLACE
+        return backend.commit(
+            taken, parts, size=length_of(parts), sha256=row.sha256, replace=replace
+        )
 
     def _take(self, row: Upload) -> bool:
         """Make the row ours under a higher epoch, so that its late writer cannot publish."""

@@ -105,7 +105,8 @@ class Intake:
         self._resumption = Resumption(self)
         self._live: dict[UUID, UploadStream] = {}
         self._lock = threading.Lock()
-        steps.arm(conf.fault_step)
+        if conf.fault_step:
+            steps.arm(conf.fault_step)
 
     # --- uploads ---------------------------------------------------------------------
 

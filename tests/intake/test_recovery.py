@@ -11,7 +11,13 @@ from django.utils import timezone
 
 from securedrop_ftp.access.principal import Principal
 from securedrop_ftp.conf import KIB
-from securedrop_ftp.exceptions import StorageUnavailable, Truncated
+from securedrop_ftp.exceptions import (
+    OutcomeUnknown,
+    StorageError,
+    StorageRefused,
+    StorageUnavailable,
+    Truncated,
+)
 from securedrop_ftp.intake.steps import STEPS, set_hook
 from securedrop_ftp.models import Upload
 from securedrop_ftp.storage.protocol import Backend
@@ -182,3 +188,33 @@ def test_the_prune_command_fails_where_a_storage_does_not_answer(
     monkeypatch.setattr("securedrop_ftp.intake.recovery.backend_for", away)
     with pytest.raises(CommandError, match="default"):
         call_command("uploads_prune")
+
+
+@pytest.mark.parametrize("error", [OutcomeUnknown, StorageUnavailable])
+def test_recovery_that_cannot_publish_now_tries_again_later(
+    backend: Backend, alice: Principal, error: type[StorageError]
+) -> None:
+    faulty = FaultyBackend(backend)
+    crash_at("publishing.after")
+    with pytest.raises(Crash):
+        send(House(faulty), alice, BIG, cut=False)
+    set_hook(None)
+    house = House(faulty, owner="here:boot:2")
+    faulty.fail("commit", error=error())
+    assert house.intake.recovery.recover(lambda owner: True) == {"pending": 1}
+    house.intake.heartbeat()
+    assert states() == ["committed"]
+    assert stored(backend, "acme/a") == BIG
+
+
+def test_recovery_undoes_what_storage_refuses(backend: Backend, alice: Principal) -> None:
+    faulty = FaultyBackend(backend)
+    crash_at("publishing.after")
+    with pytest.raises(Crash):
+        send(House(faulty), alice, BIG, cut=False)
+    set_hook(None)
+    house = House(faulty, owner="here:boot:2")
+    faulty.fail("commit", error=StorageRefused())
+    house.intake.recovery.recover(lambda owner: True)
+    assert states() == ["suspended"]
+    assert rows() == ["upload.suspended"]

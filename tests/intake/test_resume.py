@@ -14,10 +14,21 @@ from pytest_django.fixtures import Settings as SettingsWrapper
 
 from securedrop_ftp.access.principal import Principal
 from securedrop_ftp.conf import KIB
-from securedrop_ftp.exceptions import BadOffset, Truncated, UploadRejected
+from securedrop_ftp.exceptions import (
+    BadOffset,
+    Exists,
+    LeaseLost,
+    SecureDropError,
+    StorageUnavailable,
+    Truncated,
+    UploadBusy,
+    UploadRejected,
+)
 from securedrop_ftp.intake import digest
+from securedrop_ftp.intake.steps import set_hook
 from securedrop_ftp.models import AuditEvent, OverwritePolicy, Permission, Upload
 from securedrop_ftp.storage.protocol import Backend
+from tests.intake.faults import FaultyBackend
 from tests.intake.house import House, make_principal, rows, states, stored
 
 PART = 64 * KIB
@@ -297,3 +308,110 @@ def test_an_appe_after_the_upload_expired_is_not_taken_for_a_new_file(
     house.intake.discard_suspended(alice, "/a")
     with pytest.raises(BadOffset):
         house.begin(alice, "/a", append=True, offset=3 * PART)
+
+
+# --- the older session still lives -------------------------------------------------------
+
+
+def test_going_on_ends_ones_own_older_session_that_nobody_noticed_is_dead(
+    backend: Backend, alice: Principal
+) -> None:
+    first, second = House(backend, owner="here:boot:1"), House(backend, owner="here:boot:2")
+    old = first.begin(alice, "/a", session="old")
+    first.feed(old, DATA[: 3 * PART + 17])
+    first.work()
+    offset = 2 * PART  # recorded are three parts, and nobody knows of a byte more
+    new = second.begin(alice, "/a", session="new", offset=offset)
+    second.feed(new, DATA[offset:])
+    second.finish(new)
+    finished = old.finish()
+    first.work()
+    assert isinstance(finished.exception(), LeaseLost)
+    assert stored(backend, "acme/a") == DATA
+    assert rows() == ["upload.suspended", "upload.resumed", "upload.committed"]
+
+
+def test_a_wrong_offset_does_not_end_the_older_session(house: House, alice: Principal) -> None:
+    old = house.begin(alice, "/a", session="old")
+    house.feed(old, DATA[: 3 * PART + 17])
+    house.work()
+    with pytest.raises(BadOffset):
+        house.begin(alice, "/a", session="new", offset=PART)
+    house.feed(old, DATA[3 * PART + 17 :])
+    house.finish(old)
+    assert stored(house.backend, "acme/a") == DATA
+
+
+def test_an_upload_that_is_being_published_cannot_be_gone_on_with(
+    backend: Backend, alice: Principal
+) -> None:
+    first, second = House(backend), House(backend, owner="here:boot:2")
+    stream = first.begin(alice, "/a")
+    first.feed(stream, DATA)
+    refused: list[SecureDropError] = []
+
+    def intrude(passed: str) -> None:
+        if passed == "publishing.after":
+            set_hook(None)
+            try:
+                second.begin(alice, "/a", append=True)
+            except SecureDropError as exc:
+                refused.append(exc)
+
+    set_hook(intrude)
+    try:
+        first.finish(stream)
+    finally:
+        set_hook(None)
+    assert [type(exc) for exc in refused] == [UploadBusy]
+
+
+def test_another_accounts_live_upload_of_the_key_makes_going_on_wait(
+    house: House, alice: Principal
+) -> None:
+    cut(house, alice, 3 * PART + 17)
+    house.begin(make_principal(user="bob"), "/a")
+    with pytest.raises(UploadBusy):
+        house.begin(alice, "/a", offset=3 * PART)
+    assert length(house, alice) == 3 * PART
+
+
+def test_storage_that_is_away_leaves_it_suspended(backend: Backend, alice: Principal) -> None:
+    faulty = FaultyBackend(backend)
+    house = House(faulty)
+    cut(house, alice, 3 * PART + 17)
+    faulty.fail("resume")
+    with pytest.raises(StorageUnavailable):
+        house.begin(alice, "/a", offset=3 * PART)
+    assert rows() == ["upload.suspended", "upload.resumed", "upload.suspended"]
+    stream = house.begin(alice, "/a", offset=3 * PART)
+    house.feed(stream, DATA[3 * PART :])
+    house.finish(stream)
+    assert stored(backend, "acme/a") == DATA
+
+
+def test_going_on_needs_the_permission(house: House, alice: Principal) -> None:
+    cut(house, alice, 3 * PART + 17)
+    meek = replace(alice, permissions=alice.permissions - {Permission.RESUME})
+    with pytest.raises(UploadRejected):
+        house.begin(meek, "/a", offset=3 * PART)
+
+
+def test_a_name_that_was_taken_meanwhile_is_kept_under_reject(
+    house: House, alice: Principal
+) -> None:
+    cut(house, alice, 3 * PART + 17)
+    house.upload(make_principal(user="bob"), "/a", b"bob's")
+    with pytest.raises(Exists):
+        house.begin(replace(alice, overwrite=OverwritePolicy.REJECT), "/a", offset=3 * PART)
+    assert stored(house.backend, "acme/a") == b"bob's"
+
+
+def test_a_token_that_no_key_opens_is_of_no_use(
+    house: House, alice: Principal, settings: SettingsWrapper
+) -> None:
+    cut(house, alice, 3 * PART + 17)
+    settings.SECRET_KEY = "another" * 10
+    with pytest.raises(BadOffset):
+        house.begin(alice, "/a", offset=3 * PART)
+    assert states() == ["aborted"]
