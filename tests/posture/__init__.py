@@ -1,0 +1,1 @@
+"""What other people's scanners say about the service: ``make test-posture``."""
