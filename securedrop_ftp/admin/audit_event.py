@@ -23,7 +23,7 @@ class AuditEventAdmin(KeysetAdmin):
     search_fields = ("path",)  # shows the box; get_search_results does the work
     search_help_text = (
         "An account, partner, address, session or SHA-256 exactly; or a part of a path or reason "
-        "among the newest 100 000 rows."
+        "among the newest 50 000 rows."
     )
     list_display = (
         "second",

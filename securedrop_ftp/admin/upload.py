@@ -37,7 +37,7 @@ class UploadAdmin(KeysetAdmin):
     part_search = ("path", "key")
     search_fields = ("path",)
     search_help_text = (
-        "An account or a SHA-256 exactly; or a part of a path or key among the newest 100 000 "
+        "An account or a SHA-256 exactly; or a part of a path or key among the newest 50 000 "
         "uploads."
     )
     list_display = ("began", "state", "partner", "username", "path", "size", "digest", "ended")
