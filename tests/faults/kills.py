@@ -11,6 +11,7 @@ Prints one JSON object; exits 1 at the first broken promise.
 from __future__ import annotations
 
 import argparse
+import functools
 import hashlib
 import importlib
 import json
@@ -309,6 +310,17 @@ class Judge:
         self._now[plan.path], self._suspended[plan.path] = now, held
 
 
+def warm_up() -> None:
+    """Have botocore read its service descriptions once, not in each fork; nothing connects."""
+    if "s3" not in settings.STORAGES["default"]["BACKEND"]:
+        return
+    import boto3
+    from botocore.loaders import JSONFileLoader
+
+    JSONFileLoader.load_file = functools.cache(JSONFileLoader.load_file)
+    boto3.client("s3", region_name="us-east-1")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--kills", type=int, default=30)
@@ -322,6 +334,7 @@ def main() -> int:
     # Imported once, not in each fork.
     for module in (settings.STORAGES["default"]["BACKEND"].rpartition(".")[0], *ALREADY):
         importlib.import_module(module)
+    warm_up()
     chance = random.Random(options.seed)
     judge = Judge(chance, options.part_size)
     started = time.monotonic()
@@ -330,6 +343,8 @@ def main() -> int:
         number += 1
         plan = judge.plan(number, STEPS)
         after = chance.uniform(0.03, options.longest) if not plan.step else None
+        if number % 50 == 0:
+            print(f"{judge.counts['killed']} kills", file=sys.stderr, flush=True)
         said, status = in_child(lambda plan=plan: upload(plan), after)  # type: ignore[misc]
         reports, ended = in_child(lambda plan=plan: recover(plan))  # type: ignore[misc]
         assert ended == 0, "recovery failed"
