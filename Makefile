@@ -6,7 +6,7 @@ PY     := $(VENV)/bin/python
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-faults test-storage test-resume test-isolation check format lock docs clean
+.PHONY: help install demo test test-faults test-storage test-resume test-isolation test-posture check format lock docs clean
 
 help:  ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ test-resume: $(STAMP)  ## 20 uploads of 200 MiB cut at random bytes, for each cl
 
 test-isolation: $(STAMP)  ## 100 000 hostile names against two neighbours (NAMES=n)
 	@SECUREDROP_TEST_NAMES=$(or $(NAMES),100000) $(PY) -m pytest tests/security/test_isolation.py $(ARGS)
+
+test-posture: $(STAMP)  ## sslyze, testssl.sh, sslscan, nmap, hydra; a table (ARGS=--write: into the docs)
+	@$(PY) -m tests.posture.run $(ARGS)
 
 check: $(STAMP)  ## format, lint, types, import layers, migrations, deploy checks, docs
 	@$(PY) -m ruff format --check .

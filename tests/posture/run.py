@@ -74,9 +74,9 @@ def scan(chosen: list[str]) -> list[Finding]:
         with service(tls_profile=profile, max_connections_per_ip=500) as ftps:
             for tool in (tools.sslyze, tools.testssl, tools.sslscan):
                 run(tool, ftps, profile)
-    with service() as plain:
-        run(tools.nmap, plain)
-        run(tools.hydra, plain)
+    for guesser in (tools.nmap, tools.hydra):
+        with service() as plain:
+            run(guesser, plain)
     return findings
 
 

@@ -102,7 +102,7 @@ def sslscan(ftps: ServedFtps, profile: str) -> Finding:
     verdict = f"{', '.join(enabled)} only; {len(lines)} suites, " + (
         "all AEAD with forward secrecy" if strong else "some weak"
     )
-    version = _first(r"([\d.]+\d)", _run(program, "--version"))
+    version = _first(r"(\d+\.\d+\.\d+)", _run(program, "--version"))
     details = "\n".join(" ".join(line.split()) for line in lines)
     return Finding(f"sslscan {version}", f"{profile}: versions, suites", verdict, good, details)
 
@@ -126,13 +126,16 @@ def nmap(ftps: ServedFtps) -> Finding:
     strengths = re.findall(r"least strength: (\S+)", text)
     guessed = "No valid accounts found" in text
     good = not bad and strengths == ["A"] and guessed
+    rows = len(_logins(ftps))
     verdict = "; ".join(
         [
             f"{len(bad)} findings (no anonymous login, no bounce, no backdoor)"
             if not bad
             else bad[0],
             f"least cipher strength {', '.join(strengths)}",
-            "no account guessed" if guessed else "guessing: see below",
+            f"no account guessed, {rows} tries in the audit trail"
+            if guessed
+            else "guessing: below",
         ]
     )
     version = _first(r"version ([\d.]+)", _run(program, "--version"))
@@ -153,7 +156,7 @@ def hydra(ftps: ServedFtps) -> Finding:
     tried = output.count("[ATTEMPT]")
     wait_until(lambda: len(_logins(ftps)) >= tried, "the audit rows")
     rows = _logins(ftps)
-    checked = sum(row["event"] in ("login.failed", "login.succeeded") for row in rows)
+    checked = sum(row["event"] != "login.locked" for row in rows)
     locked = sum(row["event"] == "login.locked" for row in rows)
     found = "0 valid password" not in output
     lockout = any("locked until" in row["reason"] for row in rows)
