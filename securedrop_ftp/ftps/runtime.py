@@ -5,13 +5,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from OpenSSL import SSL
 
 from securedrop_ftp.conf import Conf
 from securedrop_ftp.events import Event
 from securedrop_ftp.intake.service import Intake
+
+if TYPE_CHECKING:
+    from securedrop_ftp.ftps.downloads import ReadBudget
 
 
 class EventLoop(Protocol):
@@ -39,6 +42,7 @@ class Runtime(Protocol):
     conf: Conf
     intake: Intake
     draining: bool
+    reads: ReadBudget
 
     @property
     def loop(self) -> EventLoop:

@@ -1,9 +1,9 @@
-"""One control channel: its input, its command queue, its replies and its end.
+"""One session: who it is, what it does, the verb that runs, and its end.
 
-Lines are parsed as they come and wait in a bounded queue; one verb runs at a time, in a greenlet
-(:mod:`~securedrop_ftp.ftps.parking`). ABOR and STAT pass the queue while a transfer runs
-(RFC 959 §4.1.3); every other command waits for the reply before it, so that replies always come
-in the order of the commands.
+One verb runs at a time, in a greenlet (:mod:`~securedrop_ftp.ftps.parking`). ABOR and STAT pass
+the queue while a transfer runs (RFC 959 §4.1.3), and verbs that would open another data channel
+are refused at once; every other command waits for the reply before it, so that replies come in
+the order of the commands.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import contextvars
 import socket
 import time
 import uuid
-from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -21,19 +20,18 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import greenlet
 import structlog
-from OpenSSL import SSL
 
 from securedrop_ftp import replies
 from securedrop_ftp.access.principal import Principal
 from securedrop_ftp.events import Event
 from securedrop_ftp.exceptions import Cancelled, SecureDropError, SessionGone
 from securedrop_ftp.ftps import policy
-from securedrop_ftp.ftps.channel import RECORD, Channel, CleanEnd, ConnectionLost
+from securedrop_ftp.ftps.control import ControlChannel
 from securedrop_ftp.ftps.facts import FACTS
 from securedrop_ftp.ftps.parking import Waiter, settle_from
 from securedrop_ftp.ftps.runtime import Runtime
 from securedrop_ftp.ftps.storage_fs import StorageFS
-from securedrop_ftp.ftps.wire import Command, LineParser, Violation
+from securedrop_ftp.ftps.wire import Command, Violation
 from securedrop_ftp.log import get_logger
 from securedrop_ftp.models import Permission
 from securedrop_ftp.replies import Reply
@@ -46,11 +44,6 @@ logger = get_logger(__name__)
 
 T = TypeVar("T")
 
-#: How long a closed session waits for the peer to have read our last reply.
-LINGER = 2.0
-#: A reply that the peer does not take for so long ends the session.
-OUTPUT_STALL = 60.0
-
 
 @dataclass
 class Act:
@@ -59,19 +52,17 @@ class Act:
     reply: Reply = replies.ACTION_OK
 
 
-class Session(Channel):
+class Session(ControlChannel):
     """See the module's docstring. Public attributes are the session's state, used by the verbs."""
 
     def __init__(self, runtime: Runtime, sock: socket.socket, remote_ip: str, slot: int) -> None:
-        super().__init__(runtime.loop, sock)
+        super().__init__(runtime.loop, sock, runtime.conf)
         self.runtime = runtime
-        self.conf = runtime.conf
         self.id = uuid.uuid4().hex
         self.remote_ip = remote_ip
         self.slot = slot
         self.local_ip = sock.getsockname()[0]
 
-        self.context: SSL.Context | None = None
         self.principal: Principal | None = None
         self.fs: StorageFS | None = None
         self.username = ""
@@ -92,19 +83,10 @@ class Session(Channel):
 
         self.started = self.last_activity = time.monotonic()
         self.doing = ""
-        self.last_reply = ""
-        self._handshake_started = 0.0
-        self._parser = LineParser(self.conf.max_line_length)
-        self._queue: deque[Command | Violation] = deque()
-        self._output = bytearray()
-        self._output_moved = self.started
         self._verb: greenlet.greenlet | None = None
         self._verb_since = 0.0
         self._waiter: Waiter[Any] | None = None
         self._bad_commands = 0
-        self._ending = ""  # why: replies are flushed, then the socket is closed
-        self._linger_until = 0.0
-        self._after_flush: Callable[[], None] | None = None
         self._variables = contextvars.copy_context()
         self._variables.run(
             structlog.contextvars.bind_contextvars, session=self.id, remote_ip=remote_ip
@@ -119,32 +101,21 @@ class Session(Channel):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         self.record(Event("session.opened"))
         self.reply(replies.GREETING)
-        self._update_interest()
 
     def end(self, reply: Reply | None, reason: str) -> None:
         """Say a last word, let the peer read it, then close."""
-        if self.closed or self._ending:
+        if self.closed or self.ending:
             return
-        self._queue.clear()
-        self._parser.clear()
-        if reply is not None:
-            self.reply(reply)
-        self._ending = reason
+        self.finish(reply, reason)
         if self.transfer is not None:
             self.transfer.cancel(Cancelled(reason))
-        self._flush()
-        self._update_interest()
 
     def close(self, reason: str = "") -> None:
         """Release everything. A verb that is parked ends with SessionGone."""
         if self.closed:
             return
-        reason = self._ending or reason or "connection lost"
-        self.send_close_notify()
+        reason = self.ending or reason or "connection lost"
         super().close()
-        self._queue.clear()
-        self._parser.clear()
-        self._output.clear()
         if self.passive is not None:
             self.passive.close()
             self.passive = None
@@ -164,42 +135,37 @@ class Session(Channel):
         """Payload of all transfers, the running one included."""
         return self.bytes_before + (self.transfer.moved if self.transfer is not None else 0)
 
-    @property
-    def busy(self) -> bool:
-        """Whether a verb runs."""
-        return self._verb is not None
-
     def check_deadlines(self, now: float) -> None:
         """Called about once a second (rows 16 and 17)."""
-        conf = self.conf
-        if self._linger_until:
-            if now > self._linger_until:
-                self.close()
-        elif self._output and now - self._output_moved > OUTPUT_STALL:
+        if self.output_overdue(now):
             self.close("the peer does not read its replies")
-        elif self._ending:
-            if now - self._output_moved > LINGER:
-                self.close()
+        elif self.ending:
+            pass
         elif self.handshaking:
-            if now - self._handshake_started > conf.handshake_timeout:
+            if now - self.handshake_started > self.conf.handshake_timeout:
                 self.close("TLS handshake timed out")
-        elif self.principal is None and now - self.started > conf.login_timeout:
-            self.end(replies.TIMED_OUT.but("No login in time; closing."), "login timed out")
-        elif self.transfer is not None and self._verb is not None:
+        elif self._verb is not None and self.transfer is not None:
             self.transfer.check_deadlines(now)
-        elif self._verb is not None:
+        else:
+            overdue = self._overdue(now)
+            if overdue is not None:
+                self.end(*overdue)
+
+    def _overdue(self, now: float) -> tuple[Reply, str] | None:
+        conf = self.conf
+        if self.principal is None and now - self.started > conf.login_timeout:
+            return replies.TIMED_OUT.but("No login in time; closing."), "login timed out"
+        if self._verb is not None:
             if now - self._verb_since > conf.operation_timeout:
-                self.end(
-                    replies.TIMED_OUT.but("The operation took too long."), "operation timed out"
-                )
-        elif now - self.started > conf.max_session_age:
-            self.end(
-                replies.TIMED_OUT.but("The session is too old; log in again."), "session too old"
-            )
-        elif self.runtime.draining:
-            self.end(replies.DRAINING, "shutdown")
-        elif now - self.last_activity > conf.idle_timeout:
-            self.end(replies.TIMED_OUT, "idle")
+                return replies.TIMED_OUT.but("The operation took too long."), "operation timed out"
+            return None
+        if now - self.started > conf.max_session_age:
+            return replies.TIMED_OUT.but("The session is too old; log in again."), "session too old"
+        if self.runtime.draining:
+            return replies.DRAINING, "shutdown"
+        if now - self.last_activity > conf.idle_timeout:
+            return replies.TIMED_OUT, "idle"
+        return None
 
     # --- records ---------------------------------------------------------------------
 
@@ -263,152 +229,16 @@ class Session(Channel):
                 certificate=certificate.fingerprint, certificate_subject=certificate.subject
             )
 
-    # --- replies ---------------------------------------------------------------------
+    # --- commands --------------------------------------------------------------------
 
-    def reply(self, reply: Reply) -> None:
-        """Queue one reply and send what the socket takes."""
-        self._send(reply.line(), str(reply))
-
-    def reply_lines(self, code: int, first: str, lines: list[str], last: str) -> None:
-        """A multi-line reply (RFC 959 §4.2): ``code-first``, indented lines, ``code last``."""
-        body = "".join(f" {line}\r\n" for line in lines)
-        self._send(f"{code}-{first}\r\n{body}{code} {last}\r\n".encode(), f"{code} {last}")
-
-    def _send(self, data: bytes, text: str) -> None:
-        if self.closed or self._ending:
-            return
-        self.last_reply = text
-        if not self._output:
-            self._output_moved = time.monotonic()
-        self._output += data
-        if len(self._output) > self.conf.max_queued_output:
-            self.close("the peer does not read its replies")
-            return
-        self._flush()
-        self._update_interest()
-
-    def _flush(self) -> None:
-        if self.handshaking or self.closed:
-            return
-        try:
-            while self._output:
-                with memoryview(self._output) as view:
-                    sent = self.transmit(view)
-                if not sent:
-                    return
-                del self._output[:sent]
-                self._output_moved = time.monotonic()
-        except ConnectionLost as exc:
-            self.loop.call_soon(self.close, f"connection lost: {exc}")
-            return
-        if self._after_flush is not None:
-            then, self._after_flush = self._after_flush, None
-            then()
-        if self._ending and not self._linger_until:
-            self._linger()
-
-    def _linger(self) -> None:
-        # Closing with unread input makes the kernel send RST, which may destroy the last reply.
-        self._linger_until = time.monotonic() + LINGER
-        self.send_close_notify()
-        try:
-            self.socket.shutdown(socket.SHUT_WR)
-        except OSError:
-            self.loop.call_soon(self.close)
-
-    # --- input -----------------------------------------------------------------------
-
-    def _update_interest(self) -> None:
-        if self.closed or self.handshaking:
-            return
-        # Between the reply to AUTH and the handshake no plaintext is read.
-        room = len(self._queue) < self.conf.max_queued_lines and self._after_flush is None
-        self.watch(read=room or bool(self._linger_until), write=bool(self._output))
-
-    def handle_write_event(self) -> None:
-        """Replies go on."""
-        if self.handshaking:
-            self._handshake()
-            return
-        self._flush()
-        self._update_interest()
-
-    def handle_close(self) -> None:
-        """RST or both directions shut."""
-        self.close("connection lost")
-
-    def handle_read_event(self) -> None:
-        """Commands come."""
-        if self.handshaking:
-            self._handshake()
-            return
-        if self._linger_until:
-            self._discard()
-            return
-        try:
-            data = self.receive(RECORD)
-        except CleanEnd:
-            self.close("closed by the client")
-            return
-        except ConnectionLost as exc:
-            self.close(f"connection lost: {exc}")
-            return
-        if data is not None:
-            self._parser.feed(data)
-            self._take_lines()
-
-    def _discard(self) -> None:
-        if self.tls is not None:
-            # After our close_notify nothing of the peer's matters; read below TLS.
-            self.tls = None
-        try:
-            while self.receive(RECORD) is not None:
-                pass
-        except (CleanEnd, ConnectionLost):
-            self.close()
-
-    def _handshake(self) -> None:
-        try:
-            done = self.step_handshake()
-        except ConnectionLost as exc:
-            self.close(f"TLS handshake failed: {exc}")
-            return
-        if done:
-            self.last_activity = time.monotonic()
-            self._update_interest()
-            self._more_input()
-
-    def _more_input(self) -> None:
-        # Decrypted bytes inside OpenSSL raise no event.
-        if self.tls is not None and not self.closed and self.tls.pending():
-            self.loop.call_soon(self._read_pending)
-
-    def _read_pending(self) -> None:
-        if not self.closed and not self.handshaking and not self._linger_until:
-            self.handle_read_event()
-
-    def _take_lines(self) -> None:
-        while (
-            not self._ending and not self.closed and len(self._queue) < self.conf.max_queued_lines
-        ):
-            item = self._parser.next()
-            if item is None:
-                break
-            if not self._passes_queue(item):
-                self._queue.append(item)
-        self._pump()
-        self._update_interest()
-        if len(self._queue) < self.conf.max_queued_lines:
-            self._more_input()
-
-    def _passes_queue(self, item: Command | Violation) -> bool:
+    def passes_queue(self, item: Command | Violation) -> bool:
         """What is answered at once, in the middle of a transfer."""
         transfer = self.transfer
         if transfer is None or isinstance(item, Violation):
             return False
         if item.verb == "ABOR":
             transfer.cancel(Cancelled("ABOR"))
-            self._queue.appendleft(item)  # its own reply follows the transfer's
+            self.answer_next(item)  # its own reply follows the transfer's
             return True
         if item.verb == "STAT" and not item.argument:
             self.reply(transfer.status())
@@ -419,50 +249,16 @@ class Session(Channel):
             return True
         return False
 
-    def drop_input(self) -> None:
-        """Forget everything that was pipelined (a login failed: row 5)."""
-        self._queue.clear()
-        self._parser.clear()
+    def idle(self) -> bool:
+        """One verb at a time."""
+        return self._verb is None
 
-    @property
-    def input_pending(self) -> bool:
-        """Whether any input waits behind the running command."""
-        return bool(self._queue) or self._parser.pending
-
-    def begin_tls(self, context: SSL.Context) -> None:
-        """Start the handshake once the reply to AUTH is out."""
-
-        def start() -> None:
-            self.context = context
-            self.start_tls(context)
-            self._handshake_started = time.monotonic()
-            self.watch(read=True, write=False)
-
-        self._after_flush = start
-
-    def count_bad_command(self) -> None:
-        """Ten of them close the session (row 23)."""
-        self._bad_commands += 1
-        if self._bad_commands >= self.conf.max_bad_commands:
-            self.end(
-                replies.SERVICE_UNAVAILABLE.but("Too many errors."),
-                "too many bad commands",
-            )
-
-    # --- verbs -----------------------------------------------------------------------
-
-    def _pump(self) -> None:
-        """Start the next command; runs on the loop's own greenlet."""
-        while self._queue and self._verb is None and not self.closed and not self._ending:
-            if self.handshaking or self._after_flush is not None:
-                return
-            item = self._queue.popleft()
-            self._verb = runner = greenlet.greenlet(self._run)
-            runner.gr_context = self._variables
-            self._verb_since = self.last_activity = time.monotonic()
-            runner.switch(item)
-        if not self.closed and len(self._queue) < self.conf.max_queued_lines:
-            self._update_interest()
+    def start(self, item: Command | Violation) -> None:
+        """Run a command in a greenlet of its own, until it parks or is done."""
+        self._verb = runner = greenlet.greenlet(self._run)
+        runner.gr_context = self._variables
+        self._verb_since = self.last_activity = time.monotonic()
+        runner.switch(item)
 
     def _run(self, item: Command | Violation) -> None:
         try:
@@ -484,11 +280,7 @@ class Session(Channel):
             self._verb = None
             self.doing = ""
             self.last_activity = time.monotonic()
-            self.loop.call_soon(self._continue)
-
-    def _continue(self) -> None:
-        if not self.closed and not self._ending:
-            self._take_lines()
+            self.go_on_soon()
 
     def _refuse(self, violation: Violation) -> None:
         if violation.fatal:
@@ -496,6 +288,12 @@ class Session(Channel):
             return
         self.count_bad_command()
         self.reply(violation.reply)
+
+    def count_bad_command(self) -> None:
+        """Ten of them close the session (row 23)."""
+        self._bad_commands += 1
+        if self._bad_commands >= self.conf.max_bad_commands:
+            self.end(replies.SERVICE_UNAVAILABLE.but("Too many errors."), "too many bad commands")
 
     # --- waiting (inside a verb) -----------------------------------------------------
 

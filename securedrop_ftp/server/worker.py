@@ -24,6 +24,7 @@ from securedrop_ftp.conf import Conf, get_conf
 from securedrop_ftp.db import DatabaseWriter
 from securedrop_ftp.events import Event
 from securedrop_ftp.ftps import verbs
+from securedrop_ftp.ftps.downloads import ReadBudget
 from securedrop_ftp.ftps.session import Session
 from securedrop_ftp.intake.service import Intake
 from securedrop_ftp.log import get_logger
@@ -85,6 +86,7 @@ class Worker:
             backend_for=backend_for,
             owner=self.owner,
         )
+        self.reads = ReadBudget(conf.worker_memory // 2)
         self._signals = SignalPipe(signal.SIGTERM, signal.SIGHUP)
         _Watch(self.loop, self._signals.fileno(), self._signalled)
         _Watch(self.loop, life, self.drain)

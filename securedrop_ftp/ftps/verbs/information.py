@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from securedrop_ftp import replies
 from securedrop_ftp.ftps.facts import list_lines
+from securedrop_ftp.ftps.listings import first_page
 from securedrop_ftp.ftps.policy import VERBS, verb
 from securedrop_ftp.ftps.session import Session
-from securedrop_ftp.ftps.transfer import first_page
 from securedrop_ftp.models import Permission
 from securedrop_ftp.replies import Reply
 

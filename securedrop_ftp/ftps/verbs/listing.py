@@ -8,9 +8,9 @@ from securedrop_ftp import replies
 from securedrop_ftp.exceptions import NotADirectory
 from securedrop_ftp.ftps import suspended
 from securedrop_ftp.ftps.facts import Render, facts_of, list_lines, mlsd_lines, nlst_lines
+from securedrop_ftp.ftps.listings import send_listing
 from securedrop_ftp.ftps.policy import verb
 from securedrop_ftp.ftps.session import Session
-from securedrop_ftp.ftps.transfer import send_listing
 from securedrop_ftp.models import Permission
 from securedrop_ftp.replies import Reply
 from securedrop_ftp.storage.protocol import Entry

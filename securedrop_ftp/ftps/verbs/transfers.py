@@ -8,9 +8,10 @@ import uuid
 from securedrop_ftp import replies
 from securedrop_ftp.exceptions import IsADirectory
 from securedrop_ftp.ftps import policy
+from securedrop_ftp.ftps.downloads import download
 from securedrop_ftp.ftps.policy import verb
 from securedrop_ftp.ftps.session import Session
-from securedrop_ftp.ftps.transfer import download, upload
+from securedrop_ftp.ftps.uploads import upload
 from securedrop_ftp.models import Permission
 from securedrop_ftp.replies import Reply
 

@@ -1,0 +1,282 @@
+"""The control channel: command lines in, replies out, TLS in between, and an end in peace.
+
+Lines wait in a bounded queue. While it is full, or while lines wait in the parser, nothing more is
+read: TCP pushes back. What a line means is the session's matter
+(:class:`securedrop_ftp.ftps.session.Session`).
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections import deque
+from collections.abc import Callable
+
+from OpenSSL import SSL
+
+from securedrop_ftp.conf import Conf
+from securedrop_ftp.ftps.channel import RECORD, Channel, CleanEnd, ConnectionLost
+from securedrop_ftp.ftps.runtime import EventLoop
+from securedrop_ftp.ftps.wire import Command, LineParser, Violation
+from securedrop_ftp.replies import Reply
+
+#: How long a closed session waits for the peer to have read our last reply.
+LINGER = 2.0
+#: A reply that the peer does not take for so long ends the session.
+OUTPUT_STALL = 60.0
+#: Commands started in one turn of the loop, so that one client's pipeline cannot hold it.
+COMMANDS_PER_TURN = 32
+
+
+class ControlChannel(Channel):
+    """See the module's docstring."""
+
+    def __init__(self, loop: EventLoop, sock: socket.socket, conf: Conf) -> None:
+        super().__init__(loop, sock)
+        self.conf = conf
+        self.context: SSL.Context | None = None
+        self.last_reply = ""
+        self.handshake_started = 0.0
+        self.ending = ""  # why: replies are flushed, then the socket is closed
+        self._parser = LineParser(conf.max_line_length)
+        self._queue: deque[Command | Violation] = deque()
+        self._backlog = False  # lines wait in the parser
+        self._continuing = False
+        self._output = bytearray()
+        self._output_moved = time.monotonic()
+        self._linger_until = 0.0
+        self._after_flush: Callable[[], None] | None = None
+
+    # --- for the session -------------------------------------------------------------
+
+    def passes_queue(self, item: Command | Violation) -> bool:
+        """Whether a line was answered at once, out of its turn."""
+        raise NotImplementedError
+
+    def idle(self) -> bool:
+        """Whether the next command may start."""
+        raise NotImplementedError
+
+    def start(self, item: Command | Violation) -> None:
+        """Start a command."""
+        raise NotImplementedError
+
+    def close(self, reason: str = "") -> None:
+        """Release the socket; says close_notify, as RFC 5246 §7.2.1 asks."""
+        self.send_close_notify()
+        super().close()
+        self.drop_input()
+        self._output.clear()
+
+    # --- replies ---------------------------------------------------------------------
+
+    def reply(self, reply: Reply) -> None:
+        """Queue one reply and send what the socket takes."""
+        self._send(reply.line(), str(reply))
+
+    def reply_lines(self, code: int, first: str, lines: list[str], last: str) -> None:
+        """A multi-line reply (RFC 959 §4.2): ``code-first``, indented lines, ``code last``."""
+        body = "".join(f" {line}\r\n" for line in lines)
+        self._send(f"{code}-{first}\r\n{body}{code} {last}\r\n".encode(), f"{code} {last}")
+
+    def _send(self, data: bytes, text: str) -> None:
+        if self.closed or self.ending:
+            return
+        self.last_reply = text
+        if not self._output:
+            self._output_moved = time.monotonic()
+        self._output += data
+        if len(self._output) > self.conf.max_queued_output:
+            self.close("the peer does not read its replies")
+            return
+        self._flush()
+        self._update_interest()
+
+    def finish(self, reply: Reply | None, reason: str) -> None:
+        """Say a last word, let the peer read it, then close."""
+        self.drop_input()
+        if reply is not None:
+            self.reply(reply)
+        self.ending = reason
+        self._flush()
+        self._update_interest()
+
+    def _flush(self) -> None:
+        if self.handshaking or self.closed:
+            return
+        try:
+            while self._output:
+                with memoryview(self._output) as view:
+                    sent = self.transmit(view)
+                if not sent:
+                    return
+                del self._output[:sent]
+                self._output_moved = time.monotonic()
+        except ConnectionLost as exc:
+            self.loop.call_soon(self.close, f"connection lost: {exc}")
+            return
+        if self._after_flush is not None:
+            then, self._after_flush = self._after_flush, None
+            then()
+        if self.ending and not self._linger_until:
+            self._linger()
+
+    def _linger(self) -> None:
+        # Closing with unread input makes the kernel send RST, which may destroy the last reply.
+        self._linger_until = time.monotonic() + LINGER
+        self.send_close_notify()
+        try:
+            self.socket.shutdown(socket.SHUT_WR)
+        except OSError:
+            self.loop.call_soon(self.close)
+
+    def output_overdue(self, now: float) -> bool:
+        """Whether the peer has not taken our words in time, the last ones above all."""
+        if self._linger_until:
+            return now > self._linger_until
+        patience = LINGER if self.ending else OUTPUT_STALL
+        return bool(self._output or self.ending) and now - self._output_moved > patience
+
+    # --- TLS -------------------------------------------------------------------------
+
+    def begin_tls(self, context: SSL.Context) -> None:
+        """Start the handshake once the reply to AUTH is out."""
+
+        def start() -> None:
+            self.context = context
+            self.start_tls(context)
+            self.handshake_started = time.monotonic()
+            self.watch(read=True, write=False)
+
+        self._after_flush = start
+
+    def _handshake(self) -> None:
+        try:
+            done = self.step_handshake()
+        except ConnectionLost as exc:
+            self.close(f"TLS handshake failed: {exc}")
+            return
+        if done:
+            self._update_interest()
+            self._more_input()
+
+    # --- input -----------------------------------------------------------------------
+
+    def drop_input(self) -> None:
+        """Forget everything that was pipelined (a login failed: row 5)."""
+        self._queue.clear()
+        self._parser.clear()
+        self._backlog = False
+
+    @property
+    def input_pending(self) -> bool:
+        """Whether any input waits behind the running command."""
+        return bool(self._queue) or self._parser.pending
+
+    @property
+    def _full(self) -> bool:
+        return self._backlog or len(self._queue) >= self.conf.max_queued_lines
+
+    def _update_interest(self) -> None:
+        if self.closed or self.handshaking:
+            return
+        # Between the reply to AUTH and the handshake no plaintext is read.
+        room = not self._full and self._after_flush is None
+        self.watch(read=room or bool(self._linger_until), write=bool(self._output))
+
+    def handle_write_event(self) -> None:
+        """Replies go on."""
+        if self.handshaking:
+            self._handshake()
+            return
+        self._flush()
+        self._update_interest()
+
+    def handle_close(self) -> None:
+        """RST or both directions shut."""
+        self.close("connection lost")
+
+    def handle_read_event(self) -> None:
+        """Commands come."""
+        if self.handshaking:
+            self._handshake()
+        elif self._linger_until:
+            self._discard()
+        else:
+            self._read()
+
+    def _read(self) -> None:
+        try:
+            data = self.receive(RECORD)
+        except CleanEnd:
+            self.close("closed by the client")
+            return
+        except ConnectionLost as exc:
+            self.close(f"connection lost: {exc}")
+            return
+        if data is not None:
+            self._parser.feed(data)
+            self.go_on()
+
+    def _discard(self) -> None:
+        # After our close_notify nothing of the peer's matters; read below TLS.
+        self.tls = None
+        try:
+            while self.receive(RECORD) is not None:
+                pass
+        except (CleanEnd, ConnectionLost):
+            self.close()
+
+    def _more_input(self) -> None:
+        # Decrypted bytes inside OpenSSL raise no event.
+        if self.tls is not None and not self.closed and self.tls.pending():
+            self.loop.call_soon(self._read_pending)
+
+    def _read_pending(self) -> None:
+        if not (self.closed or self.handshaking or self._linger_until or self._full):
+            self._read()
+
+    # --- commands --------------------------------------------------------------------
+
+    def go_on_soon(self) -> None:
+        """Another turn, once, after this one."""
+        if not self._continuing:
+            self._continuing = True
+            self.loop.call_soon(self._continue)
+
+    def _continue(self) -> None:
+        self._continuing = False
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Take lines and start commands, a turn's worth; on the loop's own greenlet."""
+        for _ in range(COMMANDS_PER_TURN):
+            self._take_lines()
+            if self.closed or self.ending or not self._queue or not self._may_start():
+                break
+            self.start(self._queue.popleft())
+        else:
+            self.go_on_soon()
+        if not (self.closed or self.ending):
+            self._update_interest()
+            if not self._full:
+                self._more_input()
+
+    def _may_start(self) -> bool:
+        return self.idle() and not self.handshaking and self._after_flush is None
+
+    def _take_lines(self) -> None:
+        self._backlog = False
+        while not (self.closed or self.ending):
+            if len(self._queue) >= self.conf.max_queued_lines:
+                self._backlog = True
+                return
+            item = self._parser.next()
+            if item is None:
+                return
+            if not self.passes_queue(item):
+                self._queue.append(item)
+
+    def answer_next(self, item: Command) -> None:
+        """Before everything that waits."""
+        self._queue.appendleft(item)

@@ -1,0 +1,147 @@
+"""RETR: one stat, then ranges of the very object that was seen, some of them fetched ahead."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TYPE_CHECKING
+
+from securedrop_ftp import replies
+from securedrop_ftp.events import Event
+from securedrop_ftp.exceptions import SecureDropError, SessionGone, StorageUnavailable
+from securedrop_ftp.ftps.transfer import Transfer, require_data_channel
+from securedrop_ftp.storage.protocol import Entry
+
+if TYPE_CHECKING:
+    from securedrop_ftp.ftps.session import Session
+    from securedrop_ftp.replies import Reply
+
+#: A download's first range is small, so that its first byte comes soon.
+FIRST_RANGE = 256 * 1024
+
+
+class ReadBudget:
+    """Bytes that all downloads of a worker may hold at once; for the loop's thread."""
+
+    def __init__(self, size: int) -> None:
+        self._left = size
+
+    def take(self, size: int, *, force: bool = False) -> bool:
+        """Whether there is room; it is taken then."""
+        if size > self._left and not force:
+            return False
+        self._left -= size
+        return True
+
+    def give(self, size: int) -> None:
+        """Back."""
+        self._left += size
+
+
+class RangeSource:
+    """A file as ranges, some of them fetched ahead; the first one small."""
+
+    def __init__(self, session: Session, entry: Entry, offset: int) -> None:
+        self.on_ready: Callable[[], None] | None = None
+        self._session, self._entry = session, entry
+        self._at = offset  # of the next range to ask for
+        self._size = entry.size
+        self._range = min(FIRST_RANGE, session.conf.read_range)
+        self._ahead: deque[tuple[Future[bytes], int]] = deque()
+
+    def next(self) -> bytes | None:
+        """See :class:`securedrop_ftp.ftps.data.Source`."""
+        self._fetch()
+        if not self._ahead:
+            return b""
+        future, wanted = self._ahead[0]
+        if not future.done():
+            return None
+        self._ahead.popleft()
+        self._session.runtime.reads.give(wanted)
+        data = future.result()
+        if len(data) != wanted:
+            # Never a silently short file that looks whole.
+            raise StorageUnavailable("storage returned fewer bytes than the file has")
+        self._fetch()
+        return data
+
+    def _fetch(self) -> None:
+        session = self._session
+        assert session.principal is not None
+        assert session.fs is not None
+        while self._at < self._size and len(self._ahead) < session.conf.read_ahead:
+            length = min(self._range, self._size - self._at)
+            if not session.runtime.reads.take(length):
+                if self._ahead:
+                    return
+                # One small range at a time goes on whatever the others hold.
+                length = min(length, FIRST_RANGE)
+                session.runtime.reads.take(length, force=True)
+            future: Future[bytes] = session.runtime.storage(
+                session.principal.partner, session.fs.storage.read, self._entry, self._at, length
+            )
+            self._at += length
+            self._range = min(self._range * 4, session.conf.read_range)
+            self._ahead.append((future, length))
+            future.add_done_callback(self._arrived)
+
+    def _arrived(self, _future: Future[bytes]) -> None:
+        ready = self.on_ready
+        if ready is not None:
+            ready()
+
+    def close(self) -> None:
+        """Give back what was held for ranges that nobody will send."""
+        while self._ahead:
+            self._session.runtime.reads.give(self._ahead.popleft()[1])
+
+
+def download(session: Session, path: str, offset: int) -> Reply:
+    """RETR: one stat, then ranges of the very object that was seen."""
+    fs = session.fs
+    assert fs is not None
+    require_data_channel(session)
+    transfer = session.transfer = Transfer(session, "Download", path)
+    reply = replies.DOWNLOAD_ABORTED
+    reason = ""
+    size: int | None = None
+    source: RangeSource | None = None
+    try:
+        entry = fs.stat_file(path)
+        size = entry.size
+        if offset > entry.size:
+            reply = replies.BAD_OFFSET.but(f"The file has only {entry.size} bytes.")
+            reason = "bad offset"
+            return reply
+        session.reply(
+            replies.OPENING_DATA.but(f"Opening the data channel for {entry.size - offset} bytes.")
+        )
+        channel = transfer.open()
+        source = RangeSource(session, entry, offset)
+        session.wait(channel.send_all(source))
+        reply = replies.TRANSFER_COMPLETE.but(f"Transfer complete; {transfer.moved} bytes.")
+        return reply
+    except SessionGone:
+        reason = "the control channel closed"
+        raise
+    except SecureDropError as exc:
+        reply, reason = exc.reply, str(exc)
+        return reply
+    finally:
+        if source is not None:
+            source.close()
+        transfer.over()
+        done = reply.code == replies.TRANSFER_COMPLETE.code
+        session.record(
+            Event(
+                "download.completed" if done else "download.aborted",
+                outcome="success" if done else "failure",
+                path=path,
+                size=transfer.moved,
+                reason=reason,
+                reply=str(reply),
+                extra={"file_size": size, "offset": offset},
+            )
+        )

@@ -1,0 +1,97 @@
+"""LIST, NLST, MLSD: pages of a directory, sent as storage gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any
+
+from securedrop_ftp import replies
+from securedrop_ftp.ftps.transfer import Transfer, require_data_channel
+from securedrop_ftp.replies import Reply
+from securedrop_ftp.storage.protocol import Entry
+
+if TYPE_CHECKING:
+    from securedrop_ftp.ftps.session import Session
+
+
+class PageSource:
+    """Lines of a directory, page by page as storage gives them; one page in memory."""
+
+    def __init__(
+        self,
+        session: Session,
+        pages: Iterator[list[Entry]],
+        first: list[Entry] | None,
+        render: Callable[[Iterable[Entry]], bytes],
+    ) -> None:
+        self.on_ready: Callable[[], None] | None = None
+        self._session, self._pages, self._render = session, pages, render
+        self._first = first
+        self._future: Future[list[Entry] | None] | None = None
+        self._ended = first is None
+
+    def next(self) -> bytes | None:
+        """See :class:`securedrop_ftp.ftps.data.Source`."""
+        while True:
+            page = self._page()
+            if page is None:
+                return b"" if self._ended else None
+            text = self._render(page)
+            if text:
+                return text
+
+    def _page(self) -> list[Entry] | None:
+        if self._first is not None:
+            first, self._first = self._first, None
+            self._ask()
+            return first
+        if self._ended or self._future is None or not self._future.done():
+            return None
+        page = self._future.result()
+        if page is None:
+            self._ended = True
+            return None
+        self._ask()
+        return page
+
+    def _ask(self) -> None:
+        session = self._session
+        assert session.principal is not None
+        self._future = session.runtime.storage(session.principal.partner, next_page, self._pages)
+        self._future.add_done_callback(self._arrived)
+
+    def _arrived(self, _future: Future[Any]) -> None:
+        ready = self.on_ready
+        if ready is not None:
+            ready()
+
+
+def next_page(pages: Iterator[list[Entry]]) -> list[Entry] | None:
+    """The next page that holds anything, ``None`` at the end; blocking. A backend may give an
+    empty page before it knows that there is no such directory."""
+    return next(filter(None, pages), None)
+
+
+def first_page(pages: Iterator[list[Entry]]) -> list[Entry]:
+    """The first page, empty where there is none; blocking."""
+    return next_page(pages) or []
+
+
+def send_listing(
+    session: Session,
+    path: str,
+    pages: Iterator[list[Entry]],
+    render: Callable[[Iterable[Entry]], bytes],
+) -> Reply:
+    """LIST, NLST, MLSD. The first page is fetched before 150: a missing directory is 550."""
+    require_data_channel(session)
+    transfer = session.transfer = Transfer(session, "Listing", path)
+    try:
+        first = session.storage(next_page, pages)
+        session.reply(replies.OPENING_DATA)
+        channel = transfer.open()
+        session.wait(channel.send_all(PageSource(session, pages, first, render)))
+    finally:
+        transfer.over()
+    return replies.TRANSFER_COMPLETE

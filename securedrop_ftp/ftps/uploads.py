@@ -1,0 +1,95 @@
+"""STOR, STOU, APPE: from the data channel into the intake, then the commit, then 226."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from securedrop_ftp import replies
+from securedrop_ftp.events import Event
+from securedrop_ftp.exceptions import Cancelled, SecureDropError, SessionGone
+from securedrop_ftp.ftps.passive import NoDataChannel
+from securedrop_ftp.ftps.transfer import Transfer, require_data_channel
+from securedrop_ftp.intake.service import UploadRequest
+from securedrop_ftp.log import get_logger
+from securedrop_ftp.replies import Reply
+
+if TYPE_CHECKING:
+    from securedrop_ftp.ftps.session import Session
+    from securedrop_ftp.intake.stream import UploadStream
+
+logger = get_logger(__name__)
+
+
+def upload(session: Session, path: str, *, offset: int | None, append: bool) -> Reply:
+    """STOR, STOU, APPE: the data channel into the intake, then the commit, then 226."""
+    principal, fs = session.principal, session.fs
+    assert principal is not None
+    assert fs is not None
+    _require_for_upload(session, path)
+    request = UploadRequest(
+        principal=principal,
+        session=session.id,
+        remote_ip=session.remote_ip,
+        path=path,
+        key=fs.key(path),
+        announced=session.announced,
+        offset=offset,
+        append=append,
+    )
+    session.announced = None
+    transfer = session.transfer = Transfer(session, "Upload", path)
+    try:
+        stream = session.storage(session.runtime.intake.begin, request, orphan=_abandon)
+        return _receive(session, transfer, stream)
+    finally:
+        transfer.over()
+
+
+def _require_for_upload(session: Session, path: str) -> None:
+    # Nothing was begun, so the intake writes no row of it; every attempt leaves one.
+    try:
+        require_data_channel(session)
+    except NoDataChannel as exc:
+        session.record(
+            Event(
+                "upload.rejected",
+                outcome="failure",
+                path=path,
+                reason="no data channel",
+                reply=str(exc.reply),
+            )
+        )
+        raise
+
+
+def _abandon(stream: UploadStream) -> None:
+    stream.cancel(Cancelled("the session closed"))
+
+
+def _receive(session: Session, transfer: Transfer, stream: UploadStream) -> Reply:
+    try:
+        session.reply(replies.OPENING_DATA)
+        channel = transfer.open()
+        session.wait(channel.receive_all(stream))
+        transfer.moving = False
+        transfer.on_cancel = stream.cancel
+        finished = stream.finish()
+        if transfer.cancelled is not None:
+            stream.cancel(transfer.cancelled)
+        receipt = session.outcome(finished)
+    except SessionGone:
+        stream.cancel(Cancelled("the control channel closed"))
+        raise
+    except SecureDropError as exc:
+        if transfer.channel is not None:
+            transfer.channel.reset()
+        session.outcome(stream.cancel(exc))
+        return exc.reply
+    except BaseException as exc:
+        logger.exception("upload failed")
+        stream.cancel(Cancelled(f"{type(exc).__name__}"))
+        raise
+    assert session.fs is not None
+    session.fs.forget()
+    session.own_files.add(receipt.path)
+    return replies.TRANSFER_COMPLETE.but(receipt.reply_text)
