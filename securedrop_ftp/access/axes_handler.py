@@ -83,7 +83,8 @@ class LockoutHandler(AxesDatabaseHandler):  # type: ignore[misc]
         request.axes_credentials = credentials
 
     def user_logged_in(self, sender: Any, request: Any, user: Any, **kwargs: Any) -> None:
-        """A login over HTTP succeeded."""
+        """A login over HTTP succeeded. Not axes' own receiver: its reset on success forgets every
+        attempt from the address, and so lifted other users' lockouts."""
         if request is None or getattr(request, "securedrop_deferred", False):
             return
         shown = clean_username(user.get_username())[1]
@@ -93,7 +94,6 @@ class LockoutHandler(AxesDatabaseHandler):  # type: ignore[misc]
                 lockout.succeed(held)
                 request.securedrop_reservation = None
             clear_failures(request, shown)
-            super().user_logged_in(sender, request, user, **kwargs)
             emit(_event("login.succeeded", "success", request, user.get_username()))
 
     def reset_attempts(

@@ -219,7 +219,8 @@ if isinstance(SECUREDROP.get("LOCKOUT_SECONDS"), float):
     AXES_COOLOFF_TIME = timedelta(seconds=SECUREDROP["LOCKOUT_SECONDS"])
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"], "ip_address"]
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
-AXES_RESET_ON_SUCCESS = True
+# Our handler forgets the failures of who logged in; axes would forget all of the address.
+AXES_RESET_ON_SUCCESS = False
 AXES_ENABLE_ACCESS_FAILURE_LOG = True
 AXES_DISABLE_ACCESS_LOG = True  # our audit trail holds every login
 AXES_VERBOSE = False

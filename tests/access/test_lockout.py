@@ -234,6 +234,20 @@ def test_the_admin_site_is_locked_by_the_same_rules(db: None, client: Client) ->
     assert AuditEvent.objects.latest("seq").event == "login.succeeded"
 
 
+@pytest.mark.parametrize("reset", [True, False], ids=["axes resets", "axes does not"])
+def test_an_operators_login_lifts_nobody_elses_lockout(
+    account: Account, client: Client, settings: Any, reset: bool
+) -> None:
+    settings.AXES_RESET_ON_SUCCESS = reset
+    get_user_model().objects.create_superuser("olga", password=PASSWORD)
+    _log_in_wrong(5)
+    form = {"username": "olga", "password": PASSWORD}
+    client.post(reverse("admin:login"), form, REMOTE_ADDR=ADDRESS)
+    assert "_auth_user_id" in client.session
+    assert _locked("alice")
+    assert AccessAttempt.objects.filter(username="alice").exists()
+
+
 def test_guesses_over_ftps_and_http_share_one_counter(account: Account, client: Client) -> None:
     for _ in range(3):
         client.post(
