@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any, Protocol
 
 from securedrop_ftp.exceptions import LeaseLost, SecureDropError, StorageError
@@ -24,6 +25,7 @@ from securedrop_ftp.intake.attempt import Attempt
 from securedrop_ftp.intake.buffers import PartBuffer
 from securedrop_ftp.intake.durable import contiguous, length_of, pack_states
 from securedrop_ftp.intake.ledger import Claim, Ledger
+from securedrop_ftp.intake.spool import SpooledPart
 from securedrop_ftp.intake.steps import step
 from securedrop_ftp.log import get_logger
 from securedrop_ftp.storage.protocol import Part, Partial
@@ -31,6 +33,9 @@ from securedrop_ftp.storage.protocol import Part, Partial
 logger = get_logger(__name__)
 
 Job = Callable[[], None]
+
+#: Parts of one upload that may wait on disk; beyond, no more is read from the client.
+MAX_SPOOLED = 2
 
 
 def as_known(exc: Exception) -> SecureDropError:
@@ -44,11 +49,14 @@ def as_known(exc: Exception) -> SecureDropError:
 
 @dataclass(slots=True)
 class FullPart:
-    """A part whose bytes have all come."""
+    """A part whose bytes have all come; or a ``piece`` of one that goes over the disk, the last
+    one if ``whole``."""
 
     number: int
     offset: int
-    buffer: PartBuffer
+    buffer: PartBuffer | SpooledPart
+    piece: bool = False
+    whole: bool = True
 
     @property
     def size(self) -> int:
@@ -78,6 +86,7 @@ class Pipeline:
         submit: Callable[[Job], None],
         book: Ledger,
         final: Callable[[], None],
+        spool: Path,
     ) -> None:
         self.attempt = attempt
         self.claim = Claim(attempt.upload_id, attempt.epoch)
@@ -87,6 +96,9 @@ class Pipeline:
         self._owner = owner
         self._submit = submit
         self._book = book
+        self._spool_directory = spool
+        self._spool: SpooledPart | None = None  # the part whose pieces come now
+        self._spooled = 0  # parts that wait on disk
         self._final = final  # the last job: publish, or settle a failure
         self._lock = threading.Lock()
         self._to_hash: deque[FullPart] = deque()
@@ -196,6 +208,8 @@ class Pipeline:
         jobs: list[Job] = []
         if self._last:
             return jobs
+        if self._ended and not self._to_hash and not self._hashing:
+            self._close_spool()
         if self._to_put and self._more and not self._discard:
             if self.partial is None and not self._beginning:
                 self._beginning = True
@@ -203,7 +217,7 @@ class Pipeline:
             while self.partial and self._to_put and self._putting < self.attempt.sizes.in_flight:
                 self._putting += 1
                 jobs.append(partial(self._put, self._to_put.popleft()))
-        if self._to_hash and not self._hashing:
+        if self._to_hash and not self._hashing and self._spooled < MAX_SPOOLED:
             self._hashing = True
             jobs.append(partial(self._hash, self._to_hash.popleft()))
         self._active += len(jobs)
@@ -226,6 +240,17 @@ class Pipeline:
         self._to_hash.clear()
         self._to_put.clear()
         return dropped
+
+    def _close_spool(self) -> None:
+        """The end came in the midst of a part on disk: it is the last one, or of no use."""
+        part, self._spool = self._spool, None
+        if part is None:
+            return
+        if self.cause is None and not self._discard:
+            self._spooled += 1
+            self._to_put.append(FullPart(part.number, part.offset, part))
+        else:
+            part.release()
 
     def _start(self, jobs: Sequence[Job]) -> None:
         for job in jobs:
@@ -259,20 +284,35 @@ class Pipeline:
 
     def _hash(self, part: FullPart) -> None:
         state: bytes | None = None
+        full: FullPart | None = None
         try:
             if self.digest is not None:
                 self.digest.update(part.buffer.content)
-                state = self.digest.save()
+                state = self.digest.save() if part.whole else None
+            full = self._collect(part) if part.piece else part
         finally:
             with self._lock:
                 self._hashing = False
                 if state is not None:
                     self._states[part.offset + part.size] = state
-                keep = not self._discard
-                if keep:
-                    self._to_put.append(part)
-            if not keep:
+                keep = full is not None and not self._discard
+                if keep and full is not None:
+                    self._to_put.append(full)
+                    self._spooled += full is not part
+            if part.piece or not keep:
                 self._release([part])
+            if not keep and full is not None and full is not part:
+                full.buffer.release()
+
+    def _collect(self, piece: FullPart) -> FullPart | None:
+        """Write a piece to the part on disk; the part, when it is whole."""
+        if self._spool is None:
+            self._spool = SpooledPart(self._spool_directory, piece.number, piece.offset)
+        self._spool.write(piece.buffer.content)
+        if not piece.whole:
+            return None
+        part, self._spool = self._spool, None
+        return FullPart(part.number, part.offset, part)
 
     def _begin(self) -> None:
         step("begin.before")
@@ -302,7 +342,11 @@ class Pipeline:
     def _release(self, parts: Sequence[FullPart]) -> None:
         for part in parts:
             part.buffer.release()
-            self._owner.buffer_freed()
+            if isinstance(part.buffer, SpooledPart):
+                with self._lock:
+                    self._spooled -= 1
+            else:
+                self._owner.buffer_freed()
 
     # --- the ledger ------------------------------------------------------------------
 

@@ -46,6 +46,7 @@ class UploadStream:
         self._intake = intake
         self._current: PartBuffer | None = None
         self._number = len(attempt.parts)
+        self._rest_of_part = 0  # of a part that goes over the disk in pieces
         self._closed = False  # no further bytes are taken
         self._held = 0  # part buffers in memory
         self._starved = False
@@ -58,6 +59,7 @@ class UploadStream:
             submit=partial(intake.submit, attempt.request.principal.partner),
             book=intake.ledger,
             final=self._final,
+            spool=intake.conf.spool,
         )
         self._ending = Ending(attempt, self.pipeline, intake)
 
@@ -111,29 +113,44 @@ class UploadStream:
 
     def _new_part(self) -> PartBuffer | None:
         sizes = self.attempt.sizes
-        size = sizes.at(self.received)
+        size = self._rest_of_part or sizes.at(self.received)
+        spooled = self._rest_of_part > 0 or sizes.is_spooled(size)
+        in_memory = min(size, sizes.piece) if spooled else size
+        if not self._rest_of_part and self._number >= sizes.max_parts:
+            self._set_error(TooLarge("more parts than storage takes"))
+            return None
         with self._lock:
-            if self._held >= sizes.buffers(size):
+            starved = self._held >= sizes.buffers(in_memory)
+            if starved:
                 self._starved = True
-                starved = True
             else:
                 self._held += 1
-                starved = False
         if starved:
             self.pipeline.expect_more()
             return None
-        if self._number >= sizes.max_parts:
-            self._set_error(TooLarge("more parts than storage takes"))
-            return None
-        self._number += 1
+        if not self._rest_of_part:
+            self._number += 1
+            if spooled:
+                self._rest_of_part = size
         self._current = PartBuffer(
-            self._intake.budget, self.attempt.request.principal.partner, size, self._wake
+            self._intake.budget, self.attempt.request.principal.partner, in_memory, self._wake
         )
         return self._current
 
-    def _hand_over(self, current: PartBuffer) -> None:
+    def _hand_over(self, current: PartBuffer, *, at_end: bool = False) -> None:
         self._current = None
-        self.pipeline.add(FullPart(self._number, self.received - current.filled, current))
+        spooled = self._rest_of_part > 0
+        if spooled:
+            self._rest_of_part -= current.filled
+        self.pipeline.add(
+            FullPart(
+                self._number,
+                self.received - current.filled,
+                current,
+                piece=spooled,
+                whole=at_end or not self._rest_of_part,
+            )
+        )
 
     def _drop_current(self) -> None:
         current, self._current = self._current, None
@@ -153,7 +170,7 @@ class UploadStream:
         self._closed = True
         current = self._current
         if current is not None and current.filled:
-            self._hand_over(current)
+            self._hand_over(current, at_end=True)
         else:
             self._drop_current()
         self.pipeline.end()
