@@ -119,7 +119,12 @@ class AzureBackend(FlatStore):
         }
 
     def _attempts(self) -> Attempts:
+        """A try that times out takes a third of the deadline, so none begins in the last one."""
         return Attempts(self.conf.storage_timeout * 2 / 3)
+
+    def _publishing(self) -> Attempts:
+        """Leaves another third to look what became of the publishing call."""
+        return Attempts(self.conf.storage_timeout / 3)
 
     def _call(self, name: str, call: Callable[[], T], attempts: Attempts | None = None) -> T:
         return (attempts or self._attempts()).run(name, call, fault)
@@ -164,7 +169,7 @@ class AzureBackend(FlatStore):
                 raise VerificationFailed(f"Part {part.number} in storage is not the one put.")
         if not replace:
             self._refuse_object(spec.key)
-        attempts, blob = self._attempts(), self._blob(spec.key)
+        attempts, blob = self._publishing(), self._blob(spec.key)
         blocks = [BlobBlock(part.token) for part in ordered]
         published = self._publish(
             spec,
@@ -184,7 +189,7 @@ class AzureBackend(FlatStore):
         refuse_root(spec.key)
         if not replace:
             self._refuse_object(spec.key)
-        attempts, blob, content = self._attempts(), self._blob(spec.key), bytes(data)
+        attempts, blob, content = self._publishing(), self._blob(spec.key), bytes(data)
         return self._publish(
             spec,
             data.nbytes,
@@ -219,7 +224,7 @@ class AzureBackend(FlatStore):
             if not attempts.ambiguous:
                 raise
             try:
-                found = self.find_published(spec.key, spec.upload_id)
+                found = self._published(spec.key, spec.upload_id, attempts)
             except SecureDropError as other:
                 raise OutcomeUnknown(str(exc)) from other
             if found is None:
@@ -233,8 +238,11 @@ class AzureBackend(FlatStore):
 
     def find_published(self, key: str, upload_id: str) -> Published | None:
         """See the protocol."""
+        return self._published(key, upload_id, self._attempts())
+
+    def _published(self, key: str, upload_id: str, attempts: Attempts) -> Published | None:
         try:
-            found = self._head(key)
+            found = self._head(key, attempts)
         except NotFound:
             return None
         if found.metadata.get(META_UPLOAD_ID) != upload_id:
@@ -299,10 +307,10 @@ class AzureBackend(FlatStore):
 
     # --- reading and changing --------------------------------------------------------
 
-    def _head(self, key: str) -> Entry:
+    def _head(self, key: str, attempts: Attempts | None = None) -> Entry:
         blob = self._blob(key)
         return self._entry(
-            self._call("head", lambda: blob.get_blob_properties(**self._limits)),
+            self._call("head", lambda: blob.get_blob_properties(**self._limits), attempts),
         )
 
     def _entry(self, found: Any) -> Entry:

@@ -64,7 +64,9 @@ class FilesystemBackend:
     def __init__(self, storage: Any) -> None:
         self._file_mode: int | None = storage.file_permissions_mode
         self._tree = Tree(str(storage.location), storage.directory_permissions_mode)
-        self._uploads = PartFiles(self._tree, UPLOADS)
+        # Django's meaning of None: as the umask says.
+        first_mode = 0o666 if self._file_mode is None else 0o600
+        self._uploads = PartFiles(self._tree, UPLOADS, first_mode)
 
     # --- writing ---------------------------------------------------------------------
 
@@ -130,7 +132,7 @@ class FilesystemBackend:
         os.fsync(fd)
 
     def _write_record(self, fd: int, upload_id: str) -> None:
-        with self._tree.directory(PUBLISHED, create=True) as directory:
+        with self._tree.directory(PUBLISHED, create=True, private=True) as directory:
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
             record = os.open(check_upload_id(upload_id), flags, 0o600, dir_fd=directory)
             try:

@@ -98,7 +98,12 @@ class GCSBackend(FlatStore):
         return min(5.0, self.conf.storage_timeout / 4), self.conf.storage_timeout / 3
 
     def _attempts(self) -> Attempts:
+        """A try that times out takes a third of the deadline, so none begins in the last one."""
         return Attempts(self.conf.storage_timeout * 2 / 3)
+
+    def _publishing(self) -> Attempts:
+        """Leaves another third to look what became of the publishing call."""
+        return Attempts(self.conf.storage_timeout / 3)
 
     def _call(self, name: str, call: Callable[[], T], attempts: Attempts | None = None) -> T:
         return (attempts or self._attempts()).run(name, call, fault)
@@ -106,9 +111,9 @@ class GCSBackend(FlatStore):
     def _blob(self, key: str, **options: Any) -> Any:
         return self._bucket.blob(self._prefix + key, **options)
 
-    def _session(self, partial: Partial) -> Session:
+    def _session(self, partial: Partial, attempts: Attempts | None = None) -> Session:
         http = self._bucket.client._http
-        return Session(http, partial.token, self._timeout, self._attempts())
+        return Session(http, partial.token, self._timeout, attempts or self._attempts())
 
     # --- writing ---------------------------------------------------------------------
 
@@ -208,7 +213,7 @@ class GCSBackend(FlatStore):
         if not replace:
             self._refuse_object(spec.key)
         crc = combined((part.token.partition(".")[0], part.size) for part in ordered)
-        session = self._session(partial)
+        session = self._session(partial, self._publishing())
         published = self._publish(
             spec,
             size,
@@ -231,7 +236,7 @@ class GCSBackend(FlatStore):
             if not attempts.ambiguous:
                 raise
             try:
-                found = self.find_published(spec.key, spec.upload_id)
+                found = self._published(spec.key, spec.upload_id, attempts)
             except SecureDropError as other:
                 raise OutcomeUnknown(str(exc)) from other
             if found is None:
@@ -253,7 +258,7 @@ class GCSBackend(FlatStore):
         refuse_root(spec.key)
         if not replace:
             self._refuse_object(spec.key)
-        attempts = self._attempts()
+        attempts = self._publishing()
         content = bytes(data)
 
         def once() -> dict[str, Any]:
@@ -280,8 +285,11 @@ class GCSBackend(FlatStore):
 
     def find_published(self, key: str, upload_id: str) -> Published | None:
         """See the protocol."""
+        return self._published(key, upload_id, self._attempts())
+
+    def _published(self, key: str, upload_id: str, attempts: Attempts) -> Published | None:
         try:
-            found = self._head(key)
+            found = self._head(key, attempts)
         except NotFound:
             return None
         if found.metadata.get(META_UPLOAD_ID) != upload_id:
@@ -351,10 +359,11 @@ class GCSBackend(FlatStore):
 
     # --- reading and changing --------------------------------------------------------
 
-    def _head(self, key: str) -> Entry:
+    def _head(self, key: str, attempts: Attempts | None = None) -> Entry:
         blob = self._call(
             "get_blob",
             lambda: self._bucket.get_blob(self._prefix + key, timeout=self._timeout, retry=None),
+            attempts,
         )
         if blob is None:
             raise NotFound("There is no such object.")

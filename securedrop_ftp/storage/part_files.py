@@ -30,19 +30,26 @@ _PRIVATE: Final = 0o600
 
 
 class PartFiles:
-    """Part files in the directory ``key`` of ``tree``."""
+    """Part files in the directory ``key`` of ``tree``.
 
-    def __init__(self, tree: Tree, key: str) -> None:
+    Args:
+        tree: where.
+        key: the directory, made for this user alone.
+        mode: permissions of the files, before the umask.
+    """
+
+    def __init__(self, tree: Tree, key: str, mode: int = _PRIVATE) -> None:
         self._tree = tree
         self._key = key
+        self._mode = mode
 
     # --- one upload ------------------------------------------------------------------
 
     def begin(self, spec: ObjectSpec, *, durable: bool = True) -> Partial:
         """An empty file; its name survives a power cut if ``durable``."""
         name = _name(spec.upload_id, spec.epoch)
-        with os_errors(), self._tree.directory(self._key, create=True) as fd:
-            os.close(os.open(name, _OPEN | os.O_CREAT | os.O_TRUNC, _PRIVATE, dir_fd=fd))
+        with os_errors(), self._tree.directory(self._key, create=True, private=True) as fd:
+            os.close(os.open(name, _OPEN | os.O_CREAT | os.O_TRUNC, self._mode, dir_fd=fd))
             with suppress(FileNotFoundError):
                 os.unlink(f"{name}.parts", dir_fd=fd)
             if durable:

@@ -45,7 +45,7 @@ class Fault:
 
 
 class Attempts:
-    """The tries of one operation, of one request or of several.
+    """The tries of one operation, of one request or of several. There is always one.
 
     Args:
         seconds: no try is begun after this. The client's own timeouts bound the last one.

@@ -123,7 +123,7 @@ class S3Backend(FlatStore):
             self.abort(partial)
             return published
         self._compare(partial, ordered)
-        attempts = self._bucket.attempts()
+        attempts = self._bucket.publishing()
         if not replace:
             self._refuse_object(spec.key, attempts)
         named = [{"PartNumber": part.number, "ETag": part.token} for part in ordered]
@@ -154,7 +154,7 @@ class S3Backend(FlatStore):
     ) -> Published:
         """See the protocol. S3 checks the bytes against a Content-MD5."""
         refuse_root(spec.key)
-        attempts = self._bucket.attempts()
+        attempts = self._bucket.publishing()
         if not replace:
             self._refuse_object(spec.key, attempts)
         md5 = hashlib.md5(data, usedforsecurity=False)
@@ -202,16 +202,16 @@ class S3Backend(FlatStore):
         except SecureDropError as exc:
             if not attempts.ambiguous:
                 raise
-            return self._settle(spec, exc)
+            return self._settle(spec, exc, attempts)
         etag = str(answer.get("ETag", ""))
         if expected_etag and _bare(etag) == expected_etag:
             return Published(spec.key, size, etag)  # the server read the bytes as we did
         return self._confirm(spec, size, etag)
 
-    def _settle(self, spec: ObjectSpec, failure: SecureDropError) -> Published:
+    def _settle(self, spec: ObjectSpec, failure: SecureDropError, attempts: Attempts) -> Published:
         """Publishing got no answer: only finding our upload there is one."""
         try:
-            found = self.find_published(spec.key, spec.upload_id)
+            found = self._published(spec.key, spec.upload_id, attempts)
         except SecureDropError as exc:
             raise OutcomeUnknown(str(failure)) from exc
         if found is None:
@@ -238,10 +238,14 @@ class S3Backend(FlatStore):
 
     def find_published(self, key: str, upload_id: str) -> Published | None:
         """See the protocol."""
+        return self._published(key, upload_id, self._bucket.attempts())
+
+    def _published(self, key: str, upload_id: str, attempts: Attempts) -> Published | None:
         try:
-            entry = self._head(key)
+            head = self._bucket.call("head_object", attempts, Key=self._bucket.full(key))
         except NotFound:
             return None
+        entry = _from_head(key, head)
         if entry.metadata.get(META_UPLOAD_ID) != upload_id:
             return None
         return Published(key, entry.size, entry.etag)

@@ -62,6 +62,10 @@ class Bucket:
         whole = self.conf.operation_timeout if slow else self.conf.storage_timeout
         return Attempts(whole * 2 / 3)
 
+    def publishing(self) -> Attempts:
+        """A deadline that leaves another third to look what became of a publishing call."""
+        return Attempts(self.conf.storage_timeout / 3)
+
     def call(
         self, operation: str, attempts: Attempts | None = None, *, slow: bool = False, **params: Any
     ) -> dict[str, Any]:

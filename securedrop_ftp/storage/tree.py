@@ -19,6 +19,7 @@ from typing import Any, Final
 
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _RENAME_NOREPLACE: Final = 1
+_PRIVATE: Final = 0o700
 _UNSUPPORTED: Final = frozenset({errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP})
 
 
@@ -35,12 +36,13 @@ class Tree:
         self._mode = directory_mode
 
     @contextmanager
-    def directory(self, key: str, *, create: bool = False) -> Iterator[int]:
-        """A descriptor of the directory ``key`` (``""``: the root) while the block runs."""
+    def directory(self, key: str, *, create: bool = False, private: bool = False) -> Iterator[int]:
+        """A descriptor of the directory ``key`` (``""``: the root) while the block runs. What is
+        created on the way is for this user alone if ``private``."""
         fd = self._open_root(create)
         try:
             for name in key.split("/") if key else ():
-                below = self._open_below(fd, name, create)
+                below = self._open_below(fd, name, create, _PRIVATE if private else self._mode)
                 os.close(fd)
                 fd = below
             yield fd
@@ -64,21 +66,25 @@ class Tree:
             Path(self.location).mkdir(parents=True, exist_ok=True)
             return os.open(self.location, flags)
 
-    def _open_below(self, fd: int, name: str, create: bool) -> int:
+    def _open_below(self, fd: int, name: str, create: bool, mode: int | None) -> int:
         try:
             return os.open(name, _DIRECTORY, dir_fd=fd)
         except FileNotFoundError:
             if not create:
                 raise
         with suppress(FileExistsError):
-            self.make(fd, name)
+            self._make(fd, name, mode)
         return os.open(name, _DIRECTORY, dir_fd=fd)
 
     def make(self, fd: int, name: str) -> None:
         """Make the directory ``name`` in ``fd``, durably."""
-        os.mkdir(name, dir_fd=fd)
-        if self._mode is not None:
-            os.chmod(name, self._mode, dir_fd=fd)
+        self._make(fd, name, self._mode)
+
+    @staticmethod
+    def _make(fd: int, name: str, mode: int | None) -> None:
+        os.mkdir(name, mode or 0o777, dir_fd=fd)
+        if mode is not None:  # whatever the umask is
+            os.chmod(name, mode, dir_fd=fd)
         os.fsync(fd)
 
 
@@ -97,14 +103,19 @@ def kind(fd: int, name: str) -> str:
 def move(source_fd: int, source: str, target_fd: int, target: str, *, replace: bool) -> None:
     """Rename atomically; with ``replace=False`` fail with ``EEXIST`` where the name is taken.
 
-    ``renameat2`` decides that in the kernel. File systems without it (some network ones) get a
-    hard link and an unlink for files, which is as exclusive.
+    ``renameat2`` decides that in the kernel. File systems without it (NFS) get a hard link and an
+    unlink for files, which is as exclusive; a directory is renamed after a look at the name, and
+    never replaces what is not an empty directory.
     """
     if replace:
         os.rename(source, target, src_dir_fd=source_fd, dst_dir_fd=target_fd)
         return
     number = _renameat2(source_fd, source, target_fd, target)
-    if number in _UNSUPPORTED:
+    if number in _UNSUPPORTED and kind(source_fd, source) == "directory":
+        if kind(target_fd, target):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+        os.rename(source, target, src_dir_fd=source_fd, dst_dir_fd=target_fd)
+    elif number in _UNSUPPORTED:
         os.link(
             source,
             target,

@@ -19,6 +19,12 @@ from securedrop_ftp.storage.protocol import META_SHA256, META_UPLOAD_ID, ObjectS
 from tests.storage.uploads import commit, content, listing, pieces, put, put_parts, sha256, spec_for
 
 
+class NoMode(FileSystemStorage):
+    """As with ``FILE_UPLOAD_PERMISSIONS = None``."""
+
+    file_permissions_mode = None
+
+
 @pytest.fixture
 def location(tmp_path: Path) -> Path:
     return tmp_path / "storage"
@@ -286,6 +292,33 @@ def test_files_get_the_storages_permissions(location: Path) -> None:
     put(fs, "acme/a")
     assert (location / "acme/a").stat().st_mode & 0o777 == 0o640
     assert (location / "acme").stat().st_mode & 0o777 == 0o750
+
+
+def test_without_a_mode_of_its_own_a_file_gets_the_umasks(location: Path) -> None:
+    fs = FilesystemBackend(NoMode(location=location))
+    put(fs, "acme/a")
+    (location / "other").touch()
+    assert (location / "acme/a").stat().st_mode == (location / "other").stat().st_mode
+
+
+def test_unfinished_uploads_are_for_the_service_alone(
+    fs: FilesystemBackend, location: Path
+) -> None:
+    fs.begin(spec_for("acme/a"))
+    assert (location / ".securedrop").stat().st_mode & 0o777 == 0o700
+    assert (location / ".securedrop/uploads").stat().st_mode & 0o777 == 0o700
+
+
+def test_without_renameat2_a_directory_is_renamed_too(
+    fs: FilesystemBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tree, "_renameat2", lambda *args: errno.EINVAL)
+    put(fs, "acme/in/a")
+    fs.mkdir("acme/taken")
+    with pytest.raises(errors.Exists):
+        fs.rename("acme/in", "acme/taken", replace=False)
+    fs.rename("acme/in", "acme/out", replace=False)
+    assert content(fs, "acme/out/a") == b"data"
 
 
 def test_special_files_are_left_out(fs: FilesystemBackend, location: Path) -> None:
