@@ -17,6 +17,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from django.core.signals import setting_changed
+
 KIB = 1024
 MIB = 1024 * KIB
 
@@ -136,3 +138,12 @@ def get_conf() -> Conf:
     from django.conf import settings
 
     return from_mapping(getattr(settings, "SECUREDROP", {}))
+
+
+def _on_setting_changed(*, setting: str, **_: Any) -> None:
+    if setting == "SECUREDROP":
+        get_conf.cache_clear()
+
+
+# Tests of projects that use the app change settings (``override_settings``).
+setting_changed.connect(_on_setting_changed, dispatch_uid="securedrop_ftp.conf")

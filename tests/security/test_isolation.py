@@ -80,7 +80,7 @@ def backend(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 @settings(
-    max_examples=EXAMPLES // 2,
+    max_examples=EXAMPLES // 3,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
@@ -100,7 +100,7 @@ def test_no_name_reaches_storage_outside_the_prefix(
         assert ".." not in key.split("/")
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=EXAMPLES // 3, deadline=None)
 @given(name=names, cwd=names)
 def test_a_path_becomes_a_key_inside_the_root_or_nothing(name: str, cwd: str) -> None:
     try:
