@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 from azure.core import exceptions as sdk
@@ -17,7 +19,7 @@ from securedrop_ftp.storage.azure_errors import fault
 from securedrop_ftp.storage.protocol import Entry
 from tests.fixtures.processes import free_port
 from tests.storage.scripted_s3 import HANG_UP, Answer, Request, ScriptedS3, scripted_s3
-from tests.storage.uploads import put, spec_for
+from tests.storage.uploads import commit, content, listing, put, put_parts, spec_for
 
 CONF = Conf(storage_timeout=1.5, operation_timeout=3.0)
 MODIFIED = "Sun, 02 Aug 2026 10:00:00 GMT"
@@ -163,3 +165,157 @@ def test_an_azure_storage_without_a_container_is_told_so() -> None:
     storage: Any = AzureStorage(connection_string="AccountName=test;AccountKey=dGVzdA==")
     with pytest.raises(errors.ConfigurationError, match="azure_container"):
         AzureBackend(storage)
+
+
+# --- an upload of several parts, against answers as Azure's reference gives them ------------
+
+
+class BlobServer:
+    """As much of Azure's Blob service as an upload, a listing and a rename need."""
+
+    def __init__(self) -> None:
+        self.blobs: dict[str, tuple[bytes, dict[str, str]]] = {}
+        self.blocks: dict[str, dict[str, bytes]] = {}
+
+    def answer(self, request: Request) -> Answer:
+        url = urlsplit(request.path)
+        query = {name: values[0] for name, values in parse_qs(url.query).items()}
+        name = unquote(url.path).removeprefix("/test/c").lstrip("/")
+        what = query.get("comp", "")
+        if request.method == "GET" and what == "list":
+            return self.listing(query)
+        if request.method == "GET" and what == "blocklist":
+            return self.block_list(name)
+        if request.method == "PUT":
+            return self.put(name, what, query, request)
+        if name not in self.blobs:
+            return error(404, "BlobNotFound")
+        if request.method == "DELETE":
+            del self.blobs[name]
+            return Answer(202)
+        return self.get(name, request)
+
+    def put(self, name: str, what: str, query: dict[str, str], request: Request) -> Answer:
+        if what == "block":
+            self.blocks.setdefault(name, {})[query["blockid"]] = request.body
+        elif what == "blocklist":
+            ids = re.findall("<Latest>(.*?)</Latest>", request.body.decode())
+            held = self.blocks.pop(name, {})
+            self.keep(name, b"".join(held[one] for one in ids), request)
+        elif source := request.headers.get("x-ms-copy-source"):
+            found = unquote(urlsplit(source).path).removeprefix("/test/c/")
+            self.blobs[name] = self.blobs[found]
+            return Answer(202, headers={"x-ms-copy-status": "success", "x-ms-copy-id": "1"})
+        else:
+            self.keep(name, request.body, request)
+        return Answer(201, headers={"ETag": '"new"', "Last-Modified": MODIFIED})
+
+    def keep(self, name: str, content: bytes, request: Request) -> None:
+        metadata = {n: v for n, v in request.headers.items() if n.startswith("x-ms-meta-")}
+        self.blobs[name] = (content, metadata)
+
+    def get(self, name: str, request: Request) -> Answer:
+        content, metadata = self.blobs[name]
+        headers = {**metadata, "x-ms-copy-status": "success", "x-ms-copy-id": "1"}
+        if request.method == "HEAD":
+            return head(**{**headers, "Content-Length": str(len(content))})
+        start, stop = map(int, request.headers["x-ms-range"].removeprefix("bytes=").split("-"))
+        span = f"bytes {start}-{stop}/{len(content)}"
+        found = head(**headers, **{"Content-Range": span})
+        return Answer(206, content[start : stop + 1], found.headers)
+
+    def block_list(self, name: str) -> Answer:
+        blocks = "".join(
+            f"<Block><Name>{n}</Name><Size>{len(b)}</Size></Block>"
+            for n, b in self.blocks.get(name, {}).items()
+        )
+        xml = f"<BlockList><UncommittedBlocks>{blocks}</UncommittedBlocks></BlockList>"
+        return Answer(200, xml.encode(), {"Content-Type": "application/xml"})
+
+    def listing(self, query: dict[str, str]) -> Answer:
+        """Pages of one name, to see that all are read."""
+        prefix, delimiter = query.get("prefix", ""), query.get("delimiter", "")
+        names = sorted({
+            prefix + rest[: rest.index("/") + 1] if delimiter and "/" in rest else prefix + rest
+            for rest in (n.removeprefix(prefix) for n in self.blobs if n.startswith(prefix))
+        })  # fmt: skip
+        at = int(query.get("marker", "0"))
+        items = "".join(
+            f"<BlobPrefix><Name>{n}</Name></BlobPrefix>"
+            if n.endswith("/")
+            else f"<Blob><Name>{n}</Name><Properties><Last-Modified>{MODIFIED}</Last-Modified>"
+            f"<Etag>e</Etag><Content-Length>{len(self.blobs[n][0])}</Content-Length>"
+            "<BlobType>BlockBlob</BlobType></Properties></Blob>"
+            for n in names[at : at + 1]
+        )
+        more = str(at + 1) if at + 1 < len(names) else ""
+        xml = (
+            f'<EnumerationResults ServiceEndpoint="x" ContainerName="c"><Blobs>{items}</Blobs>'
+            f"<NextMarker>{more}</NextMarker></EnumerationResults>"
+        )
+        return Answer(200, xml.encode(), {"Content-Type": "application/xml"})
+
+
+@pytest.fixture
+def blobs(server: ScriptedS3) -> BlobServer:
+    made = BlobServer()
+    server.script = made.answer
+    return made
+
+
+def test_only_the_recorded_blocks_are_committed(blobs: BlobServer, azure: AzureBackend) -> None:
+    old = azure.begin(spec_for("acme/big"))
+    parts = put_parts(azure, old, [b"one", b"two"])
+    new = azure.resume(old, 2)
+    parts[1] = azure.put_part(new, 2, 3, memoryview(b"TWO!"))
+    azure.put_part(old, 2, 3, memoryview(b"late"))
+    assert [part.size for part in azure.list_parts(new) or ()] == [3, 4]
+    commit(azure, new, parts, b"oneTWO!")
+    assert content(azure, "acme/big") == b"oneTWO!"
+    assert list(blobs.blobs) == ["acme/big"]
+    assert azure.find_published("acme/big", old.spec.upload_id) is not None
+
+
+def test_blocks_that_are_not_there_publish_nothing(blobs: BlobServer, azure: AzureBackend) -> None:
+    partial = azure.begin(spec_for("acme/big"))
+    parts = put_parts(azure, partial, [b"one", b"two"])
+    blobs.blocks.clear()
+    with pytest.raises(errors.VerificationFailed):
+        commit(azure, partial, parts, b"onetwo")
+    assert "acme/big" not in blobs.blobs
+
+
+def test_an_aborted_or_swept_upload_cannot_go_on(blobs: BlobServer, azure: AzureBackend) -> None:
+    aborted, swept = azure.begin(spec_for("acme/a")), azure.begin(spec_for("acme/b"))
+    azure.abort(aborted)
+    azure.abort(aborted)
+    assert azure.sweep(lambda upload_id: False, older_than=datetime.now(UTC)) == 1
+    for partial in (aborted, swept):
+        assert azure.list_parts(partial) is None
+        with pytest.raises(errors.NotFound):
+            azure.resume(partial, 2)
+        with pytest.raises(errors.NotFound):
+            commit(azure, partial, [], b"")
+
+
+def test_a_listing_reads_every_page(blobs: BlobServer, azure: AzureBackend) -> None:
+    for name in ("a", "b", "in/c", "in/d"):
+        put(azure, f"acme/{name}")
+    azure.mkdir("acme/empty")
+    found = listing(azure, "acme")
+    assert {name: entry.is_dir for name, entry in found.items()} == {
+        "a": False, "b": False, "in": True, "empty": True,
+    }  # fmt: skip
+    assert listing(azure, "acme/empty") == {}
+    azure.check()
+
+
+def test_a_rename_copies_and_deletes(blobs: BlobServer, azure: AzureBackend) -> None:
+    put(azure, "acme/in/a", b"hello")
+    azure.rename("acme/in/a", "acme/in/b", replace=False)
+    azure.rename("acme/in", "acme/out", replace=False)
+    assert list(blobs.blobs) == ["acme/out/b"]
+    with pytest.raises(errors.Exists):
+        put(azure, "acme/out/b", replace=False)
+    azure.delete("acme/out/b")
+    assert blobs.blobs == {}
