@@ -11,6 +11,7 @@ from django.core.checks import CheckMessage, Tags, register
 
 from securedrop_ftp.checks.certificates import certificate_problems, check_certificates
 from securedrop_ftp.checks.exposure import check_demo_exposure, exposure_problems
+from securedrop_ftp.checks.login import check_login
 from securedrop_ftp.checks.partners import check_partners
 from securedrop_ftp.checks.values import (
     check_secret_key,
@@ -37,6 +38,7 @@ def register_checks() -> None:
     register(check_storages, "securedrop")
     register(check_demo_exposure, "securedrop")
     register(check_certificates, "securedrop", deploy=True)
+    register(check_login, Tags.security)
     register(check_partners, Tags.database)
 
 
