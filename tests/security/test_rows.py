@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import resource
+import socket
 import ssl
+from pathlib import Path
 
 import pytest
 
+from securedrop_ftp.tls.development import make_certificates
+from tests.fixtures.processes import wait_until
 from tests.fixtures.served import Serve, ServedFtps
 from tests.security.test_control_channel import raw, read_reply
 
@@ -30,3 +36,85 @@ def _handshake(ftps: ServedFtps, context: ssl.SSLContext) -> bool:
         except (ssl.SSLError, ConnectionResetError):
             return False
     return True
+
+
+def test_row_7_running_out_of_descriptors_is_survived(served: Serve) -> None:
+    ftps = served()
+    ftps.faults_expected = True
+    (worker,) = ftps.workers
+    used = len(list(Path(f"/proc/{worker}/fd").iterdir()))
+    _, hard = resource.prlimit(worker, resource.RLIMIT_NOFILE)
+    resource.prlimit(worker, resource.RLIMIT_NOFILE, (used + 3, hard))
+    with contextlib.ExitStack() as stack:
+        greetings = []
+        for _ in range(12):
+            sock = stack.enter_context(socket.create_connection(("127.0.0.1", ftps.port), 20))
+            greetings.append(read_reply(sock)[:3])
+    assert b"220" in greetings
+    assert set(greetings) <= {b"220", b"421", b""}
+    assert greetings[-1] != b"220"
+    resource.prlimit(worker, resource.RLIMIT_NOFILE, (hard, hard))
+    with ftps.login() as client:
+        assert client.upload("after.txt", b"still here").startswith("226")
+
+
+def test_row_12_nothing_is_sent_to_a_data_channel_that_is_not_its_own(ftps: ServedFtps) -> None:
+    with ftps.login() as client:
+        client.upload("secret.txt", b"secret" * 5000)
+        client.reuse_session = False
+        host, port = client.makepasv()
+        client.putcmd("RETR secret.txt")
+        with socket.create_connection((host, port), timeout=20) as data:
+            received = b""
+            with contextlib.suppress(OSError):
+                stranger = client.context.wrap_socket(data, server_hostname="localhost")
+                received = stranger.recv(65536)
+        assert received == b""
+        assert client.final_reply()[:3] in ("425", "150")
+
+
+def test_row_18_a_data_connection_without_a_transfer_is_answered_by_nothing(
+    ftps: ServedFtps,
+) -> None:
+    with ftps.login() as client:
+        for _ in range(3):
+            with socket.create_connection(client.makepasv(), timeout=20) as data:
+                data.sendall(b"not TLS at all\r\n")
+        client.makepasv()
+        assert client.reply_to("NOOP").startswith("200")
+        assert client.upload("in-step.txt", b"x").startswith("226")
+
+
+def test_row_25_a_broken_rotation_is_refused_and_a_good_one_taken(
+    served: Serve, tmp_path: Path
+) -> None:
+    make_certificates(tmp_path)
+    names = {"tls_cert_file": tmp_path / "server.pem", "tls_key_file": tmp_path / "server.key"}
+    ftps = served(options=names)
+    before = _leaf(ftps)
+
+    good = (tmp_path / "server.pem").read_bytes()
+    (tmp_path / "server.pem").write_text("no certificate\n")
+    ftps.reload()
+    wait_until(lambda: "holds no" in ftps.log, "the refusal")
+    assert _leaf(ftps) == before
+
+    (tmp_path / "server.pem").write_bytes(good)
+    make_certificates(tmp_path)
+    ftps.reload()
+    wait_until(lambda: _leaf(ftps) != before, "the new certificate")
+
+
+def test_row_30_passwords_cost_19_mib_each(ftps: ServedFtps) -> None:
+    stored = ftps.query("SELECT password FROM auth_user WHERE username = %s", "alice")
+    assert stored[0]["password"].startswith("argon2$argon2id$v=19$m=19456,t=2,p=1$")
+
+
+def _leaf(ftps: ServedFtps) -> bytes | None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with raw(ftps) as sock:
+        sock.sendall(b"AUTH TLS\r\n")
+        read_reply(sock)
+        with context.wrap_socket(sock) as secured:
+            return secured.getpeercert(binary_form=True)
