@@ -10,7 +10,7 @@ from django.db import DatabaseError, connections
 from django.db.migrations.executor import MigrationExecutor
 
 from securedrop_ftp.checks import certificate_problems, serving_problems, value_problems
-from securedrop_ftp.conf import from_mapping, get_conf
+from securedrop_ftp.conf import Conf, from_mapping, get_conf
 from securedrop_ftp.exceptions import ConfigurationError, SecureDropError
 from securedrop_ftp.intake.ledger import Ledger
 from securedrop_ftp.intake.recovery import Recovery
@@ -48,11 +48,11 @@ def run_in_child(body: Callable[[], str]) -> str:
 def preflight() -> str:
     """What stands in the way of serving, in a sentence or a few; empty: nothing."""
     try:
-        _database_ready()
+        database_ready()
         problems = [p for p in serving_problems() if p.is_serious()]
         if problems:
             return "\n".join(f"{p.msg} {p.hint or ''}".strip() for p in problems)
-        for alias in _aliases():
+        for alias in aliases_in_use():
             try:
                 backend_for(alias).check()
             except SecureDropError as exc:
@@ -67,7 +67,8 @@ def preflight() -> str:
     return ""
 
 
-def _database_ready() -> None:
+def database_ready() -> None:
+    """Raises ConfigurationError unless the database answers and has our migrations."""
     connection = connections["default"]
     try:
         executor = MigrationExecutor(connection)
@@ -82,7 +83,8 @@ def _database_ready() -> None:
         )
 
 
-def _aliases() -> list[str]:
+def aliases_in_use() -> list[str]:
+    """The storages of enabled partners, and the default one."""
     used = Partner.objects.filter(enabled=True).values_list("storage", flat=True).distinct()
     return sorted({"default", *used})
 
@@ -95,6 +97,13 @@ def refuse_bad_settings(values: Mapping[str, Any]) -> None:
     errors = [p for p in problems if p.is_serious()]
     if errors:
         raise ConfigurationError("; ".join(f"{p.msg} {p.hint or ''}".strip() for p in errors))
+
+
+def warn_of_certificates(conf: Conf) -> None:
+    """Into the log what ``ftps_serve`` serves with all the same: above all a certificate that
+    runs out soon. Reads files only."""
+    for problem in certificate_problems(conf):
+        logger.warning("certificate", problem=problem.msg, hint=problem.hint, id=problem.id)
 
 
 def _recovery() -> Recovery:

@@ -7,6 +7,7 @@ recovery and the sweep run in short-lived children of their own.
 from __future__ import annotations
 
 import os
+import resource
 import select
 import signal
 import socket
@@ -16,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from securedrop_ftp.conf import Conf, from_mapping, get_conf
-from securedrop_ftp.exceptions import ConfigurationError, SecureDropError
+from securedrop_ftp.exceptions import ConfigurationError
 from securedrop_ftp.log import get_logger
 from securedrop_ftp.server import housekeeping
 from securedrop_ftp.server.connections import ConnectionTable
@@ -24,6 +25,7 @@ from securedrop_ftp.server.identity import new_boot, owner_name
 from securedrop_ftp.server.rates import LoginRates
 from securedrop_ftp.server.reload import read_settings
 from securedrop_ftp.server.signals import SignalPipe
+from securedrop_ftp.server.status import ServiceStatus, remove_status, write_status
 from securedrop_ftp.server.worker import worker_main
 from securedrop_ftp.tls.contexts import Certificate
 
@@ -33,6 +35,8 @@ BACKOFF_FIRST, BACKOFF_MAX = 0.1, 10.0
 #: A worker that served so long starts again without waiting.
 HEALTHY_AFTER = 30.0
 PRUNE_EVERY = 3600.0
+#: A certificate that runs out within 30 days is in the log twice a day.
+WARN_EVERY = 12 * 3600.0
 
 
 def listening_socket(conf: Conf) -> socket.socket:
@@ -65,6 +69,15 @@ def listening_socket(conf: Conf) -> socket.socket:
     return sock
 
 
+def raise_descriptor_limit() -> None:
+    """A shell's soft limit (1024) is for programs that use select(2); we may have the hard one."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    except (OSError, ValueError) as exc:
+        logger.warning("limit of open files not raised", error=str(exc))
+
+
 @dataclass
 class _Child:
     pid: int
@@ -77,7 +90,7 @@ class Supervisor:
     """One run of the service on this machine."""
 
     def __init__(self, conf: Conf, announce: Callable[[str], None]) -> None:
-        self._conf = conf
+        self._conf = self._conf_in_force = conf
         self._announce = announce
         self._boot = new_boot()
         self._children: dict[int, _Child] = {}  # worker index to process
@@ -87,7 +100,9 @@ class Supervisor:
         self._failures: dict[int, int] = {}
         self._stopping = 0.0
         self._announced = False
+        self._status: ServiceStatus | None = None
         self._next_prune = time.monotonic() + PRUNE_EVERY
+        self._next_warning = 0.0
 
     def serve(self) -> int:
         """Until SIGTERM or SIGINT; the exit status.
@@ -98,6 +113,7 @@ class Supervisor:
         conf = self._conf
         self._certificate = Certificate.load(conf.tls_cert_file, conf.tls_key_file)
         self._listener = listening_socket(conf)
+        raise_descriptor_limit()
         problem = housekeeping.run_in_child(housekeeping.preflight)
         if problem:
             raise ConfigurationError(problem)
@@ -114,6 +130,7 @@ class Supervisor:
             self._respawn_due()
             self._housekeep()
         self._signals.close()
+        remove_status(conf.data_dir)
         return 0
 
     # --- processes -------------------------------------------------------------------
@@ -193,6 +210,9 @@ class Supervisor:
             return
         self._announced = True
         host, port = self._listener.getsockname()[:2]
+        leaf = self._certificate.leaf
+        self._status = ServiceStatus.of_this_process(host, port, self._conf.workers, leaf)
+        write_status(self._conf.data_dir, self._status)
         shown = f"[{host}]" if ":" in host else host
         self._announce(f"ready ftps://{shown}:{port}")
 
@@ -218,15 +238,21 @@ class Supervisor:
             housekeeping.refuse_bad_settings(values)
             conf = from_mapping(values)
             certificate = Certificate.load(conf.tls_cert_file, conf.tls_key_file)
-        except (SecureDropError, ValueError, TypeError) as exc:
-            logger.error(
-                "reload refused; the old certificate and settings serve on", reason=str(exc)
-            )
+        except Exception as exc:  # a settings module may raise anything; nothing of it stops us
+            reason = str(exc) or type(exc).__name__
+            logger.error("reload refused; the old certificate and settings serve on", reason=reason)
+            self._note(lambda status: status.after_refusal(reason))
             return
-        self._certificate = certificate
+        self._conf_in_force, self._certificate = conf, certificate
+        self._note(lambda status: status.after_reload(certificate.leaf))
         get_conf.cache_clear()
         logger.info("reloading")
         self._signal_workers(signal.SIGHUP)
+
+    def _note(self, change: Callable[[ServiceStatus], ServiceStatus]) -> None:
+        if self._status is not None:
+            self._status = change(self._status)
+            write_status(self._conf.data_dir, self._status)
 
     def _reap(self) -> None:
         while True:
@@ -277,6 +303,9 @@ class Supervisor:
         if not self._stopping and time.monotonic() >= self._next_prune:
             self._next_prune = time.monotonic() + PRUNE_EVERY
             self._job("prune", housekeeping.prune)
+        if not self._stopping and time.monotonic() >= self._next_warning:
+            self._next_warning = time.monotonic() + WARN_EVERY
+            housekeeping.warn_of_certificates(self._conf_in_force)
 
     def _job(self, what: str, body: Callable[[], None]) -> None:
         def run() -> int:

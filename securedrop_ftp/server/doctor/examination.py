@@ -1,0 +1,84 @@
+"""All checks, in the order in which one rests on another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from django.conf import settings
+from django.db import Error as DatabaseFault
+
+from securedrop_ftp.checks import check_secret_key, exposure_problems, value_problems
+from securedrop_ftp.checks.partners import check_partners
+from securedrop_ftp.checks.values import check_storages
+from securedrop_ftp.conf import Conf, get_conf
+from securedrop_ftp.log import get_logger
+from securedrop_ftp.server.doctor import certificates, limits, ports
+from securedrop_ftp.server.doctor.clock import clock
+from securedrop_ftp.server.doctor.database import durability, unusable
+from securedrop_ftp.server.doctor.finding import Finding, from_message, ok, problem
+from securedrop_ftp.server.doctor.service import service
+from securedrop_ftp.server.doctor.storages import storage
+from securedrop_ftp.server.doctor.upload import real_upload
+from securedrop_ftp.server.housekeeping import aliases_in_use
+from securedrop_ftp.server.status import read_status
+
+logger = get_logger(__name__)
+
+SETTINGS = "settings"
+
+
+def examine() -> Iterator[Finding]:
+    """Every finding, as soon as it is made. A check that breaks is itself a problem and stops
+    no other."""
+    values = value_problems(getattr(settings, "SECUREDROP", {}))
+    if any(message.is_serious() for message in values):
+        yield from (from_message(SETTINGS, message) for message in values)
+        return  # nothing can be judged by settings that cannot be read
+    conf = get_conf()
+    yield from _safely(SETTINGS, lambda: _settings(conf))
+    yield from _safely(certificates.CHECK, lambda: certificates.server_certificate(conf))
+    found = list(_safely("database", _unusable_database))
+    yield from found
+    usable = not found
+    if usable:
+        yield from _safely("database", durability)
+        yield from _safely("clock", clock)
+        yield from _safely(certificates.CLIENTS, certificates.client_certificates)
+        yield from _safely("partners", _partners)
+    for alias in aliases_in_use() if usable else ["default"]:
+        yield from _safely("storage", lambda alias=alias: storage(alias))  # type: ignore[misc]
+    status = read_status(conf.data_dir)
+    yield from _safely(ports.CHECK, lambda: ports.passive_ports(conf))
+    yield from _safely(limits.CHECK, lambda: limits.limits(conf, status))
+    yield from _safely("service", lambda: service(conf, status))
+    if usable:
+        yield from _safely("upload", lambda: real_upload(conf, status))
+
+
+def _settings(conf: Conf) -> Iterator[Finding]:
+    messages = [*check_secret_key(), *check_storages(), *exposure_problems(conf)]
+    yield from (from_message(SETTINGS, message) for message in messages)
+    if not messages:
+        yield ok(SETTINGS, "they can be read and agree.")
+
+
+def _unusable_database() -> Iterator[Finding]:
+    finding = unusable()
+    if finding is not None:
+        yield finding
+
+
+def _partners() -> Iterator[Finding]:
+    yield from (from_message("partners", m) for m in check_partners(databases=["default"]))
+
+
+def _safely(check: str, run: Callable[[], Iterable[Finding]]) -> Iterator[Finding]:
+    try:
+        yield from run()
+    except DatabaseFault as exc:
+        yield problem(check, f"The database failed: {exc}.", "See what the check “database” says.")
+    except Exception as exc:
+        logger.exception("doctor's check failed", check=check)
+        yield problem(
+            check, f"The check itself failed: {type(exc).__name__}: {exc}.", "Please report it."
+        )

@@ -1,0 +1,87 @@
+"""Each storage in use: put, list, read, delete, through the backend that uploads use."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Final
+
+from securedrop_ftp.exceptions import SecureDropError
+from securedrop_ftp.server.doctor.clock import judged
+from securedrop_ftp.server.doctor.finding import Finding, Level, ok, problem
+from securedrop_ftp.storage.protocol import RESERVED, Backend, ObjectSpec
+from securedrop_ftp.storage.registry import backend_for
+
+CHECK: Final = "storage"
+
+#: Object storage tells times in whole seconds.
+_RESOLUTION: Final = 2.0
+
+_MEND: Final = (
+    "See that the credentials may put, list, get and delete there, and start and abort multipart "
+    "uploads (docs/howto/storage.md)."
+)
+
+
+class _Wrong(SecureDropError):
+    """Storage gave back something else than it took."""
+
+
+def storage(alias: str) -> Iterator[Finding]:
+    """One alias of ``STORAGES``; leaves nothing behind."""
+    began = time.monotonic()
+    step = ["reaching it"]
+    try:
+        backend = backend_for(alias)
+        backend.check()
+        clock = _round_trip(backend, step)
+    except Exception as exc:
+        text = str(exc) or type(exc).__name__
+        yield problem(CHECK, f"“{alias}” failed at {step[0]}: {text}", _MEND)
+        return
+    spent = (time.monotonic() - began) * 1000
+    yield ok(CHECK, f"“{alias}” ({backend.name}) puts, lists, reads and deletes, {spent:.0f} ms.")
+    if clock is not None and clock.level is not Level.OK:
+        yield clock
+
+
+def _round_trip(backend: Backend, step: list[str]) -> Finding | None:
+    """Raises where a step fails; returns what the object's time says of storage's clock."""
+    directory = f"{RESERVED}doctor/{uuid.uuid4().hex}"
+    key, data = f"{directory}/probe", os.urandom(4096)
+    digest = hashlib.sha256(data).hexdigest()
+    step[0] = "put"
+    before = datetime.now(UTC)
+    backend.put_object(
+        ObjectSpec(key, uuid.uuid4().hex), memoryview(data), sha256=digest, replace=True
+    )
+    after = datetime.now(UTC)
+    try:
+        step[0] = "list"
+        names = {entry.key for page in backend.scandir(directory) for entry in page}
+        if names != {key}:
+            raise _Wrong("The object that was just put is not in the list.")
+        step[0] = "read"
+        entry = backend.stat(key)
+        if backend.read(entry, 0, len(data)) != data:
+            raise _Wrong("Other bytes came back than were put.")
+        step[0] = "multipart"
+        backend.abort(backend.begin(ObjectSpec(f"{directory}/parts", uuid.uuid4().hex)))
+        step[0] = "delete"
+        backend.delete(key)
+    finally:
+        with suppress(SecureDropError):
+            backend.delete(key)
+        for name in (directory, f"{RESERVED}doctor"):
+            with suppress(SecureDropError):  # object storage has no directories to remove
+                backend.rmdir(name)
+    if entry.modified is None:
+        return None
+    ahead = (entry.modified - before).total_seconds()
+    doubt = (after - before).total_seconds() + _RESOLUTION
+    return judged("the storage", ahead, doubt)
