@@ -85,11 +85,10 @@ class AccountAdmin(AuditedAdmin):
         """The Django user's own switch."""
         return bool(account.user.is_active)
 
-    @admin.display(description="locked until (UTC)", empty_value="-")
-    def locked_until(self, account: Any) -> str | None:
-        """``None``: not locked out by name (its address may be)."""
-        locked = getattr(account, "locked", None)
-        return f"{locked:%Y-%m-%d %H:%M:%S}" if locked else None
+    @admin.display(description="locked until (UTC)")
+    def locked_until(self, account: Any) -> str:
+        """``-``: not locked out by name (its address may be)."""
+        return utc(getattr(account, "locked", None))
 
     @admin.display(description="last login (UTC)", ordering="user__last_login")
     def last_login(self, account: Any) -> str:
@@ -98,14 +97,13 @@ class AccountAdmin(AuditedAdmin):
 
     @admin.display(
         description="certificate expires (UTC)",
-        empty_value="-",
         ordering="certificate_not_after",
     )
-    def certificate_expires(self, account: Any) -> str | None:
+    def certificate_expires(self, account: Any) -> str:
         """Of the client certificate that it last logged in with."""
         end = account.certificate_not_after
         if end is None:
-            return None
+            return "-"
         left = end - timezone.now()
         note = " (expired)" if left < timedelta(0) else " (soon)" if left < EXPIRY_WARNING else ""
         return f"{end:%Y-%m-%d}{note}"
