@@ -102,7 +102,8 @@ def test_a_refused_act_is_in_the_audit_trail(prepared: ServedFtps) -> None:
     attempt(prepared, "dave", "DELE")
     wait_until(lambda: len(prepared.audit("access.denied")) > before, "the row")
     row = prepared.audit("access.denied")[-1]
-    assert (row["account"], row["outcome"], row["path"].strip("/")) == ("dave", "denied", "doomed.txt")
+    assert (row["account"], row["outcome"]) == ("dave", "denied")
+    assert row["path"].strip("/") == "doomed.txt"
 
 
 def test_a_drop_account_renames_what_it_stored_in_this_session_only(prepared: ServedFtps) -> None:
