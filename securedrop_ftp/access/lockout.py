@@ -253,7 +253,7 @@ def _release_abandoned() -> None:
     with _abandoned_guard:
         ids = set(_abandoned)
     if ids:
-        LoginAttempt.objects.filter(pk__in=ids).delete()
+        LoginAttempt.objects.filter(pk__in=ids, state=LoginAttempt.State.RESERVED).delete()
         transaction.on_commit(lambda: _forget_abandoned(ids))
 
 

@@ -113,7 +113,7 @@ class AccountAdmin(AuditedAdmin):
         """Lift the lockouts of each user name."""
         by = operator(request)
         lifted = sum(provisioning.unlock_user(account.username, by) for account in queryset)
-        self.message_user(request, f"{lifted} lockouts lifted.")
+        self.message_user(request, f"Lockouts lifted: {lifted}.")
 
     # --- forms -----------------------------------------------------------------------
 

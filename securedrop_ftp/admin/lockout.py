@@ -61,7 +61,7 @@ class LockoutAdmin(ModelAdmin):
     def unlock_selected(self, request: HttpRequest, queryset: QuerySet[Lockout]) -> None:
         """Lift each."""
         lifted = provisioning.unlock(list(queryset), operator(request))
-        self.message_user(request, f"{lifted} lockouts lifted.", messages.SUCCESS)
+        self.message_user(request, f"Lockouts lifted: {lifted}.", messages.SUCCESS)
 
     def has_unlock_permission(self, request: HttpRequest) -> bool:
         """Django's change permission on lockouts, though nobody edits one."""

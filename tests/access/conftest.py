@@ -8,12 +8,20 @@ from typing import Any
 
 import pytest
 
+from securedrop_ftp.access import lockout
 from securedrop_ftp.access.hashers import Argon2id
 from securedrop_ftp.access.provisioning import create_account, create_partner
 from securedrop_ftp.conf import get_conf
 from securedrop_ftp.models import Account, AuditEvent, Partner
 
 PASSWORD = "a-long-enough-password"
+
+
+@pytest.fixture(autouse=True)
+def _nothing_abandoned() -> Iterator[None]:
+    """A test's rollback takes rows away, but not what this process remembers of them."""
+    yield
+    lockout._abandoned.clear()
 
 
 @pytest.fixture

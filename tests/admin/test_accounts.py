@@ -166,3 +166,45 @@ def test_an_operator_without_the_permission_unlocks_nobody(
     unlock = reverse("admin:securedrop_ftp_account_unlock", args=(account.pk,))
     assert client.post(unlock).status_code == 403
     assert isinstance(lockout.reserve("alice", "192.0.2.9"), Locked)
+
+
+def test_actions_lift_what_is_selected(operator: Client, account: Account) -> None:
+    _lock_out("alice")
+    accounts = reverse("admin:securedrop_ftp_account_changelist")
+    action = {"action": "unlock_selected"}
+    answer = operator.post(accounts, action | {"_selected_action": str(account.pk)}, follow=True)
+    assert "Lockouts lifted: 1." in answer.content.decode()
+    _lock_out("alice")
+    lockouts = reverse("admin:securedrop_ftp_lockout_changelist")
+    chosen = str(Lockout.objects.get(username="alice").pk)
+    answer = operator.post(lockouts, action | {"_selected_action": chosen}, follow=True)
+    assert "Lockouts lifted: 1." in answer.content.decode()
+    assert isinstance(lockout.reserve("alice", "192.0.2.9"), Reservation)
+    assert _last_reason() == "unlocked from 192.0.2.9 by olga (admin)"
+
+
+def test_a_lockout_that_has_ended_meanwhile_says_so(operator: Client, account: Account) -> None:
+    _lock_out("alice")
+    row = Lockout.objects.get(username="alice")
+    url = reverse("admin:securedrop_ftp_lockout_unlock", args=(row.pk,))
+    assert "is locked out until" in operator.get(url).content.decode()
+    lockout.unlock(row)
+    answer = operator.get(url, follow=True)
+    assert "That lockout has ended." in answer.content.decode()
+
+
+def test_a_generated_new_password_is_shown_once(operator: Client, account: Account) -> None:
+    url = reverse("admin:securedrop_ftp_account_password", args=(account.pk,))
+    assert "A new password for" in operator.get(url).content.decode()
+    answer = operator.post(url, {"password1": "", "password2": ""})
+    found = re.search(r'id="generated-password">([^<]+)<', answer.content.decode())
+    assert found is not None
+    assert log_in("alice", found[1], remote_ip="192.0.2.1", session="s")
+
+
+def test_accounts_deleted_by_action_each_leave_a_row(operator: Client, account: Account) -> None:
+    url = reverse("admin:securedrop_ftp_account_changelist")
+    form = {"action": "delete_selected", "_selected_action": str(account.pk), "post": "yes"}
+    operator.post(url, form)
+    assert not Account.objects.exists()
+    assert _last_reason() == "deleted by olga (admin)"
