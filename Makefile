@@ -6,7 +6,7 @@ PY     := $(VENV)/bin/python
 STAMP  := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-faults test-storage test-resume test-isolation test-posture check format lock docs clean
+.PHONY: help install demo test test-faults test-fuzz test-storage test-resume test-isolation test-posture check format lock docs clean
 
 help:  ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,9 +34,12 @@ test: $(STAMP)  ## the whole test suite
 test-storage: $(STAMP)  ## the storage contract on every real server; a table (ARGS="ceph --figures")
 	@$(PY) -m tests.storage.real.run $(ARGS)
 
-test-faults: $(STAMP)  ## the long crash suite: 500 kills on each storage (KILLS=n)
+test-faults: $(STAMP)  ## the long crash suite: 500 kills on each storage, 10 000 uploads (KILLS=n, UPLOADS=n)
 	@.ci/packages
-	@KILLS=$${KILLS:-500} $(PY) -m pytest -s tests/faults $(ARGS)
+	@KILLS=$${KILLS:-500} UPLOADS=$${UPLOADS:-10000} $(PY) -m pytest -s tests/faults $(ARGS)
+
+test-fuzz: $(STAMP)  ## 1 000 000 hostile commands and broken TLS records (COMMANDS=n)
+	@COMMANDS=$(or $(COMMANDS),1000000) $(PY) -m pytest -s tests/security/fuzz $(ARGS)
 
 test-resume: $(STAMP)  ## 20 uploads of 200 MiB cut at random bytes, for each client (CUTS=n, MIB=n)
 	@SECUREDROP_TEST_CUTS=$(or $(CUTS),20) SECUREDROP_TEST_RESUME_MIB=$(or $(MIB),200) \

@@ -1,0 +1,90 @@
+"""Nothing that a client writes makes the service fail, leak or stop.
+
+3 000 commands and malformed records in every run; ``make test-fuzz COMMANDS=1000000`` runs more.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.fixtures.processes import wait_until
+from tests.fixtures.served import Serve, ServedFtps
+from tests.security.fuzz.sessions import Fuzzer
+
+COMMANDS = int(os.environ.get("COMMANDS", "0"))
+SEED = int(os.environ.get("FUZZ_SEED", "1"))
+
+OPTIONS = {
+    "max_bad_commands": 1000,  # the default ends a hostile session too soon to learn from it
+    "passive_timeout": 1,
+    "lockout_user_ip_limit": 1_000_000,
+    "lockout_ip_limit": 1_000_000,
+}
+
+MIB = 1024 * 1024
+
+
+def attack(ftps: ServedFtps, commands: int, seed: int) -> Counter[str]:
+    threads = 6 if commands < 10_000 else 12
+    fuzzers = [Fuzzer(ftps, seed * 100 + n, commands // threads) for n in range(threads)]
+    for fuzzer in fuzzers:
+        fuzzer.start()
+    for fuzzer in fuzzers:
+        fuzzer.join()
+    wrong = [line for fuzzer in fuzzers for line in fuzzer.wrong]
+    assert not wrong, wrong
+    counts = sum((fuzzer.counts for fuzzer in fuzzers), Counter[str]())
+    counts["commands"] = sum(fuzzer.answered for fuzzer in fuzzers)
+    return counts
+
+
+def descriptors(ftps: ServedFtps) -> Counter[str]:
+    """What the worker holds open, by name; sockets as one kind."""
+    (worker,) = ftps.workers
+    kinds: Counter[str] = Counter()
+    for link in Path(f"/proc/{worker}/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed meanwhile
+            kinds[str(link.readlink()).partition("[")[0]] += 1
+    return kinds
+
+
+def sockets(ftps: ServedFtps) -> int:
+    return descriptors(ftps)["socket:"]
+
+
+def settled(ftps: ServedFtps, idle: int) -> tuple[Counter[str], int]:
+    """(descriptors, resident bytes) of the worker when its sessions have ended; ``idle``: the
+    sockets that it has without any."""
+    (worker,) = ftps.workers
+    wait_until(lambda: sockets(ftps) <= idle, "the end of the sessions")
+    status = Path(f"/proc/{worker}/status").read_text()
+    resident = int(status.split("VmRSS:")[1].split()[0]) * 1024
+    return descriptors(ftps), resident
+
+
+@pytest.mark.timeout(120 + COMMANDS // 200)
+def test_no_command_and_no_record_makes_the_service_fail_or_leak(served: Serve) -> None:
+    ftps = served(storage="memory", options=OPTIONS)
+    workers, idle = ftps.workers, sockets(ftps)
+    commands = COMMANDS or 3000
+    warm_up = attack(ftps, commands // 3 if commands < 300_000 else 100_000, SEED)
+    files, resident = settled(ftps, idle)
+    counts = attack(ftps, commands - warm_up["commands"], SEED + 1)
+    files_after, resident_after = settled(ftps, idle)
+    total = warm_up + counts
+    print(
+        f"\n  commands and records {total['commands']}: {dict(total)}"
+        f"\n  descriptors {files.total()} → {files_after.total()}: {files_after - files}"
+        f"\n  resident MiB {resident / MIB:.1f} → {resident_after / MIB:.1f}"
+    )
+    assert ftps.workers == workers, "a worker died"
+    assert "Traceback" not in ftps.log, ftps.log[-6000:]
+    assert files_after.total() <= files.total() + 2
+    assert resident_after <= resident + 24 * MIB
+    with ftps.login() as client:
+        assert client.upload("after.bin", b"still here").startswith("226")
