@@ -28,6 +28,8 @@ T = TypeVar("T")
 
 #: Jobs in one transaction: throughput is ample, the tail is what hurts (4.6 s unbounded, seen).
 BATCH = 16
+#: How often a job is tried that was the victim of a deadlock.
+TRIES = 4
 
 _Job = tuple[Callable[[], Any], "Future[Any]"]
 
@@ -62,6 +64,11 @@ def renew_connections() -> None:
     the connection under its caller's feet."""
     if not connection.in_atomic_block:
         close_old_connections()
+
+
+def _is_deadlock(exc: BaseException) -> bool:
+    """PostgreSQL's deadlock_detected and serialization_failure: nothing of the job was kept."""
+    return getattr(exc.__cause__, "sqlstate", None) in ("40P01", "40001")
 
 
 class DatabaseWriter:
@@ -121,8 +128,12 @@ class DatabaseWriter:
                 break
         connection.close()
 
-    def _commit(self, batch: list[_Job]) -> None:
+    def _commit(self, batch: list[_Job], tries: int = TRIES) -> None:
+        """One transaction for the batch. Jobs that PostgreSQL chose as the victim of a deadlock
+        (two workers, a ledger row and the audit head in opposite order) were rolled back whole;
+        they run again, each in a transaction of its own."""
         close_old_connections()
+        victims: list[_Job] = []
         done: list[tuple[Future[Any], Any, BaseException | None]] = []
         try:
             with write_transaction():
@@ -133,7 +144,10 @@ class DatabaseWriter:
                     except DatabaseError as exc:
                         if not connection.is_usable():
                             raise
-                        done.append((future, None, exc))
+                        if tries > 1 and _is_deadlock(exc):
+                            victims.append((job, future))
+                        else:
+                            done.append((future, None, exc))
                     except Exception as exc:
                         done.append((future, None, exc))
                     else:
@@ -149,3 +163,6 @@ class DatabaseWriter:
                 future.set_result(result)
             else:
                 future.set_exception(error)
+        for victim in victims:
+            logger.warning("deadlock: the job runs again")
+            self._commit([victim], tries - 1)
