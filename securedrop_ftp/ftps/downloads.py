@@ -134,7 +134,7 @@ def download(session: Session, path: str, offset: int) -> Reply:
             source.close()
         transfer.over()
         done = reply.code == replies.TRANSFER_COMPLETE.code
-        session.record(
+        session.record_durably(
             Event(
                 "download.completed" if done else "download.aborted",
                 outcome="success" if done else "failure",

@@ -203,13 +203,18 @@ class Session(ControlChannel):
             raise
         except Exception as exc:
             reply = exc.reply if isinstance(exc, SecureDropError) else replies.LOCAL_ERROR
-            self._record_durably(
+            self.record_durably(
                 Event(name, outcome="failure", path=path, reason=str(exc), reply=str(reply))
             )
             raise
-        self._record_durably(Event(name, path=path, reply=str(act.reply)))
+        self.record_durably(Event(name, path=path, reply=str(act.reply)))
 
-    def _record_durably(self, event: Event) -> None:
+    def record_durably(self, event: Event) -> None:
+        """:meth:`record`, and wait until the row is kept; where the session is gone nobody waits
+        for it."""
+        if self.closed:
+            self.record(event)
+            return
         self.outcome(self.runtime.record(self._completed(event)))
 
     def may(self, permission: Permission) -> bool:
