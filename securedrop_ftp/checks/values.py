@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error
+from django.core.checks import CheckMessage, Error, Warning  # noqa: A004 - Django's own name
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
@@ -233,3 +233,9 @@ def _inconsistent(conf: Conf) -> Iterator[CheckMessage]:
                 hint="Lower the first or raise the second; both are bytes.",
                 id="securedrop.E008",
             )
+    if conf.fault_step:
+        yield Warning(
+            f"SECUREDROP_FAULT_STEP is set ({conf.fault_step}): the service kills itself there.",
+            hint="It is for fault tests only; unset it.",
+            id="securedrop.W009",
+        )

@@ -42,6 +42,7 @@ from securedrop_ftp.models import Partner
         ({"FTPS_PASSIVE_ADDRESS": "ftp.example"}, ["E007"]),
         ({"FTPS_PASSIVE_ADDRESS": "2001:db8::1"}, ["E007"]),
         ({"PART_SIZE": 60 * 2**20}, ["E008", "E008"]),
+        ({"FAULT_STEP": "commit.after"}, ["W009"]),
     ],
 )
 def test_a_bad_value_has_its_own_id(values: dict[str, Any], expected: list[str]) -> None:
