@@ -78,15 +78,23 @@ class Acceptor:
         """Give the reserve descriptor to the waiting connection, so that it can be told, and so
         that the listener does not stay ready for ever (row 7)."""
         logger.error("out of file descriptors", hint="raise the limit (LimitNOFILE=)")
-        os.close(self._reserve)
+        self._give_reserve()
         try:
             sock, _peer = self._listener.accept()
         except OSError:
-            pass
+            pass  # a pool thread was quicker; the next round tries again
         else:
             _refuse(sock, replies.TOO_MANY_CONNECTIONS)
-        finally:
+        try:
             self._reserve = _reserve()
+        except OSError:
+            pass
+
+    def _give_reserve(self) -> None:
+        # Never close a number twice: by then it may be a pool thread's file.
+        if self._reserve >= 0:
+            os.close(self._reserve)
+            self._reserve = -1
 
     def handle_write_event(self) -> None:
         pass
@@ -104,7 +112,7 @@ class Acceptor:
             self._open = False
             self._loop.unregister(self._fileno)
             self._listener.close()
-            os.close(self._reserve)
+            self._give_reserve()
 
 
 def _reserve() -> int:

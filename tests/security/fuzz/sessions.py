@@ -13,7 +13,6 @@ import select
 import socket
 import ssl
 import threading
-import time
 from collections import Counter
 from contextlib import suppress
 from typing import Final
@@ -23,7 +22,7 @@ from tests.fixtures.cast import CAST, password_of
 from tests.fixtures.served import ServedFtps
 from tests.security.fuzz.grammar import bad_records, burst, client_hello, mutated
 
-#: How long the service may take to end a session after QUIT, whatever came before it.
+#: How long the service may be silent and take nothing, seconds.
 PATIENCE: Final = 60.0
 USERS: Final = tuple(username for _, username in CAST.values())
 KINDS: Final = {"in": 70, "tls": 12, "clear": 10, "records": 8}
@@ -159,19 +158,18 @@ class Conversation:
         """Everything, then QUIT, then to the end."""
         with self._sock:
             self._sock.settimeout(0)
-            deadline = time.monotonic() + PATIENCE
             for piece in [*pieces, b"\r\nQUIT\r\n"]:
-                self._write(piece, deadline)
+                self._write(piece)
             while not self._over:
-                self._wait(select.POLLIN, deadline)
+                self._wait(select.POLLIN)
                 self._drain()
 
-    def _write(self, piece: bytes, deadline: float) -> None:
+    def _write(self, piece: bytes) -> None:
         while piece and not self._over:
             try:
                 piece = piece[self._sock.send(piece) :]
             except (BlockingIOError, ssl.SSLWantWriteError, ssl.SSLWantReadError):
-                self._wait(select.POLLIN | select.POLLOUT, deadline)
+                self._wait(select.POLLIN | select.POLLOUT)
             self._drain()
 
     def _drain(self) -> None:
@@ -196,12 +194,12 @@ class Conversation:
             done = max(done, match.end())
         self._tail = text[max(done, text.rfind(b"\n") + 1) :]
 
-    def _wait(self, events: int, deadline: float) -> None:
+    def _wait(self, events: int) -> None:
         if isinstance(self._sock, ssl.SSLSocket) and self._sock.pending():
             return
         poll = select.poll()
         poll.register(self._sock, events)
-        if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
+        if not poll.poll(PATIENCE * 1000):
             raise TimeoutError
 
 
