@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -208,3 +209,16 @@ def test_accounts_deleted_by_action_each_leave_a_row(operator: Client, account: 
     operator.post(url, form)
     assert not Account.objects.exists()
     assert _last_reason() == "deleted by olga (admin)"
+
+
+def test_the_last_certificate_and_its_end_are_shown(operator: Client, account: Account) -> None:
+    end = datetime.now(UTC) + timedelta(days=9, hours=1)
+    Account.objects.filter(pk=account.pk).update(
+        certificate_subject="CN=alice,O=Acme",
+        certificate_fingerprint="ab" * 32,
+        certificate_not_after=end,
+    )
+    change = reverse("admin:securedrop_ftp_account_change", args=(account.pk,))
+    for url in (change, reverse("admin:securedrop_ftp_account_changelist")):
+        assert f"{end:%Y-%m-%d} (soon)" in operator.get(url).content.decode()
+    assert "ab" * 32 in operator.get(change).content.decode()

@@ -6,6 +6,7 @@ from django.test import Client
 from django.urls import reverse
 
 from securedrop_ftp.models import Account, AuditEvent, IPRule, Partner
+from tests.fixtures.pki import authority
 
 ADD = "admin:securedrop_ftp_partner_add"
 
@@ -76,3 +77,25 @@ def test_a_save_that_changes_nothing_leaves_no_row(operator: Client, partner: Pa
 def test_a_partner_is_not_deleted(operator: Client, partner: Partner) -> None:
     url = reverse("admin:securedrop_ftp_partner_delete", args=(partner.pk,))
     assert operator.post(url, {"post": "yes"}).status_code == 403
+
+
+def test_client_certificates_are_set_and_described(operator: Client, partner: Partner) -> None:
+    ca = authority("Acme CA")
+    form = _form(name="acme", prefix="acme/", client_certificates="required", client_ca=ca.pem)
+    change = reverse("admin:securedrop_ftp_partner_change", args=(partner.pk,))
+    answer = operator.post(change, form)
+    assert answer.status_code == 302, answer.content.decode()
+    partner.refresh_from_db()
+    assert partner.client_certificates == "required"
+    assert "CA CN=Acme CA,O=Test, until" in operator.get(change).content.decode()
+    (reason,) = [r for r in _reasons() if "client_ca" in r]
+    assert "BEGIN" not in reason
+    assert "characters, SHA-256" in reason
+
+
+def test_a_policy_that_nobody_could_meet_is_refused(operator: Client, partner: Partner) -> None:
+    change = reverse("admin:securedrop_ftp_partner_change", args=(partner.pk,))
+    answer = operator.post(
+        change, _form(name="acme", prefix="acme/", client_certificates="instead")
+    )
+    assert "No certificate could be right" in answer.content.decode()

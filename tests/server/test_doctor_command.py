@@ -34,13 +34,14 @@ def left_behind(ftps: ServedFtps) -> list[object]:
     return [*rows, *users, *(k for k in keys(ftps.store) if "doctor" in k)]
 
 
-@pytest.mark.parametrize("database", ["sqlite", "postgres"])
-def test_a_running_service_takes_the_upload(standing: Serve, database: str) -> None:
-    ftps = standing(database)
+@pytest.mark.parametrize(("database", "storage"), [("sqlite", "s3"), ("postgres", "filesystem")])
+def test_a_running_service_takes_the_upload(standing: Serve, database: str, storage: str) -> None:
+    ftps = standing(database, storage)
     code, lines = doctor(ftps)
     if database == "postgres":  # the tests' server is quick, and not for keeps
         assert "problem  database: PostgreSQL runs with fsync off" in lines
         assert "clock: that of the database agrees" in lines
+    assert f"ok       storage: “default” ({storage}) puts, lists, reads and deletes" in lines
     expected = (1, 1) if database == "postgres" else (0, 0)
     assert (code, lines.count("\nproblem ")) == expected, lines
     assert "ok       service: serves on 127.0.0.1:" in lines
