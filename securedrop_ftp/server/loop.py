@@ -91,7 +91,6 @@ class Loop(Epoll):  # type: ignore[misc]  # pyftpdlib has no type hints
         timeout: float | None = None
         while not self._stopped:
             self.poll(0 if self._soon else timeout)
-            timeout = self.sched.poll()
             # Only what is queued now: a callback that queues another must not starve the sockets.
             for _ in range(len(self._soon)):
                 function, args = self._soon.popleft()
@@ -99,3 +98,6 @@ class Loop(Epoll):  # type: ignore[misc]  # pyftpdlib has no type hints
                     function(*args)
                 except Exception:
                     logger.exception("callback failed", callback=repr(function))
+            # Last: callbacks make timers, and the next poll must not sleep past them (a reply that
+            # was due in 50 ms came after the next second's tick, seen).
+            timeout = self.sched.poll()

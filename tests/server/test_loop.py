@@ -69,6 +69,15 @@ def test_a_callback_that_fails_does_not_stop_the_loop() -> None:
     loop.close()
 
 
+@pytest.mark.timeout(20)
+def test_a_timer_made_by_a_callback_is_not_slept_past() -> None:
+    loop = Loop()
+    loop.call_later(3600, loop.stop)
+    loop.call_soon_threadsafe(lambda: loop.call_later(0.01, loop.stop))
+    loop.run()
+    loop.close()
+
+
 def test_waiting_outside_a_verb_is_an_error() -> None:
     with pytest.raises(RuntimeError):
         Waiter().wait()
