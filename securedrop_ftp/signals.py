@@ -18,6 +18,7 @@ from django.dispatch import Signal
 from securedrop_ftp.events import EVENT_NAMES, Event
 from securedrop_ftp.exceptions import AuditUnavailable
 from securedrop_ftp.log import get_logger
+from securedrop_ftp.metrics import metrics
 
 logger = get_logger(__name__)
 
@@ -50,12 +51,21 @@ BY_NAME: Final[dict[str, Signal]] = {
 REQUIRED: Final = "securedrop_required"
 
 
+def _count(event: Event) -> None:
+    metrics.add("securedrop_events_total", event=event.name, outcome=event.outcome)
+    if event.name == "upload.committed":
+        metrics.add("securedrop_upload_bytes_total", event.size or 0)
+    elif event.name.startswith("download."):
+        metrics.add("securedrop_download_bytes_total", event.size or 0)
+
+
 def emit(event: Event) -> None:
     """Send ``event`` to its signal's receivers.
 
     Raises:
         AuditUnavailable: a required receiver (the audit trail) failed.
     """
+    _count(event)
     failed: Exception | None = None
     for receiver, result in BY_NAME[event.name].send_robust(sender=Event, event=event):
         if isinstance(result, Exception):

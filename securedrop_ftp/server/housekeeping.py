@@ -49,6 +49,7 @@ def preflight() -> str:
     """What stands in the way of serving, in a sentence or a few; empty: nothing."""
     try:
         database_ready()
+        _warn()
         problems = [p for p in serving_problems() if p.is_serious()]
         if problems:
             return "\n".join(f"{p.msg} {p.hint or ''}".strip() for p in problems)
@@ -65,6 +66,14 @@ def preflight() -> str:
     finally:
         connections.close_all()
     return ""
+
+
+def _warn() -> None:
+    """What does not stop the service and should not surprise anybody: a certificate that expires
+    within 30 days, a partner without session reuse."""
+    for problem in serving_problems():
+        if not problem.is_serious():
+            logger.warning(problem.msg, id=problem.id, hint=problem.hint)
 
 
 def database_ready() -> None:
@@ -131,6 +140,7 @@ def recover_owner(dead: str) -> None:
 def prune() -> None:
     """Expired partials, orphan multiparts."""
     try:
+        _warn()
         presence.forget_stale()
         _recovery().prune()
     finally:

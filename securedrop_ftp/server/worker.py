@@ -12,6 +12,7 @@ import socket
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any
 
 from django.db import close_old_connections, connections
@@ -28,6 +29,7 @@ from securedrop_ftp.ftps.downloads import ReadBudget
 from securedrop_ftp.ftps.session import Session
 from securedrop_ftp.intake.service import Intake
 from securedrop_ftp.log import get_logger
+from securedrop_ftp.metrics import metrics
 from securedrop_ftp.server import presence
 from securedrop_ftp.server.acceptor import Acceptor
 from securedrop_ftp.server.connections import ConnectionTable
@@ -38,6 +40,7 @@ from securedrop_ftp.server.rates import LoginRates
 from securedrop_ftp.server.reload import reload_settings
 from securedrop_ftp.server.signals import SignalPipe
 from securedrop_ftp.storage.registry import backend_for
+from securedrop_ftp.storage.retry import retry_counts
 from securedrop_ftp.tls.contexts import Certificate, build_context
 from securedrop_ftp.tls.profiles import PROFILES
 
@@ -138,6 +141,7 @@ class Worker:
         # What the closed sessions left to do: cancelled uploads, audit rows.
         self._storage.close(self.conf.storage_timeout)
         self._accounts.close(1.0)
+        self._metrics_file.unlink(missing_ok=True)
         self._writer.submit(lambda: presence.forget(self.owner))
         self._writer.close()
         connections.close_all()
@@ -158,6 +162,7 @@ class Worker:
         if now >= self._next_presence:
             self._next_presence = now + self.conf.presence_interval
             self._publish_presence()
+            _log_failure(self._accounts.submit("metrics", self._write_metrics), "metrics")
         if now >= self._next_control:
             self._next_control = now + self.conf.control_check_interval
             self._check_sessions()
@@ -197,6 +202,19 @@ class Worker:
             )
         )
         _log_failure(future, "presence")
+
+    def _write_metrics(self) -> None:
+        expiry = self._certificate.leaf.not_valid_after_utc.timestamp()
+        metrics.put("securedrop_sessions", len(self.sessions))
+        metrics.put("securedrop_uploads_in_progress", self.intake.live)
+        metrics.put("securedrop_certificate_expiry_seconds", expiry)
+        for call, count in retry_counts().items():
+            metrics.put("securedrop_storage_retries_total", count, call=call)
+        metrics.write(self._metrics_file, node=node_name(self.conf), worker=str(self.index))
+
+    @property
+    def _metrics_file(self) -> Path:
+        return self.conf.data_dir / "metrics" / f"worker-{self.index}.prom"
 
     def _end_wanted(self, wanted: dict[str, str]) -> None:
         for session in list(self.sessions):
