@@ -55,6 +55,7 @@ class Acceptor:
             elif exc.errno not in (errno.EAGAIN, errno.ECONNABORTED, errno.EINTR, errno.EPERM):
                 logger.warning("accept failed", error=str(exc))
             return
+        self._take_reserve()  # where a crowd left none
         address = peer[0].removeprefix("::ffff:")
         conf = self._conf()
         slot = self._table.open(
@@ -85,10 +86,14 @@ class Acceptor:
             pass  # a pool thread was quicker; the next round tries again
         else:
             _refuse(sock, replies.TOO_MANY_CONNECTIONS)
-        try:
-            self._reserve = _reserve()
-        except OSError:
-            pass
+        self._take_reserve()
+
+    def _take_reserve(self) -> None:
+        if self._reserve < 0:
+            try:
+                self._reserve = _reserve()
+            except OSError:
+                pass
 
     def _give_reserve(self) -> None:
         # Never close a number twice: by then it may be a pool thread's file.
