@@ -15,11 +15,16 @@ from uuid import UUID
 
 from django.db import close_old_connections, connection
 
-from securedrop_ftp import replies
+from securedrop_ftp import audit, replies
 from securedrop_ftp.access.principal import Principal
 from securedrop_ftp.conf import Conf
 from securedrop_ftp.db import DatabaseWriter
-from securedrop_ftp.exceptions import LedgerUnavailable, SecureDropError, StorageError
+from securedrop_ftp.exceptions import (
+    AuditUnavailable,
+    LedgerUnavailable,
+    SecureDropError,
+    StorageError,
+)
 from securedrop_ftp.intake import ledger, steps
 from securedrop_ftp.intake.admission import Admission
 from securedrop_ftp.intake.attempt import Actor, Attempt, UploadRequest, reason_of
@@ -43,6 +48,8 @@ logger = get_logger(__name__)
 
 #: Ledger jobs kept for later while the database is away.
 MAX_UNSETTLED = 100_000
+#: Seconds that a refusal waits for its audit row or its line in the spool.
+RECORD_TIMEOUT = 30.0
 
 
 class Unsettled:
@@ -97,6 +104,7 @@ class Intake:
         self.conf = conf
         self.submit = submit
         self.backend_for = backend_for
+        self._writer = writer
         self.ledger = Ledger(writer, owner=owner, lease_seconds=conf.lease_seconds)
         self.budget = MemoryBudget(conf.worker_memory)
         self.unsettled = Unsettled(self.ledger)
@@ -162,7 +170,15 @@ class Intake:
             reason=reason_of(cause),
             reply=str(cause.reply),
         )
-        self.unsettled.leave(partial(emit, event))
+        if self._writer is None:
+            self.unsettled.leave(partial(emit, event))
+            return
+        # A row, or a line on the disk where the database is away: the reply comes after it, and a
+        # crash right behind the reply loses nothing.
+        try:
+            audit.record(self._writer, event).result(RECORD_TIMEOUT)
+        except (AuditUnavailable, TimeoutError):
+            logger.critical("the audit row of a rejected upload was not kept", path=request.path)
 
     # --- suspended uploads, for the front's listing verbs -------------------------------
 
