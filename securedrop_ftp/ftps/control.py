@@ -257,10 +257,18 @@ class ControlChannel(Channel):
             self.start(self._queue.popleft())
         else:
             self.go_on_soon()
+        self._heed_abor()
         if not (self.closed or self.ending):
             self._update_interest()
             if not self._full:
                 self._more_input()
+
+    def _heed_abor(self) -> None:
+        # ABOR in one write with the command it is to end was queued before that command ran.
+        if self._queue and getattr(self._queue[0], "verb", "") == "ABOR":
+            item = self._queue.popleft()
+            if not self.passes_queue(item):
+                self._queue.appendleft(item)
 
     def _may_start(self) -> bool:
         return self.idle() and not self.handshaking and self._after_flush is None

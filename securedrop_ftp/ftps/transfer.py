@@ -43,6 +43,7 @@ class Transfer:
         self.on_cancel: Callable[[Cancelled], object] | None = None
         self._clock = StallClock(session.conf.stall_window, session.conf.min_transfer_rate)
         self._since = time.monotonic()
+        session.go_on_soon()  # ABOR may wait in the queue already
 
     @property
     def moved(self) -> int:

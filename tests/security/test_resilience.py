@@ -276,6 +276,22 @@ def _in_step(client: FtpsClient, command: str) -> bool:
     return "QUIT" not in commands
 
 
+@pytest.mark.parametrize("line", ["STOR never.bin", "RETR there.bin", "LIST"])
+def test_abor_in_one_write_with_its_command_ends_it_at_once(standing: Serve, line: str) -> None:
+    ftps = standing()  # which waits half a minute for a data connection
+    ftps.store.put("acme/there.bin", b"there")
+    with ftps.login() as client:
+        client.timeout = 20
+        client.makepasv()
+        _say(client, f"{line}\r\nABOR")
+        replies = [client.final_reply()[:3]]
+        if replies == ["150"]:
+            replies = [client.final_reply()[:3]]
+        assert replies[0] in ("426", "425"), replies
+        assert client.final_reply().startswith("226 ABOR")
+        assert client.sendcmd("NOOP").startswith("200")
+
+
 # --- limits to the byte --------------------------------------------------------------------
 
 
