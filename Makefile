@@ -42,11 +42,11 @@ test-fuzz: $(STAMP)  ## 1 000 000 hostile commands and broken TLS records (COMMA
 	@COMMANDS=$(or $(COMMANDS),1000000) $(PY) -m pytest -s tests/security/fuzz $(ARGS)
 
 test-resume: $(STAMP)  ## 20 uploads of 200 MiB cut at random bytes, for each client (CUTS=n, MIB=n)
-	@SECUREDROP_TEST_CUTS=$(or $(CUTS),20) SECUREDROP_TEST_RESUME_MIB=$(or $(MIB),200) \
+	@CUTS=$(or $(CUTS),20) RESUME_MIB=$(or $(MIB),200) \
 	  $(PY) -m pytest tests/faults/test_resume_with_clients.py -k "resumes and not nodes" $(ARGS)
 
 test-isolation: $(STAMP)  ## 100 000 hostile names against two neighbours (NAMES=n)
-	@SECUREDROP_TEST_NAMES=$(or $(NAMES),100000) $(PY) -m pytest tests/security/test_isolation.py $(ARGS)
+	@NAMES=$(or $(NAMES),100000) $(PY) -m pytest tests/security/test_isolation.py $(ARGS)
 
 test-posture: $(STAMP)  ## sslyze, testssl.sh, sslscan, nmap, hydra; a table (ARGS=--write: into the docs)
 	@$(PY) -m tests.posture.run $(ARGS)

@@ -23,8 +23,8 @@ from tests.fixtures.processes import wait_until
 from tests.fixtures.served import Serve, ServedFtps
 
 MIB = 1024 * 1024
-CUTS = int(os.environ.get("SECUREDROP_TEST_CUTS", "2"))
-SIZE = int(os.environ.get("SECUREDROP_TEST_RESUME_MIB", "24")) * MIB
+CUTS = int(os.environ.get("CUTS", "2"))
+SIZE = int(os.environ.get("RESUME_MIB", "24")) * MIB
 PART = {"filesystem": 1 * MIB, "s3": 5 * MIB}
 
 PLACES = [("sqlite", "filesystem"), ("postgres", "s3")]

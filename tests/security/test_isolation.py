@@ -24,7 +24,7 @@ from securedrop_ftp.storage.confined import ConfinedStorage
 from securedrop_ftp.storage.protocol import ObjectSpec
 from tests.security.recording import RecordingBackend, backends
 
-EXAMPLES = int(os.environ.get("SECUREDROP_TEST_NAMES", "5000"))
+EXAMPLES = int(os.environ.get("NAMES", "5000"))
 
 ROOT, OTHER = "a/", "ab/"
 
