@@ -98,6 +98,15 @@ def _database(url: str) -> dict[str, Any]:
         options.setdefault("init_command", "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;")
     elif entry["ENGINE"].endswith("postgresql"):
         options.setdefault("connect_timeout", 5)
+        # A server that is silent rather than gone (a pulled cable) is given up within 25 seconds;
+        # what the URL's query says goes before.
+        for name, value in (
+            ("keepalives_idle", 10),
+            ("keepalives_interval", 5),
+            ("keepalives_count", 3),
+            ("tcp_user_timeout", 15_000),
+        ):
+            options.setdefault(name, value)
         entry |= {"CONN_MAX_AGE": 600, "CONN_HEALTH_CHECKS": True}
     return entry
 
