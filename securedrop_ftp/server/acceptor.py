@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 logger = get_logger(__name__)
 
+#: Descriptors kept back: pool threads may take some of those that are given to refusals.
+RESERVED = 32
+
 
 class Acceptor:
     """Watches the supervisor's listening socket in one worker."""
@@ -35,7 +38,8 @@ class Acceptor:
         self._loop, self._listener, self._table = loop, listener, table
         self._worker, self._conf, self._accepted = worker, conf, accepted
         self._fileno = listener.fileno()
-        self._reserve = _reserve()
+        self._reserve: list[int] = []
+        self._take_reserve()
         self._open = True
         loop.register_listener(self._fileno, self)
 
@@ -89,17 +93,16 @@ class Acceptor:
         self._take_reserve()
 
     def _take_reserve(self) -> None:
-        if self._reserve < 0:
-            try:
-                self._reserve = _reserve()
-            except OSError:
-                pass
+        try:
+            while len(self._reserve) < RESERVED:
+                self._reserve.append(_reserve())
+        except OSError:
+            pass
 
     def _give_reserve(self) -> None:
-        # Never close a number twice: by then it may be a pool thread's file.
-        if self._reserve >= 0:
-            os.close(self._reserve)
-            self._reserve = -1
+        # A number leaves the list before it is closed: afterwards it may be another's file.
+        if self._reserve:
+            os.close(self._reserve.pop())
 
     def handle_write_event(self) -> None:
         pass
@@ -117,7 +120,8 @@ class Acceptor:
             self._open = False
             self._loop.unregister(self._fileno)
             self._listener.close()
-            self._give_reserve()
+            while self._reserve:
+                self._give_reserve()
 
 
 def _reserve() -> int:

@@ -47,11 +47,6 @@ def serves(ftps: ServedFtps, name: str) -> None:
 # --- row 7 and crowds --------------------------------------------------------------------
 
 
-@pytest.mark.xfail(
-    reason="open fault: with the last descriptors taken by pool threads a waiting connection may "
-    "get no 421 for 20 s",
-    strict=False,
-)
 def test_row_7_every_connection_beyond_the_descriptors_is_refused_and_the_listener_lives(
     served: Serve,
 ) -> None:
