@@ -20,7 +20,8 @@ $(STAMP): requirements/dev.txt pyproject.toml
 	  { echo "make: Python's venv is missing; on Debian: apt-get install python3-venv"; exit 1; }
 	@echo "Installing into $(VENV) (the first time takes a minute or two) ..."
 	@test -x $(PY) || $(PYTHON) -m venv $(VENV)
-	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements/dev.txt
+	@$(PY) -m pip check --disable-pip-version-check >/dev/null || $(PY) -m pip check
 	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 

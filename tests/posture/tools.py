@@ -198,7 +198,7 @@ def _sslyze_python() -> Path:
         print("Installing sslyze into .venv/posture ...", flush=True)
         _run(sys.executable, "-m", "venv", str(home))
         requirements = ROOT / "requirements" / "posture.txt"
-        pip = [str(python), "-m", "pip", "install", "--quiet", "--require-hashes"]
+        pip = [str(python), "-m", "pip", "install", "--quiet", "--require-hashes", "--no-deps"]
         _run(*pip, "-r", str(requirements))
         (home / ".installed").touch()
     return python

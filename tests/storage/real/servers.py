@@ -144,8 +144,8 @@ def swift() -> Iterator[str]:
         print("Installing OpenStack Swift ...", flush=True)
         _run([sys.executable, "-m", "venv", "--clear", str(home)])
         requirements = str(HERE / "swift-requirements.txt")
-        pip = [str(home / "bin/python"), "-m", "pip", "install", "--quiet", "--require-hashes"]
-        _run([*pip, "--disable-pip-version-check", "-r", requirements])
+        pip = [str(home / "bin/python"), "-m", "pip", "--disable-pip-version-check", "install"]
+        _run([*pip, "--quiet", "--require-hashes", "--no-deps", "-r", requirements])
     with script("swift", str(home / "bin")) as (address, ca):
         yield _s3(address, ca, "test:tester", "testing")
 
