@@ -17,7 +17,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from django.db import DatabaseError, close_old_connections, connection, transaction
+from django.db import close_old_connections, connection, transaction
 
 from securedrop_ftp.exceptions import AccessUnavailable
 from securedrop_ftp.log import get_logger
@@ -141,15 +141,16 @@ class DatabaseWriter:
                     try:
                         with transaction.atomic():
                             result = job()
-                    except DatabaseError as exc:
-                        if not connection.is_usable():
+                    except Exception as exc:
+                        if connection.needs_rollback:
+                            # The job's savepoint could not be rolled back: the connection is
+                            # gone. Django would end the transaction without a word, and the jobs
+                            # before this one would pass for committed.
                             raise
                         if tries > 1 and _is_deadlock(exc):
                             victims.append((job, future))
                         else:
                             done.append((future, None, exc))
-                    except Exception as exc:
-                        done.append((future, None, exc))
                     else:
                         done.append((future, result, None))
         except Exception as exc:

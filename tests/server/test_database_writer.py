@@ -44,9 +44,39 @@ connection.close()
 """
 
 
-def test_the_victim_of_a_deadlock_runs_again(postgres: PostgresServer) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", DEADLOCK],
+BROKEN = """
+import threading
+import django
+django.setup()
+from django.core.management import call_command
+call_command("migrate", verbosity=0)
+from django.contrib.auth.models import Group
+from django.db import OperationalError, connection
+from securedrop_ftp.db import DatabaseWriter
+from securedrop_ftp.exceptions import AuditUnavailable
+
+def lose_the_connection():
+    try:
+        connection.cursor().execute("SELECT pg_terminate_backend(pg_backend_pid())")
+    except OperationalError as exc:
+        raise AuditUnavailable from exc
+
+writer = DatabaseWriter().start()
+full = threading.Event()
+writer.submit(lambda: full.wait(20))
+jobs = [lambda: Group.objects.create(name="before").pk, lose_the_connection]
+futures = [writer.submit(job) for job in jobs]
+full.set()
+print([type(future.exception(30)).__name__ for future in futures])
+print(writer.submit(lambda: Group.objects.count()).result(30))
+writer.close()
+connection.close()
+"""
+
+
+def run(program: str, postgres: PostgresServer) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", program],
         env=os.environ
         | {
             "DJANGO_SETTINGS_MODULE": "securedrop_ftp.project.settings",
@@ -58,5 +88,18 @@ def test_the_victim_of_a_deadlock_runs_again(postgres: PostgresServer) -> None:
         text=True,
         timeout=120,
     )
+
+
+def test_the_victim_of_a_deadlock_runs_again(postgres: PostgresServer) -> None:
+    done = run(DEADLOCK, postgres)
     assert done.stdout.strip() == "['ab', 'ba']", done.stderr
     assert "deadlock: the job runs again" in done.stderr
+
+
+def test_a_job_is_not_called_committed_when_a_later_one_of_its_group_loses_the_connection(
+    postgres: PostgresServer,
+) -> None:
+    done = run(BROKEN, postgres)
+    assert done.stdout.split("\n")[:2] == ["['AuditUnavailable', 'AuditUnavailable']", "0"], (
+        done.stdout + done.stderr
+    )
