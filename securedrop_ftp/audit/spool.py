@@ -154,8 +154,11 @@ class Spool:
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             # Names sort by the time of their making, so that files are adopted in that order.
             path = self.directory / f"{time.time_ns():020d}-{os.getpid()}{SUFFIX}"
-            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+            # It gets its name when it is locked: who finds it unlocked takes it for a dead one's.
+            unnamed = path.with_suffix(".new")
+            fd = os.open(unnamed, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
             fcntl.flock(fd, fcntl.LOCK_EX)  # held for life: who gets it knows that we are dead
+            unnamed.rename(path)
             # Unbuffered: what is written is with the kernel, and a failed write leaves no rest
             # in a buffer.
             self._path = path

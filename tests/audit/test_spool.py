@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -194,6 +195,22 @@ def test_a_dead_process_file_is_adopted_and_a_living_one_is_not(
         child.communicate()
     _replay_all(writer, spool)
     assert _accounts() == ["orphan"]
+
+
+def test_a_file_is_not_adopted_while_its_process_is_about_to_lock_it(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Spool(spool.directory)
+    flock = fcntl.flock
+
+    def adopt_first(file: Any, operation: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", flock)
+        other.adopt()
+        flock(file, operation)
+
+    monkeypatch.setattr(fcntl, "flock", adopt_first)
+    spool.record(_event(1))
+    assert [len(path.read_bytes()) > 0 for path in spool.directory.glob("*.jsonl")] == [True]
 
 
 def test_half_a_line_of_a_killed_process_loses_no_other(
