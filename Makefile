@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV   := .venv
 PY     := $(VENV)/bin/python
 STAMP  := $(VENV)/.installed
+# Test processes: most tests wait for servers and clients, so more than there are cores.
+JOBS   ?= 4
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-faults test-fuzz test-storage test-resume test-isolation test-posture check format lock docs clean
@@ -30,7 +32,7 @@ demo: $(STAMP)  ## FTPS and the admin site on loopback, ready to try; Ctrl-C sto
 
 test: $(STAMP)  ## the whole test suite
 	@.ci/packages
-	@$(PY) -m pytest --cov --cov-report=term $(ARGS)
+	@$(PY) -m pytest -n $(JOBS) --dist loadfile --cov --cov-report=term $(ARGS)
 
 test-storage: $(STAMP)  ## the storage contract on every real server; a table (ARGS="ceph --figures")
 	@$(PY) -m tests.storage.real.run $(ARGS)

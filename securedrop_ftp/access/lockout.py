@@ -38,7 +38,7 @@ WHOLE_SOURCE: Final = ""
 RESERVATION_TIMEOUT: Final = 60.0
 
 #: Seconds that an attempt waits for the outcome of those before it.
-PATIENCE: Final = 15.0
+PATIENCE = 15.0
 
 _SWEEP_EVERY: Final = 256
 
@@ -65,16 +65,17 @@ class Locked:
     whole_source: bool
 
 
-def reserve(username: str, source: str, *, patience: float = PATIENCE) -> Reservation | Locked:
+def reserve(username: str, source: str, *, patience: float | None = None) -> Reservation | Locked:
     """Take the right to check one password of ``username`` from ``source``.
 
     Blocks while only open reservations fill the limit. Not inside a transaction.
 
     Raises:
-        AccessUnavailable: the attempts before this one did not end within ``patience`` seconds.
+        AccessUnavailable: the attempts before this one did not end within ``patience`` seconds
+            (:data:`PATIENCE` unless given).
         django.db.Error: the database failed; nothing is counted.
     """
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + (PATIENCE if patience is None else patience)
     pause = 0.01
     while True:
         answer = _try_reserve(username, source)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from securedrop_ftp.project.demo.children import Child
 from securedrop_ftp.tls.development import make_certificates
-from tests.fixtures.processes import ROOT, free_port, wait_until
+from tests.fixtures.processes import PASSIVE_PORTS, ROOT, free_port, wait_until
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def start_service(
         "SECRET_KEY": secrets.token_urlsafe(64),
         "STORAGE_URL": f"file://{directory / 'storage'}",
         "FTPS_BIND": f"127.0.0.1:{port}",
-        "FTPS_PASSIVE_PORTS": "20000-29999",
+        "FTPS_PASSIVE_PORTS": PASSIVE_PORTS,
         "FTPS_WORKERS": workers,
         "TLS_CERT_FILE": certificates / "server.pem",
         "TLS_KEY_FILE": certificates / "server.key",

@@ -24,7 +24,8 @@ Run = Callable[[ServedFtps, Path, str], "subprocess.CompletedProcess[str]"]
 
 def with_curl(ftps: ServedFtps, source: Path, target: str) -> subprocess.CompletedProcess[str]:
     names = ",".join(str(path) for path in sorted(source.iterdir()))
-    return ftps.curl("--ftp-create-dirs", "-T", f"{{{names}}}", path=f"/{target}/")
+    # Without --fail-early curl ends with the status of its last transfer alone.
+    return ftps.curl("--ftp-create-dirs", "--fail-early", "-T", f"{{{names}}}", path=f"/{target}/")
 
 
 def with_lftp(ftps: ServedFtps, source: Path, target: str) -> subprocess.CompletedProcess[str]:

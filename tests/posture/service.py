@@ -13,7 +13,7 @@ from pathlib import Path
 
 from securedrop_ftp.tls.development import make_certificates
 from tests.fixtures.certificates import Certificates
-from tests.fixtures.processes import ROOT, free_port
+from tests.fixtures.processes import PASSIVE_PORTS, ROOT, free_port
 from tests.fixtures.served import ServedFtps, environment
 from tests.fixtures.stores import DirectoryStore
 
@@ -36,7 +36,7 @@ def service(**options: object) -> Iterator[ServedFtps]:
             "DATABASE_URL": url,
             "STORAGE_URL": f"file://{directory}/storage",
             "FTPS_BIND": f"127.0.0.1:{free_port()}",
-            "FTPS_PASSIVE_PORTS": "20000-29999",
+            "FTPS_PASSIVE_PORTS": PASSIVE_PORTS,
             "FTPS_WORKERS": 2,
             "TLS_CERT_FILE": certificates.server,
             "TLS_KEY_FILE": certificates.server_key,

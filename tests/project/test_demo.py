@@ -22,7 +22,7 @@ import pytest
 from securedrop_ftp.project.demo.children import Child
 from tests.fixtures.certificates import Certificates
 from tests.fixtures.moto import CREDENTIALS, MotoServer
-from tests.fixtures.processes import ROOT, free_port, wait_until
+from tests.fixtures.processes import PASSIVE_PORTS, ROOT, free_port, wait_until
 from tests.fixtures.served import environment
 
 LAST_LINE = "Then see the upload and its audit rows in the admin site."
@@ -83,7 +83,7 @@ class RunningDemo:
 
 def demo_environment(data_dir: Path, **settings: object) -> dict[str, str]:
     ports = {"FTPS_BIND": f"127.0.0.1:{free_port()}", "WEB_BIND": f"127.0.0.1:{free_port()}"}
-    common = {"DATA_DIR": data_dir, "FTPS_WORKERS": 1, "FTPS_PASSIVE_PORTS": "20000-29999"}
+    common = {"DATA_DIR": data_dir, "FTPS_WORKERS": 1, "FTPS_PASSIVE_PORTS": PASSIVE_PORTS}
     return environment({**common, **ports, **settings})
 
 
