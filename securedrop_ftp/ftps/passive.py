@@ -82,6 +82,7 @@ class PassiveListener:
         self.closed = False
         self._fileno = sock.fileno()
         self._listening = True
+        self._counted = True
         self._candidates: list[DataChannel] = []
         self._ready: DataChannel | None = None
         self._waiter: Waiter[DataChannel] | None = None
@@ -208,17 +209,23 @@ class PassiveListener:
             for channel in self._candidates:
                 channel.reset()
             self._candidates.clear()
-            principal = self.session.principal
-            if principal is not None:
-                self.session.runtime.passive_listener_closed(principal.partner_id)
+            self._count_no_more()
+
+    def _count_no_more(self) -> None:
+        principal = self.session.principal
+        if self._counted and principal is not None:
+            self.session.runtime.passive_listener_closed(principal.partner_id)
+        self._counted = False
 
     def retire(self) -> None:
         """The transfer was refused before it began: end the client's connection in peace.
 
         Clients that shake hands only after the reply (Go's) report a reset here as a failure of its
-        own, and hide the reply behind it.
+        own, and hide the reply behind it. From now on it waits for nobody and counts for nothing: a
+        session has one of these at most, the next PASV ends it.
         """
         self._retired = True
+        self._count_no_more()
         ready, self._ready = self._ready, None
         if ready is not None:
             ready.dismiss()

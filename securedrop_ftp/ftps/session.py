@@ -71,6 +71,7 @@ class Session(ControlChannel):
         self.data_protected = False
         self.epsv_all = False
         self.passive: PassiveListener | None = None
+        self.retired: PassiveListener | None = None
         self.transfer: Transfer | None = None
         self.bytes_before = 0  # of transfers that have ended
         self.restart_at = 0
@@ -116,14 +117,19 @@ class Session(ControlChannel):
             return
         reason = self.ending or reason or "connection lost"
         super().close()
-        if self.passive is not None:
-            self.passive.close()
-            self.passive = None
+        self.close_listeners()
         self.record(Event("session.closed", reason=reason, extra={"seconds": self.age}))
         self.runtime.session_closed(self)
         waiter = self._waiter
         if waiter is not None and greenlet.getcurrent() is not self._verb:
             waiter.fail(SessionGone())
+
+    def close_listeners(self) -> None:
+        """Give up every passive port of the session's."""
+        for listener in (self.passive, self.retired):
+            if listener is not None:
+                listener.close()
+        self.passive = self.retired = None
 
     @property
     def age(self) -> float:

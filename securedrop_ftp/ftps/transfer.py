@@ -76,7 +76,7 @@ class Transfer:
         session.transfer = None
         if session.passive is not None:
             session.passive.retire()
-            session.passive = None
+            session.passive, session.retired = None, session.passive
 
     def check_deadlines(self, now: float) -> None:
         """Stalls of the peer, and an operation of ours that takes too long."""

@@ -45,9 +45,7 @@ def _listen(session: Session) -> int:
     assert principal is not None
     if not session.data_protected:
         raise NoDataChannel(reply=replies.PROT_REQUIRED)
-    if session.passive is not None:
-        session.passive.close()
-        session.passive = None
+    session.close_listeners()
     runtime = session.runtime
     limit = principal.max_passive_listeners
     if not runtime.passive_listener_opened(principal.partner_id, limit):
