@@ -41,8 +41,10 @@ test-faults: $(STAMP)  ## the long crash suite: 500 kills on each storage, 10 00
 	@.ci/packages
 	@KILLS=$${KILLS:-500} UPLOADS=$${UPLOADS:-10000} $(PY) -m pytest -s tests/faults $(ARGS)
 
-test-fuzz: $(STAMP)  ## 1 000 000 hostile commands and broken TLS records (COMMANDS=n)
+test-fuzz: $(STAMP)  ## 1 000 000 hostile commands, 25 000 broken TLS records, 1 000 interruptions (COMMANDS=n, INTERRUPTIONS=n)
 	@COMMANDS=$(or $(COMMANDS),1000000) $(PY) -m pytest -s tests/security/fuzz $(ARGS)
+	@INTERRUPTIONS=$(or $(INTERRUPTIONS),1000) \
+	  $(PY) -m pytest -s tests/security/test_resilience.py -k every_phase $(ARGS)
 
 test-resume: $(STAMP)  ## 20 uploads of 200 MiB cut at random bytes, for each client (CUTS=n, MIB=n)
 	@CUTS=$(or $(CUTS),20) RESUME_MIB=$(or $(MIB),200) \

@@ -1,4 +1,4 @@
-"""What a hostile client may write: verbs × arguments × half lines, and records that are not TLS."""
+"""What a hostile client may write: verbs × arguments × half lines."""
 
 from __future__ import annotations
 
@@ -115,23 +115,3 @@ def client_hello() -> bytes:
     except ssl.SSLWantReadError:
         pass
     return outgoing.read()
-
-
-def bad_records(chance: random.Random, hello: bytes) -> list[bytes]:
-    """Some TLS records that are wrong in one way or in all."""
-    made = []
-    for _ in range(chance.randrange(1, 6)):
-        kind = chance.randrange(8)
-        if kind < 4:
-            at = chance.randrange(len(hello))
-            flipped = bytes([hello[at] ^ (1 << chance.randrange(8))])
-            made.append(hello[:at] + flipped + hello[at + 1 :])
-        elif kind == 4:
-            made.append(hello[: chance.randrange(len(hello))])
-        else:
-            content = chance.choice((0, 20, 21, 22, 23, 24, 255))
-            version = chance.choice((b"\x03\x03", b"\x03\x00", b"\x02\x00", b"\xff\xff"))
-            body = chance.randbytes(chance.randrange(0, 300))
-            length = chance.choice((len(body), 0, 0x4001, 0xFFFF))
-            made.append(bytes([content]) + version + length.to_bytes(2, "big") + body)
-    return made

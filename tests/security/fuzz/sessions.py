@@ -1,4 +1,4 @@
-"""Hostile sessions over real sockets: in the clear, under TLS, logged in, and with broken records.
+"""Hostile sessions over real sockets: in the clear, under TLS, logged in.
 
 Nobody waits for a reply to go on: lines are pipelined while replies are drained, and every data
 connection that is offered is taken, abused and left.
@@ -6,7 +6,6 @@ connection that is offered is taken, abused and left.
 
 from __future__ import annotations
 
-import os
 import random
 import re
 import select
@@ -20,19 +19,19 @@ from typing import Final
 from tests.clients import reset_on_close, tls_context
 from tests.fixtures.cast import CAST, password_of
 from tests.fixtures.served import ServedFtps
-from tests.security.fuzz.grammar import bad_records, burst, client_hello, mutated
+from tests.security.fuzz.grammar import burst, client_hello, mutated
 
 #: How long the service may be silent and take nothing, seconds.
 PATIENCE: Final = 60.0
 USERS: Final = tuple(username for _, username in CAST.values())
-KINDS: Final = {"in": 70, "tls": 12, "clear": 10, "records": 8}
+KINDS: Final = {"in": 70, "tls": 12, "clear": 10}
 _REPLY: Final = re.compile(rb"^[1-5][0-9][0-9] ", re.MULTILINE)
 _EPSV: Final = re.compile(rb"229 [^\r\n]*\(\|\|\|(\d+)\|\)")
 _PASV: Final = re.compile(rb"227 [^\r\n]*\((?:\d+,){4}(\d+),(\d+)\)")
 
 
 class Fuzzer(threading.Thread):
-    """Session after session until :attr:`answered` reaches its share of commands and records."""
+    """Session after session until :attr:`answered` reaches its share of commands."""
 
     def __init__(self, ftps: ServedFtps, seed: int, commands: int) -> None:
         super().__init__(daemon=True)
@@ -56,6 +55,8 @@ class Fuzzer(threading.Thread):
                 self.wrong.append(f"a {kind} session was neither served nor ended")
             except (OSError, ssl.SSLError):
                 self.counts["cut short"] += 1  # the service's right, and its habit
+            except Exception as exc:
+                self.wrong.append(f"a {kind} session: {exc!r}")
 
     # --- kinds of session -----------------------------------------------------------------
 
@@ -77,34 +78,6 @@ class Fuzzer(threading.Thread):
         conversation = Conversation(self, control)
         room = min(3000, max(1, self._commands - self.answered))
         conversation.talk(self._lines(self._chance.randrange(1, room + 1)))
-
-    def _records(self, sock: socket.socket) -> None:
-        """Records that no TLS library writes: instead of a handshake, or behind one."""
-        chance = self._chance
-        if chance.random() < 0.5:
-            below: socket.socket = sock
-            sock.sendall(b"AUTH TLS\r\n")
-            _await(sock, b"234")
-            self._write_records(sock)
-        else:
-            control = self._secured(sock)
-            below = socket.socket(fileno=os.dup(control.fileno()))
-            with control, below:
-                below.settimeout(PATIENCE)
-                self._write_records(below)
-                _read_to_end(below)
-                return
-        _read_to_end(below)
-
-    def _write_records(self, sock: socket.socket) -> None:
-        for record in bad_records(self._chance, self._hello):
-            self.answered += 1
-            self.counts["bad records"] += 1
-            sock.sendall(record)
-        if self._chance.random() < 0.3:
-            reset_on_close(sock)
-        else:
-            sock.shutdown(socket.SHUT_WR)
 
     def _secured(self, sock: socket.socket) -> ssl.SSLSocket:
         sock.sendall(b"AUTH TLS\r\n")
@@ -211,9 +184,3 @@ def _await(sock: socket.socket, code: bytes) -> None:
         if not data:
             raise ConnectionResetError
         text += data
-
-
-def _read_to_end(sock: socket.socket) -> None:
-    with suppress(ConnectionError, ssl.SSLError):
-        while sock.recv(65536):
-            pass

@@ -1,6 +1,7 @@
 """Nothing that a client writes makes the service fail, leak or stop.
 
-3 000 commands and malformed records in every run; ``make test-fuzz COMMANDS=1000000`` runs more.
+3 000 commands and 300 malformed TLS records in every run; ``make test-fuzz COMMANDS=1000000`` runs
+more, 25 000 records among them.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import pytest
 from securedrop_ftp.conf import Conf
 from tests.fixtures.processes import wait_until
 from tests.fixtures.served import Serve, ServedFtps
+from tests.security.fuzz.broken_tls import RecordFuzzer
 from tests.security.fuzz.sessions import Fuzzer
 
 COMMANDS = int(os.environ.get("COMMANDS", "0"))
@@ -36,14 +38,18 @@ MIB = 1024 * 1024
 def attack(ftps: ServedFtps, commands: int, seed: int) -> Counter[str]:
     threads = 6 if commands < 10_000 else 40
     fuzzers = [Fuzzer(ftps, seed * 100 + n, commands // threads) for n in range(threads)]
-    for fuzzer in fuzzers:
+    share, spoilers = max(commands // 40, 150), 4 if commands < 10_000 else 12
+    breakers = [RecordFuzzer(ftps, seed * 1000 + n, share // spoilers) for n in range(spoilers)]
+    everyone: list[Fuzzer | RecordFuzzer] = [*fuzzers, *breakers]
+    for fuzzer in everyone:
         fuzzer.start()
-    for fuzzer in fuzzers:
+    for fuzzer in everyone:
         fuzzer.join()
-    wrong = [line for fuzzer in fuzzers for line in fuzzer.wrong]
+    wrong = [line for fuzzer in everyone for line in fuzzer.wrong]
     assert not wrong, wrong
-    counts = sum((fuzzer.counts for fuzzer in fuzzers), Counter[str]())
+    counts = sum((fuzzer.counts for fuzzer in everyone), Counter[str]())
     counts["commands"] = sum(fuzzer.answered for fuzzer in fuzzers)
+    counts["bad records"] = sum(breaker.sent for breaker in breakers)
     return counts
 
 
@@ -80,13 +86,17 @@ def test_no_command_and_no_record_makes_the_service_fail_or_leak(served: Serve) 
     ftps = served(storage="memory", options=OPTIONS)
     workers, idle = ftps.workers, sockets(ftps)
     commands = COMMANDS or 3000
+    for username in ("alice", "bob"):
+        with ftps.login(username) as client:
+            client.upload("there.bin", bytes(100_000))
     warm_up = attack(ftps, commands // 3 if commands < 300_000 else 100_000, SEED)
     files, resident = settled(ftps, idle)
     counts = attack(ftps, commands - warm_up["commands"], SEED + 1)
     files_after, resident_after = settled(ftps, idle)
     total = warm_up + counts
     print(
-        f"\n  commands and records {total['commands']}: {dict(total)}"
+        f"\n  commands {total['commands']}, malformed TLS records {total['bad records']}"
+        f"\n  {dict(total)}"
         f"\n  descriptors {files.total()} → {files_after.total()}: {files_after - files}"
         f"\n  resident MiB {resident / MIB:.1f} → {resident_after / MIB:.1f}"
     )
@@ -98,4 +108,5 @@ def test_no_command_and_no_record_makes_the_service_fail_or_leak(served: Serve) 
     assert others <= files.total() - database_files(files)
     assert resident_after <= resident + (32 if COMMANDS else 64) * MIB
     with ftps.login() as client:
+        assert "never.bin" not in client.names()
         assert client.upload("after.bin", b"still here").startswith("226")
