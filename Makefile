@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.installed
 JOBS   ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-faults test-fuzz test-storage test-resume test-isolation test-posture check format lock docs clean
+.PHONY: help install demo test test-faults test-fuzz test-storage test-resume test-isolation test-posture bench check format lock docs clean
 
 help:  ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,11 @@ test-isolation: $(STAMP)  ## 100 000 hostile names against two neighbours (NAMES
 
 test-posture: $(STAMP)  ## sslyze, testssl.sh, sslscan, nmap, hydra; a table (ARGS=--write: into the docs)
 	@$(PY) -m tests.posture.run $(ARGS)
+
+bench: $(STAMP)  ## a table of ratios against pure-ftpd, run in turn (MIB=512, ROUNDS=5, ARGS=--tls13)
+	@.ci/packages bench
+	@BENCH_MIB=$(or $(MIB),$(BENCH_MIB)) BENCH_ROUNDS=$(or $(ROUNDS),$(BENCH_ROUNDS)) \
+	  $(PY) -m tests.bench.run $(ARGS)
 
 check: $(STAMP)  ## format, lint, types, import layers, migrations, deploy checks, docs
 	@$(PY) -m ruff format --check .

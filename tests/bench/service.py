@@ -30,9 +30,10 @@ def start_service(
     *,
     workers: int,
     settings_module: str = "securedrop_ftp.project.settings",
+    root: Path = ROOT,
     **settings: object,
 ) -> tuple[Service, Child]:
-    """Migrate, make the cast, serve; returns when it is ready."""
+    """Migrate, make the cast, serve from the checkout ``root``; returns when it is ready."""
     certificates = directory / "certs"
     make_certificates(certificates)
     port = free_port()
@@ -53,15 +54,15 @@ def start_service(
     environment = inherited | {f"SECUREDROP_{n}": str(v) for n, v in values.items()}
     environment["DJANGO_SETTINGS_MODULE"] = settings_module
     (directory / "storage").mkdir()
-    subprocess.run(
-        [sys.executable, "-m", "tests.fixtures.cast"], env=environment, cwd=ROOT, check=True
-    )
+    with (directory / "cast.log").open("wb") as log:
+        made = [sys.executable, "-m", "tests.fixtures.cast"]
+        subprocess.run(made, env=environment, cwd=root, check=True, stdout=log, stderr=log)
     child = Child(
         "ftps",
-        [sys.executable, str(ROOT / "manage.py"), "ftps_serve"],
+        [sys.executable, str(root / "manage.py"), "ftps_serve"],
         env=environment,
         output=directory,
-        cwd=ROOT,
+        cwd=root,
     )
     ready = re.compile(r"^ready ", re.MULTILINE)
     wait_until(lambda: ready.search(child.out.read_text()) is not None, "ftps_serve", child)
