@@ -9,7 +9,6 @@ is resolved only after the commit.
 
 from __future__ import annotations
 
-import os
 import queue
 import threading
 from collections.abc import Callable, Iterator
@@ -21,6 +20,7 @@ from django.db import close_old_connections, connection, transaction
 
 from securedrop_ftp.exceptions import AccessUnavailable
 from securedrop_ftp.log import get_logger
+from securedrop_ftp.sqlite_turn import sqlite_turn
 
 logger = get_logger(__name__)
 
@@ -34,28 +34,15 @@ TRIES = 4
 _Job = tuple[Callable[[], Any], "Future[Any]"]
 
 
-_sqlite_turn = threading.RLock()
-
-
-def _new_turn() -> None:
-    # A thread of the parent may have held it at the fork.
-    global _sqlite_turn
-    _sqlite_turn = threading.RLock()
-
-
-os.register_at_fork(after_in_child=_new_turn)
-
-
 @contextmanager
 def write_transaction() -> Iterator[None]:
-    """``transaction.atomic()`` for a short write. On SQLite the process's threads first take
-    turns among themselves: SQLite's own waiters sleep up to 100 ms and in no order, so the fewer
-    of them the better."""
+    """``transaction.atomic()`` for a short write, in turn on SQLite
+    (:mod:`securedrop_ftp.sqlite_turn`)."""
     if connection.vendor != "sqlite" or connection.in_atomic_block:
         with transaction.atomic():
             yield
     else:
-        with _sqlite_turn, transaction.atomic():
+        with sqlite_turn(str(connection.settings_dict["NAME"])), transaction.atomic():
             yield
 
 
