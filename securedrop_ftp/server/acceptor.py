@@ -1,4 +1,10 @@
-"""Accepting connections: one at a time, within the caps, also when descriptors run out."""
+"""Accepting connections: one at a time, within the caps, also when descriptors run out.
+
+Every worker is woken for a connection. One that has more sessions than another looks away for a
+moment, so that the other takes it; if nobody does (it is busy, or dead), it is taken after all.
+The kernel's own choice (EPOLLEXCLUSIVE) is the worker that began to wait last: eight uploads ran in
+one process beside an idle one, at half the speed.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +27,8 @@ logger = get_logger(__name__)
 
 #: Descriptors kept back: pool threads may take some of those that are given to refusals.
 RESERVED = 32
+#: How long a connection is left to a worker that has fewer sessions, seconds.
+LOOK_AWAY = 0.01
 
 
 class Acceptor:
@@ -41,7 +49,8 @@ class Acceptor:
         self._reserve: list[int] = []
         self._take_reserve()
         self._open = True
-        loop.register_listener(self._fileno, self)
+        self._looking = False
+        self._look()
 
     def readable(self) -> bool:
         return self._open
@@ -49,8 +58,35 @@ class Acceptor:
     def writable(self) -> bool:
         return False
 
+    def _look(self) -> None:
+        if self._open and not self._looking:
+            self._looking = True
+            self._loop.register(self._fileno, self, self._loop.READ)
+
+    def _look_away(self) -> None:
+        if self._looking:
+            self._looking = False
+            self._loop.unregister(self._fileno)
+
+    def _look_again(self) -> None:
+        if self._open and not self._looking:
+            self._look()
+            self._accept()
+
+    def session_closed(self) -> None:
+        """One of ours ended: perhaps we are not the busier one any more."""
+        if self._open and not self._looking and not self._table.is_busier(self._worker):
+            self._look()
+
     def handle_read_event(self) -> None:
         """One connection, so that other workers get theirs."""
+        if self._table.is_busier(self._worker):
+            self._look_away()
+            self._loop.call_later(LOOK_AWAY, self._look_again)
+        else:
+            self._accept()
+
+    def _accept(self) -> None:
         try:
             sock, peer = self._listener.accept()
         except OSError as exc:
@@ -118,7 +154,7 @@ class Acceptor:
         """Accept no more; the listening socket stays the supervisor's."""
         if self._open:
             self._open = False
-            self._loop.unregister(self._fileno)
+            self._look_away()
             self._listener.close()
             while self._reserve:
                 self._give_reserve()

@@ -91,6 +91,13 @@ class ConnectionTable:
         first, slots = (0, self._total) if worker is None else (worker * self._slots, self._slots)
         return self._map[first : first + slots].count(_TAKEN)
 
+    def is_busier(self, worker: int) -> bool:
+        """Whether another worker has fewer connections than this one. A look, without the lock."""
+        if self._workers == 1:
+            return False
+        mine = self.count(worker)
+        return any(self.count(other) < mine for other in range(self._workers) if other != worker)
+
     def _clear(self, slot: int, slots: int) -> None:
         for start, size in ((0, 1), (self._ips, _IP), (self._ids, _ID)):
             at = start + slot * size

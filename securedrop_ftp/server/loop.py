@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -75,11 +74,6 @@ class Loop(Epoll):  # type: ignore[misc]  # pyftpdlib has no type hints
         """Call it on the loop's thread, soon."""
         self._soon.append((function, args))
         self._wake_up.wake()
-
-    def register_listener(self, fd: int, instance: Any) -> None:
-        """Watch a listening socket that other processes watch too: one of them is woken."""
-        self._poller.register(fd, select.EPOLLIN | select.EPOLLEXCLUSIVE)
-        self.socket_map[fd] = instance
 
     def stop(self) -> None:
         """Leave :meth:`run` after this round."""

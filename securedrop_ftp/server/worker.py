@@ -253,6 +253,7 @@ class Worker:
         """Forget it."""
         self.sessions.discard(session)
         self._table.release(session.slot)
+        self._acceptor.session_closed()
         if self.draining and not self.sessions:
             self.loop.stop()
 

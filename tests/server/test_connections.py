@@ -51,3 +51,14 @@ def test_what_a_dead_worker_held_is_given_back_and_its_lock_too() -> None:
     assert table.count() == 1
     table.clear_worker(1)
     assert table.count() == 0
+
+
+def test_the_worker_with_more_connections_than_another_is_busier() -> None:
+    table = ConnectionTable(workers=3, slots=4)
+    assert not table.is_busier(0)
+    slot = table.open(0, "192.0.2.1", per_ip=9, total=9)
+    assert isinstance(slot, int)
+    assert table.is_busier(0)
+    assert not table.is_busier(1)
+    table.release(slot)
+    assert not table.is_busier(0)
