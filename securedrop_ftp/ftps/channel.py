@@ -15,6 +15,7 @@ from OpenSSL import SSL
 from securedrop_ftp.ftps.runtime import EventLoop
 from securedrop_ftp.log import get_logger
 from securedrop_ftp.tls.contexts import WrongProtocol
+from securedrop_ftp.tls.records import read_into
 
 logger = get_logger(__name__)
 
@@ -56,6 +57,7 @@ class Channel:
         self.closed = False
         self._fileno = sock.fileno()
         self._interest = 0
+        self._read_error: Exception | None = None  # that came with the last bytes
 
     # --- interest --------------------------------------------------------------------
 
@@ -126,16 +128,25 @@ class Channel:
         return data
 
     def receive_into(self, buffer: memoryview) -> int:
-        """Like :meth:`receive`, into a buffer; 0 if there is nothing now. TLS only."""
+        """Like :meth:`receive`, into a buffer; as much as there is and fits, and 0 if there is
+        nothing now. TLS only."""
         assert self.tls is not None
-        try:
-            return self.tls.recv_into(buffer, RECORD)
-        except (SSL.WantReadError, SSL.WantWriteError):
-            return 0
-        except SSL.ZeroReturnError as exc:
-            raise CleanEnd from exc
-        except (SSL.Error, OSError) as exc:
-            raise ConnectionLost(_why(exc)) from exc
+        n = 0
+        error, self._read_error = self._read_error, None
+        if error is None:
+            n, error = read_into(self.tls, buffer)
+        if n:
+            if not isinstance(error, SSL.WantReadError):
+                self._read_error = error  # after these bytes
+            return n
+        match error:
+            case None | SSL.WantReadError() | SSL.WantWriteError():
+                return 0
+            case SSL.ZeroReturnError():
+                raise CleanEnd from error
+            case SSL.Error() | OSError():
+                raise ConnectionLost(_why(error)) from error
+        raise error
 
     def transmit(self, data: bytes | bytearray | memoryview) -> int:
         """Send what the socket takes now; bytes sent. Raises ConnectionLost."""

@@ -18,13 +18,14 @@ from typing import Protocol
 from OpenSSL import SSL
 
 from securedrop_ftp.exceptions import SecureDropError, Truncated
-from securedrop_ftp.ftps.channel import Channel, CleanEnd, ConnectionLost
+from securedrop_ftp.ftps.channel import RECORD, Channel, CleanEnd, ConnectionLost
 from securedrop_ftp.ftps.parking import Waiter
 from securedrop_ftp.ftps.runtime import EventLoop
 from securedrop_ftp.replies import DOWNLOAD_ABORTED
 from securedrop_ftp.tls.binding import session_reused
 
-#: TLS records moved in one turn of the loop, so that one channel cannot hold it.
+#: What one channel moves in one turn of the loop, so that it cannot hold it: 64 TLS records.
+BYTES_PER_TURN = 64 * RECORD
 RECORDS_PER_TURN = 64
 #: How often a finished download asks whether the kernel has delivered everything, seconds.
 _DRAIN_POLL = 0.005
@@ -133,7 +134,8 @@ class DataChannel(Channel):
         sink = self._sink
         assert sink is not None
         try:
-            for _ in range(RECORDS_PER_TURN):
+            left = BYTES_PER_TURN
+            while left:
                 if sink.error is not None:
                     self._finish(sink.error)
                     return
@@ -143,11 +145,12 @@ class DataChannel(Channel):
                     self.waiting_for_us = True
                     self.watch(read=False, write=False)
                     return
-                n = self.receive_into(room)
+                n = self.receive_into(room[:left])
                 if not n:
                     break
                 sink.filled(n)
                 self.moved += n
+                left -= n
         except CleanEnd:
             self._finish(None)
             return
@@ -156,7 +159,8 @@ class DataChannel(Channel):
             return
         self.waiting_for_us = False
         self.watch(read=True, write=False)
-        if self.tls is not None and self.tls.pending():
+        if not left:
+            # Decrypted bytes inside OpenSSL, and an end that was met, raise no event.
             self.loop.call_soon(self._act_pending)
 
     # --- download --------------------------------------------------------------------
