@@ -51,7 +51,7 @@ from securedrop_ftp.storage.protocol import (
     Partial,
     Published,
 )
-from securedrop_ftp.storage.retry import Attempts
+from securedrop_ftp.storage.retry import Attempts, twice
 
 logger = get_logger(__name__)
 
@@ -139,14 +139,17 @@ class AzureBackend(FlatStore):
         return Partial(spec, _blocks_of(spec.upload_id))
 
     def put_part(self, partial: Partial, number: int, offset: int, data: memoryview) -> Part:
-        """See the protocol. The part's token is its block's id."""
+        """See the protocol. The part's token is its block's id. The server compares an MD5."""
         block_id = f"{partial.token}{partial.spec.epoch:08x}{number:08x}"
         blob = self._blob(partial.spec.key)
         content = bytes(data)  # the SDK reads it more than once, and signs what it was given
-        self._call(
-            "stage_block",
-            lambda: blob.stage_block(block_id, content, length=len(content), **self._limits),
-        )
+
+        def stage() -> None:
+            blob.stage_block(
+                block_id, content, length=len(content), validate_content=True, **self._limits
+            )
+
+        twice("stage_block", lambda: self._call("stage_block", stage))
         return Part(number, offset, data.nbytes, block_id)
 
     def resume(self, partial: Partial, epoch: int) -> Partial:
@@ -190,18 +193,18 @@ class AzureBackend(FlatStore):
         if not replace:
             self._refuse_object(spec.key)
         attempts, blob, content = self._publishing(), self._blob(spec.key), bytes(data)
-        return self._publish(
-            spec,
-            data.nbytes,
-            attempts,
-            lambda: blob.upload_blob(
+
+        def upload() -> dict[str, Any]:
+            answer: dict[str, Any] = blob.upload_blob(
                 content,
                 overwrite=replace,
                 validate_content=True,
                 **self._properties(spec, sha256),
                 **self._limits,
-            ),
-        )
+            )
+            return answer
+
+        return self._publish(spec, data.nbytes, attempts, upload)
 
     def _properties(self, spec: ObjectSpec, sha256: str) -> dict[str, Any]:
         given = dict(self._storage.object_parameters)
@@ -219,7 +222,7 @@ class AzureBackend(FlatStore):
         self, spec: ObjectSpec, size: int, attempts: Attempts, publish: Callable[[], dict[str, Any]]
     ) -> Published:
         try:
-            answer = self._call("publish", publish, attempts)
+            answer = twice("publish", lambda: self._call("publish", publish, attempts))
         except SecureDropError as exc:
             if not attempts.ambiguous:
                 raise

@@ -32,7 +32,7 @@ BY_CODE: Final[dict[str, tuple[type[SecureDropError], str]]] = {
     "InvalidBlockList": (VerificationFailed, "The storage does not hold a part that was put."),
     "InvalidBlockId": (VerificationFailed, "The storage does not take that part's name."),
     "InvalidBlobOrBlock": (VerificationFailed, "The storage does not take that part."),
-    "Md5Mismatch": (StorageUnavailable, "The bytes were damaged on the way."),
+    "Md5Mismatch": (VerificationFailed, "The bytes were damaged on the way."),
     "RequestBodyTooLarge": (TooLarge, "The object is larger than the storage takes."),
     "InvalidResourceName": (BadName, "The storage does not take that name."),
     "InvalidUri": (BadName, "The storage does not take that name."),
@@ -65,7 +65,8 @@ def fault(exc: Exception) -> Fault:
             return Fault(StorageRefused("The storage's certificate is not trusted."))
         return Fault(StorageUnavailable("The storage cannot be reached."), retry=True)
     if isinstance(exc, sdk.HttpResponseError) and exc.status_code:
-        return _answered(int(exc.status_code), str(getattr(exc, "error_code", "") or ""))
+        code = getattr(exc, "error_code", "") or ""  # an enum's member where the SDK knows it
+        return _answered(int(exc.status_code), str(getattr(code, "value", code)))
     if isinstance(exc, sdk.ClientAuthenticationError):
         return Fault(StorageRefused("There are no valid credentials for the storage."))
     if isinstance(exc, (sdk.AzureError, OSError)):

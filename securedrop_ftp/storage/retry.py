@@ -13,9 +13,9 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
-from securedrop_ftp.exceptions import SecureDropError
+from securedrop_ftp.exceptions import SecureDropError, VerificationFailed
 from securedrop_ftp.log import get_logger
 
 logger = get_logger(__name__)
@@ -80,6 +80,20 @@ class Attempts:
                 count_retry(name)
             time.sleep(wait)
             pause = min(pause * 2, LONGEST_PAUSE)
+
+
+def twice(name: str, put: Callable[..., T], **params: Any) -> T:
+    """The result of ``put``, which is done once more where bytes were damaged on the way.
+
+    Raises:
+        VerificationFailed: they were damaged again.
+    """
+    try:
+        return put(**params)
+    except VerificationFailed as exc:
+        logger.warning("damaged bytes are sent again", call=name, reason=str(exc))
+        count_retry(name)
+        return put(**params)
 
 
 def count_retry(name: str) -> None:

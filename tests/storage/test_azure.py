@@ -120,6 +120,23 @@ def test_a_blocks_id_carries_upload_epoch_and_number(
     assert all(sent[-3:])
 
 
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_block_that_was_damaged_on_the_way_is_sent_once_more(
+    server: ScriptedS3, azure: AzureBackend, times: int
+) -> None:
+    server.script = lambda request: Answer(201)
+    partial = azure.begin(spec_for("acme/a", "u1"))
+    refusals = iter([error(400, "Md5Mismatch")] * times)
+    server.requests.clear()
+    server.script = lambda request: next(refusals, Answer(201))
+    if times == 1:
+        azure.put_part(partial, 1, 0, memoryview(b"x"))
+    else:
+        with pytest.raises(errors.VerificationFailed):
+            azure.put_part(partial, 1, 0, memoryview(b"x"))
+    assert [r.headers["Content-MD5"] for r in server.requests] == ["ndTkYSaMgDT1yFZOFVxnpg=="] * 2
+
+
 def test_a_read_of_a_replaced_blob_is_not_found(server: ScriptedS3, azure: AzureBackend) -> None:
     def script(request: Request) -> Answer:
         assert request.headers["If-Match"] == '"e"'
