@@ -10,6 +10,7 @@ in :attr:`FaultProxy.done`.
 from __future__ import annotations
 
 import random
+import re
 import select
 import socket
 import ssl
@@ -51,6 +52,7 @@ class FaultProxy:
         tls: (context towards the service, context towards the target).
         delay: seconds that ``delay`` takes.
         silence: seconds after which a dropped connection is closed.
+        corrupt_from: bytes; shorter bodies are left whole.
     """
 
     def __init__(
@@ -62,12 +64,13 @@ class FaultProxy:
         tls: tuple[ssl.SSLContext, ssl.SSLContext] | None = None,
         delay: float = 0.5,
         silence: float = 30.0,
+        corrupt_from: int = 1,
     ) -> None:
         self.rate = 0.0
         self.done: Counter[str] = Counter()
         self.port = free_port()
         self._target, self._faults, self._tls = target, faults, tls
-        self._delay, self._silence = delay, silence
+        self._delay, self._silence, self._corrupt_from = delay, silence, corrupt_from
         self._chance = random.Random(seed)
         self._armed: deque[str] = deque()
         self._lock = threading.Lock()
@@ -121,6 +124,7 @@ class FaultProxy:
     def _pass(self, near: socket.socket, far: socket.socket) -> None:
         """Both directions, in this thread: TLS sockets are not for two."""
         pending = ""  # a fault of the reply to what went last
+        flip = False  # a bit of the body that comes
         last = time.monotonic()
         while not self._closed.is_set():
             source = self._next(near, far)
@@ -138,8 +142,12 @@ class FaultProxy:
                 fault = self._draw(data)
                 if fault in REPLY_FAULTS:
                     pending = fault
+                elif fault == "corrupt":
+                    flip = self._has_body(data)
                 elif fault:
                     data = self._break(fault, near, data)
+                if flip:
+                    data, flip = self._flip(data)
                 far.sendall(data)
             else:
                 if pending:
@@ -181,8 +189,6 @@ class FaultProxy:
 
     def _break(self, fault: str, near: socket.socket, data: bytes, name: str = "") -> bytes:
         """Do it; what is to be passed on, or :class:`_Broken`."""
-        if fault == "corrupt":
-            return self._corrupt(data)
         self.done[name or fault] += 1
         if fault == "delay":
             self._closed.wait(self._delay)
@@ -200,11 +206,15 @@ class FaultProxy:
                     pass
         raise _Broken
 
-    def _corrupt(self, data: bytes) -> bytes:
-        """Flip one bit of a body that came with its head; others pass as they are."""
-        start = data.find(b"\r\n\r\n") + 4
-        if start >= len(data):
-            return data
+    def _has_body(self, head: bytes) -> bool:
+        length = re.search(rb"\r\ncontent-length: *(\d+)\r\n", head, re.IGNORECASE)
+        return length is not None and int(length[1]) >= self._corrupt_from
+
+    def _flip(self, data: bytes) -> tuple[bytes, bool]:
+        """Flip one bit of a body; (what is passed on, whether the body is still to come)."""
+        start = data.find(b"\r\n\r\n") + 4 if data.startswith(_METHODS) else 0
+        if start >= len(data):  # "Expect: 100-continue"
+            return data, True
         self.done["corrupt"] += 1
         at = self._chance.randrange(start, len(data))
-        return data[:at] + bytes([data[at] ^ 0x20]) + data[at + 1 :]
+        return data[:at] + bytes([data[at] ^ 0x20]) + data[at + 1 :], False

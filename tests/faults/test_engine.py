@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import os
-import ssl
-from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
+from tests.faults.behind import BehindProxy, through_tls
 from tests.faults.engine import Engine, Report, options_for
 from tests.faults.mischief import Mischief, small_disk
-from tests.faults.proxy import REPLY_FAULTS, REQUEST_FAULTS, FaultProxy
+from tests.faults.proxy import HTTP_FAULTS, REPLY_FAULTS, REQUEST_FAULTS, FaultProxy
 from tests.fixtures import postgres as postgres_server
 from tests.fixtures.certificates import Certificates
 from tests.fixtures.moto import MotoServer
@@ -30,45 +27,6 @@ SEED = int(os.environ.get("FAULTS_SEED", "1"))
 
 KIB = 1024
 MIB = 1024 * KIB
-
-
-@dataclass(frozen=True)
-class BehindProxy:
-    """A bucket as the service sees it: through the proxy. Tests read it past the proxy."""
-
-    direct: BucketStore
-    client: Any
-    port: int
-
-    @property
-    def url(self) -> str:
-        return self.direct.url.replace(f"%3A{self.direct.server.port}", f"%3A{self.port}")
-
-    @property
-    def environment(self) -> Mapping[str, str]:
-        return self.direct.environment
-
-    def everything(self) -> dict[str, int]:
-        return self.direct.everything()
-
-    def read(self, key: str) -> bytes:
-        try:
-            body: bytes = self.client.get_object(Bucket=self.direct.bucket, Key=key)["Body"].read()
-        except self.client.exceptions.NoSuchKey:
-            raise KeyError(key) from None
-        return body
-
-    def put(self, key: str, data: bytes) -> None:
-        self.direct.put(key, data)
-
-    def unfinished(self) -> int:
-        return self.direct.unfinished()
-
-
-def through_tls(certificates: Certificates) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    near = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    near.load_cert_chain(certificates.server, certificates.server_key)
-    return near, ssl.create_default_context(cafile=str(certificates.ca))
 
 
 def judged(report: Report) -> None:
@@ -91,9 +49,10 @@ def test_no_fault_around_s3_and_postgresql_makes_a_false_acknowledgement(
             FaultProxy(
                 moto_server.port,
                 seed=SEED,
-                faults=(*REQUEST_FAULTS, *REPLY_FAULTS, "503"),
+                faults=(*REQUEST_FAULTS, *REPLY_FAULTS, *HTTP_FAULTS),
                 tls=through_tls(certificates),
                 silence=8,
+                corrupt_from=2048,  # files and parts, not marks
             )
         )
         database = stack.enter_context(
