@@ -8,11 +8,11 @@ conditional puts, checksums or tags: servers differ (docs/explanation/storage.md
 
 from __future__ import annotations
 
-import hashlib
-from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace as but
 from datetime import UTC, datetime
+from functools import partial as bind
 from typing import Any, Final
 
 from securedrop_ftp.conf import Conf
@@ -41,10 +41,11 @@ from securedrop_ftp.storage.protocol import (
     Partial,
     Published,
 )
-from securedrop_ftp.storage.retry import Attempts
+from securedrop_ftp.storage.retry import Attempts, twice
 from securedrop_ftp.storage.s3_bucket import Bucket, PartBody, decode_metadata, encode_metadata
 from securedrop_ftp.storage.s3_copy import Copier
 from securedrop_ftp.storage.s3_multipart import MarkedMultiparts
+from securedrop_ftp.storage.s3_proof import Check, Proof, Sent
 
 logger = get_logger(__name__)
 
@@ -74,6 +75,7 @@ class S3Backend(FlatStore):
     def __init__(self, storage: Any, conf: Conf | None = None) -> None:
         self._bucket = Bucket(storage, conf)
         self.conf = self._bucket.conf
+        self._proof = Proof(self._bucket)
         self._multiparts = MarkedMultiparts(self._bucket)
         self._copier = Copier(self._bucket, self._multiparts)
 
@@ -94,16 +96,25 @@ class S3Backend(FlatStore):
         }
 
     def put_part(self, partial: Partial, number: int, offset: int, data: memoryview) -> Part:
-        """See the protocol. The part's token is its ETag."""
-        answer = self._bucket.call(
-            "upload_part",
-            Key=self._bucket.full(partial.spec.key),
-            UploadId=partial.token,
-            PartNumber=number,
-            ContentLength=data.nbytes,
-            Body=PartBody(data),
-        )
-        return Part(number, offset, data.nbytes, answer["ETag"])
+        """See the protocol. The part's token is its ETag. Storage proves that it took the bytes
+        that we hold (:mod:`.s3_proof`), and gets them once more where it did not."""
+        sent = self._proof.sent(data)
+
+        def put() -> Part:
+            answer = self._bucket.call(
+                "upload_part",
+                signed=sent.signed,
+                Key=self._bucket.full(partial.spec.key),
+                UploadId=partial.token,
+                PartNumber=number,
+                ContentLength=data.nbytes,
+                Body=PartBody(data),
+                **sent.parameters,
+            )
+            sent.compare(answer)
+            return Part(number, offset, data.nbytes, answer["ETag"])
+
+        return twice("upload_part", put)
 
     def resume(self, partial: Partial, epoch: int) -> Partial:
         """See the protocol. A late writer's part would have another ETag than the recorded one,
@@ -152,24 +163,43 @@ class S3Backend(FlatStore):
     def put_object(
         self, spec: ObjectSpec, data: memoryview, *, sha256: str, replace: bool
     ) -> Published:
-        """See the protocol. S3 checks the bytes against a Content-MD5."""
+        """See the protocol. One request where the server is known to refuse damaged bytes, for
+        it makes the file visible; elsewhere a multipart upload of one part, proved before."""
         refuse_root(spec.key)
+        if data.nbytes and self._proof.check is Check.NOTHING:
+            return self._put_as_part(spec, data, sha256, replace=replace)
         attempts = self._bucket.publishing()
         if not replace:
             self._refuse_object(spec.key, attempts)
-        md5 = hashlib.md5(data, usedforsecurity=False)
+        sent = self._proof.sent(data, md5=True)
         return self._publish(
             spec,
             data.nbytes,
             attempts,
             "put_object",
             replace=replace,
-            expected_etag=md5.hexdigest(),
+            sent=sent,
             Body=bytes(data) if data.nbytes <= COPIED else PartBody(data),
             ContentLength=data.nbytes,
-            ContentMD5=b64encode(md5.digest()).decode(),
+            **sent.parameters,
             **self._object_parameters(spec, sha256),
         )
+
+    def _put_as_part(
+        self, spec: ObjectSpec, data: memoryview, sha256: str, *, replace: bool
+    ) -> Published:
+        parameters = self._object_parameters(spec, sha256)
+        token = self._multiparts.create(spec.key, spec.upload_id, **parameters)
+        partial = Partial(spec, token)
+        try:
+            part = self.put_part(partial, 1, 0, data)
+            return self.commit(partial, [part], size=data.nbytes, sha256=sha256, replace=replace)
+        except OutcomeUnknown:
+            raise
+        except SecureDropError:
+            with suppress(SecureDropError):  # else the sweep takes it
+                self.abort(partial)
+            raise
 
     def _refuse_object(self, key: str, attempts: Attempts) -> None:
         try:
@@ -186,7 +216,7 @@ class S3Backend(FlatStore):
         operation: str,
         *,
         replace: bool,
-        expected_etag: str = "",
+        sent: Sent | None = None,
         **params: Any,
     ) -> Published:
         """The one call that makes an object visible, and what becomes of its silence."""
@@ -194,17 +224,20 @@ class S3Backend(FlatStore):
         condition: dict[str, Any] = (
             {} if replace else {"IfNoneMatch": "*"}
         )  # a help where it works, no more
+        call = bind(self._bucket.call, operation, attempts, Key=key, **params)
+        if sent is not None:
+            call = bind(twice, operation, bind(call, signed=sent.signed))
         try:
             try:
-                answer = self._bucket.call(operation, attempts, Key=key, **condition, **params)
+                answer = call(**condition)
             except UnsupportedByBackend:
-                answer = self._bucket.call(operation, attempts, Key=key, **params)
+                answer = call()
         except SecureDropError as exc:
             if not attempts.ambiguous:
                 raise
             return self._settle(spec, exc, attempts)
         etag = str(answer.get("ETag", ""))
-        if expected_etag and _bare(etag) == expected_etag:
+        if sent is not None and sent.is_md5(answer):
             return Published(spec.key, size, etag)  # the server read the bytes as we did
         return self._confirm(spec, size, etag)
 

@@ -40,7 +40,7 @@ class Bucket:
         location = str(storage.location or "").strip("/")
         self.prefix = f"{location}/" if location else ""
         self._lock = threading.Lock()
-        self._clients: dict[bool, Any] = {}
+        self._clients: dict[tuple[bool, bool], Any] = {}
         if not self.name:
             raise ConfigurationError("The S3 storage has no bucket_name: set it in STORAGES.")
 
@@ -67,7 +67,13 @@ class Bucket:
         return Attempts(self.conf.storage_timeout / 3)
 
     def call(
-        self, operation: str, attempts: Attempts | None = None, *, slow: bool = False, **params: Any
+        self,
+        operation: str,
+        attempts: Attempts | None = None,
+        *,
+        slow: bool = False,
+        signed: bool = True,
+        **params: Any,
     ) -> dict[str, Any]:
         """One S3 request, tried again inside its deadline.
 
@@ -75,10 +81,11 @@ class Bucket:
             operation: the client's method, such as ``head_object``.
             attempts: the deadline of the operation that this is a part of.
             slow: the server may be silent while it works (copies).
+            signed: the body's SHA-256 goes into the signature (over plain HTTP it always does).
             params: as the client's method takes them.
         """
         attempts = attempts or self.attempts(slow=slow)
-        method = getattr(self.client(slow=slow), operation)
+        method = getattr(self.client(slow=slow, signed=signed), operation)
         body = params.get("Body")
 
         def once() -> dict[str, Any]:
@@ -129,17 +136,18 @@ class Bucket:
 
     # --- client ----------------------------------------------------------------------
 
-    def client(self, *, slow: bool = False) -> Any:
-        """The shared client; ``slow``: one that waits longer for an answer."""
-        client = self._clients.get(slow)
+    def client(self, *, slow: bool = False, signed: bool = True) -> Any:
+        """The shared client; ``slow``: one that waits longer for an answer; not ``signed``: one
+        that signs a request's head alone."""
+        client = self._clients.get((slow, signed))
         if client is None:
             with self._lock:
-                client = self._clients.get(slow)
+                client = self._clients.get((slow, signed))
                 if client is None:
-                    client = self._clients[slow] = self._make_client(slow)
+                    client = self._clients[slow, signed] = self._make_client(slow, signed)
         return client
 
-    def _make_client(self, slow: bool) -> Any:
+    def _make_client(self, slow: bool, signed: bool) -> Any:
         storage = self._storage
         # django-storages keeps the choice between keys and profile in this method alone.
         session = storage._create_session()
@@ -149,20 +157,19 @@ class Bucket:
             use_ssl=storage.use_ssl,
             endpoint_url=storage.endpoint_url,
             verify=storage.verify,
-            config=self._client_config(slow),
+            config=self._client_config(slow, signed),
         )
 
-    def _client_config(self, slow: bool) -> Config:
+    def _client_config(self, slow: bool, signed: bool) -> Config:
         given: Config = self._storage.client_config
         timeout = self.conf.operation_timeout if slow else self.conf.storage_timeout
         return given.merge(
             Config(
                 # boto3's trailing checksums get 411 from Ceph RGW and others, and cost half the
-                # speed; without them it signs payloads again unless told not to. TLS protects
-                # the bytes on the way; small files carry a Content-MD5.
+                # speed; what proves the bytes is chosen for each server (s3_proof.py).
                 request_checksum_calculation=given.request_checksum_calculation or "when_required",
                 response_checksum_validation=given.response_checksum_validation or "when_required",
-                s3={"payload_signing_enabled": False, **(given.s3 or {})},
+                s3={"payload_signing_enabled": signed, **(given.s3 or {})},
                 retries={"total_max_attempts": 1, "mode": "standard"},  # ours: retry.py
                 connect_timeout=min(5.0, timeout / 4),
                 read_timeout=timeout / 3,

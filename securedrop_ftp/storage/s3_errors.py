@@ -63,9 +63,11 @@ BY_CODE: Final[dict[str, tuple[type[SecureDropError], str]]] = {
     "EntityTooSmall": (VerificationFailed, "A part is smaller than the storage takes."),
     "MalformedXML": (VerificationFailed, "The list of parts was not taken."),
     "InvalidRange": (VerificationFailed, "The range is not in the object."),
+    "BadDigest": (VerificationFailed, "The bytes were damaged on the way."),
+    "XAmzContentSHA256Mismatch": (VerificationFailed, "The bytes were damaged on the way."),
+    "XAmzContentChecksumMismatch": (VerificationFailed, "The bytes were damaged on the way."),
     "NotImplemented": (UnsupportedByBackend, "The storage does not know that request."),
     # Later.
-    "BadDigest": (StorageUnavailable, "The bytes were damaged on the way."),
     "ConditionalRequestConflict": (StorageUnavailable, "Another request was in the way."),
     "OperationAborted": (StorageUnavailable, "Another request was in the way."),
     "RequestTimeout": (StorageUnavailable, "The storage did not get the request in time."),
@@ -102,8 +104,7 @@ BY_STATUS: Final[dict[int, tuple[type[SecureDropError], str]]] = {
 #: The server says so itself: nothing was done.
 _REFUSED_UNDONE: Final = frozenset(
     {"SlowDown", "Throttling", "ThrottlingException", "TooManyRequests", "RequestLimitExceeded",
-     "BandwidthLimitExceeded", "BadDigest", "RequestTimeout", "ConditionalRequestConflict",
-     "OperationAborted"}
+     "BandwidthLimitExceeded", "RequestTimeout", "ConditionalRequestConflict", "OperationAborted"}
 )  # fmt: skip
 
 

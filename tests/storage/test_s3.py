@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ from securedrop_ftp.storage.s3 import S3Backend
 from securedrop_ftp.storage.s3_bucket import PartBody, decode_metadata, encode_metadata
 from securedrop_ftp.storage.s3_copy import Copier
 from securedrop_ftp.storage.s3_multipart import MARKS
+from securedrop_ftp.storage.s3_proof import Check
 from tests.storage.servers import S3Bucket, s3_storage
 from tests.storage.uploads import commit, content, listing, pieces, put, put_parts, spec_for
 
@@ -44,16 +46,19 @@ class Requests:
     def __init__(self, backend: S3Backend) -> None:
         self.counts: Counter[str] = Counter()
         self.headers: list[Any] = []
-        for slow in (False, True):
-            backend._bucket.client(slow=slow).meta.events.register("before-send.s3", self._count)
+        assert backend._proof.check  # which costs a request
+        for slow, signed in itertools.product((False, True), repeat=2):
+            client = backend._bucket.client(slow=slow, signed=signed)
+            client.meta.events.register("before-send.s3", self._count)
 
     def _count(self, request: Any, event_name: str, **_: Any) -> None:
         self.counts[event_name.rpartition(".")[2]] += 1
         self.headers.append(request.headers)
 
 
-def test_a_small_file_is_one_request(s3: S3Backend) -> None:
+def test_a_small_file_is_one_request_where_damaged_bytes_are_refused(s3: S3Backend) -> None:
     seen = Requests(s3)
+    s3._proof._check = Check.SIGNATURE
     put(s3, "acme/a", b"small")
     assert seen.counts == {"PutObject": 1}
 
@@ -113,14 +118,19 @@ def test_a_rename_is_one_copy(s3: S3Backend) -> None:
     assert seen.counts["PutObject"] == seen.counts["GetObject"] == 0
 
 
-def test_nothing_is_signed_nor_summed_twice(s3: S3Backend) -> None:
-    seen = Requests(s3)
-    data = pieces(s3, 2)
+@pytest.mark.parametrize("check", Check)
+def test_a_part_is_summed_once(s3: S3Backend, check: Check) -> None:
     partial = s3.begin(spec_for("acme/a"))
-    commit(s3, partial, put_parts(s3, partial, data), b"".join(data))
-    names = {name.lower() for headers in seen.headers for name in headers}
-    assert not {n for n in names if n.startswith("x-amz-checksum") or n == "x-amz-trailer"}
-    assert any(h.get("X-Amz-Content-SHA256") == b"UNSIGNED-PAYLOAD" for h in seen.headers)
+    seen = Requests(s3)
+    s3._proof._check = check
+    put_parts(s3, partial, pieces(s3, 2))
+    for headers in seen.headers:
+        assert not [n for n in headers if n.lower().startswith(("x-amz-checksum", "x-amz-trailer"))]
+        signed = headers["X-Amz-Content-SHA256"] != b"UNSIGNED-PAYLOAD"
+        assert (signed, "Content-MD5" in headers) == (
+            check is Check.SIGNATURE,
+            check is not Check.SIGNATURE,
+        )
 
 
 def test_one_client_serves_all_threads(s3: S3Backend) -> None:
@@ -142,7 +152,7 @@ def test_the_storages_own_client_settings_are_kept(s3_bucket: S3Bucket) -> None:
     )
     config = made._bucket.client().meta.config
     assert config.user_agent_extra == "acme"
-    assert config.s3 == {"addressing_style": "path", "payload_signing_enabled": False}
+    assert config.s3 == {"addressing_style": "path", "payload_signing_enabled": True}
     assert config.request_checksum_calculation == "when_required"
     assert (config.read_timeout, config.max_pool_connections) == (3, 11)
     assert config.retries["total_max_attempts"] == 1

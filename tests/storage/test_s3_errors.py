@@ -15,6 +15,7 @@ from securedrop_ftp.replies import Reply
 from securedrop_ftp.storage.protocol import META_UPLOAD_ID, Entry, Part, Partial
 from securedrop_ftp.storage.retry import retry_counts
 from securedrop_ftp.storage.s3 import S3Backend
+from securedrop_ftp.storage.s3_proof import Check
 from tests.fixtures.processes import free_port
 from tests.storage.scripted_s3 import HANG_UP, Answer, Request, ScriptedS3, error, scripted_s3
 from tests.storage.servers import S3Bucket, s3_storage
@@ -26,7 +27,9 @@ OK = Answer()
 
 
 def backend_at(bucket: S3Bucket) -> S3Backend:
-    return S3Backend(s3_storage(bucket, verify=bucket.ca or None), CONF)
+    made = S3Backend(s3_storage(bucket, verify=bucket.ca or None), CONF)
+    made._proof._check = Check.SIGNATURE  # tests/storage/test_s3_proof.py has the others
+    return made
 
 
 @pytest.fixture

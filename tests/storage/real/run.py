@@ -24,7 +24,7 @@ CONTRACT = (
     "tests/storage/test_contract_changing.py",
     "tests/storage/test_confined.py",
 )
-OF_S3 = ("tests/storage/test_s3.py",)
+OF_S3 = ("tests/storage/test_s3.py", "tests/storage/test_s3_proof.py")
 ROOT = Path(__file__).resolve().parents[3]
 
 

@@ -1,0 +1,169 @@
+"""Whether the server refuses bytes that were damaged on the way: tried, not believed.
+
+Every server takes a checksum, and some never look at it. So before the first upload of a process
+one small lie is told: an object of other bytes than were signed. Who refuses it compares the
+SHA-256 of every payload with the signature (SigV4), whatever broke it on the way, and nobody
+without our key can change both. Who takes it may still compare Content-MD5; with who looks at
+neither, the MD5 is compared with the ETag, before anything is published.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import threading
+import time
+from base64 import b64encode
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Final
+
+from securedrop_ftp.exceptions import SecureDropError, VerificationFailed
+from securedrop_ftp.log import get_logger
+from securedrop_ftp.storage.protocol import RESERVED
+from securedrop_ftp.storage.retry import Attempts
+from securedrop_ftp.storage.s3_bucket import Bucket
+
+logger = get_logger(__name__)
+
+LIE: Final = f"{RESERVED}lie"
+SWORN: Final = b"true"
+TOLD: Final = b"lied"
+#: Seconds after which it is tried again where storage did not answer.
+AGAIN: Final = 60.0
+_MD5: Final = re.compile(r'"?([0-9a-f]{32})"?\Z')
+
+
+class Check(Enum):
+    """What the server compares before it keeps anything."""
+
+    SIGNATURE = "the payload's SHA-256 with the signature"
+    MD5 = "the payload with Content-MD5"
+    NOTHING = "nothing: its ETag must be compared"
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """How one body is sent.
+
+    Attributes:
+        signed: its SHA-256 goes into the signature.
+        md5: its MD5, where that is sent.
+        compared: the MD5 is compared with the ETag.
+    """
+
+    signed: bool
+    md5: bytes | None = None
+    compared: bool = False
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """For the request."""
+        return {"ContentMD5": b64encode(self.md5).decode()} if self.md5 is not None else {}
+
+    def is_md5(self, answer: dict[str, Any]) -> bool:
+        """Whether the answer's ETag is our MD5: the server read the bytes as we did."""
+        return self.md5 is not None and str(answer.get("ETag")).strip('"') == self.md5.hex()
+
+    def compare(self, answer: dict[str, Any]) -> None:
+        """Look at the ETag, where the server itself looked at nothing.
+
+        Raises:
+            VerificationFailed: it is the MD5 of other bytes.
+        """
+        if self.compared and tells_md5(answer) and not self.is_md5(answer):
+            raise VerificationFailed("The bytes were damaged on the way: storage has another MD5.")
+
+
+def tells_md5(answer: dict[str, Any]) -> bool:
+    """Whether the answer's ETag is an MD5 of the body. Under SSE-KMS and SSE-C it only looks like
+    one (Amazon S3 API Reference, "Object")."""
+    encrypted = str(answer.get("ServerSideEncryption", "")).startswith("aws:")
+    looks = _MD5.match(str(answer.get("ETag", ""))) is not None
+    return looks and not encrypted and not answer.get("SSECustomerAlgorithm")
+
+
+class Proof:
+    """What the server of ``bucket`` was seen to compare."""
+
+    def __init__(self, bucket: Bucket) -> None:
+        self._bucket = bucket
+        self._lock = threading.Lock()
+        self._check: Check | None = None
+        self._not_before = 0.0
+
+    @property
+    def check(self) -> Check:
+        """As seen. Who comes first asks, in one try; meanwhile, and for a minute where storage
+        did not answer, it is ``NOTHING``, which is right everywhere."""
+        if self._check is None and self._lock.acquire(blocking=False):
+            try:
+                if self._check is None and time.monotonic() >= self._not_before:
+                    self._ask()
+            finally:
+                self._lock.release()
+        return self._check or Check.NOTHING
+
+    def _ask(self) -> None:
+        try:
+            self._check = self._seen()
+        except SecureDropError as exc:
+            self._not_before = time.monotonic() + AGAIN
+            logger.warning("storage does not say what it compares", reason=str(exc))
+        else:
+            logger.info("storage compares", what=self._check.value)
+
+    def _seen(self) -> Check:
+        if self._refuses(signed=True, Body=Lie(), ContentLength=len(TOLD)):
+            return Check.SIGNATURE
+        sworn = _md5(memoryview(SWORN))
+        if self._refuses(signed=False, Body=TOLD, **Sent(False, sworn).parameters):
+            return Check.MD5
+        return Check.NOTHING
+
+    def _refuses(self, *, signed: bool, **lie: Any) -> bool:
+        key = self._bucket.full(LIE)
+        params = self._bucket.write_parameters(LIE, content=False)
+        once = Attempts(0)
+        try:
+            self._bucket.call("put_object", once, signed=signed, Key=key, **params, **lie)
+        except VerificationFailed:
+            return True
+        self._bucket.call("delete_object", once, Key=key)
+        return False
+
+    def sent(self, data: memoryview, *, md5: bool = False) -> Sent:
+        """How ``data`` is to be sent; ``md5``: with its MD5 in any case."""
+        check = self.check
+        if check is Check.SIGNATURE and not md5:
+            return Sent(signed=True)
+        return Sent(check is Check.SIGNATURE, _md5(data), compared=check is Check.NOTHING)
+
+
+def _md5(data: memoryview) -> bytes:
+    return hashlib.md5(data, usedforsecurity=False).digest()
+
+
+class Lie:
+    """A body that is read as ``SWORN`` by who signs it, and then sent as ``TOLD``."""
+
+    def __init__(self) -> None:
+        self._text = SWORN
+        self._at = 0
+
+    def read(self, size: int = -1) -> bytes:
+        """As files do."""
+        text = self._text[self._at :][: None if size < 0 else size]
+        self._at += len(text)
+        if not text:
+            self._text = TOLD
+        return text
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """As files do."""
+        self._at = offset + (0, self._at, len(TOLD))[whence]
+        return self._at
+
+    def tell(self) -> int:
+        """As files do."""
+        return self._at
