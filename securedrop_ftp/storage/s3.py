@@ -307,6 +307,7 @@ class S3Backend(FlatStore):
 
     def sweep(self, keep: Callable[[str], bool], *, older_than: datetime) -> int:
         """See the protocol."""
+        self._proof.forget()
         return self._multiparts.sweep(keep, older_than=older_than)
 
     # --- reading ---------------------------------------------------------------------

@@ -132,6 +132,10 @@ class Proof:
         self._bucket.call("delete_object", once, Key=key)
         return False
 
+    def forget(self) -> None:
+        """Remove a lie that was taken and could not be taken back."""
+        self._bucket.call("delete_object", Key=self._bucket.full(LIE))
+
     def sent(self, data: memoryview, *, md5: bool = False) -> Sent:
         """How ``data`` is to be sent; ``md5``: with its MD5 in any case."""
         check = self.check

@@ -6,6 +6,7 @@ import os
 import ssl
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -160,6 +161,14 @@ def test_a_lie_that_is_taken_is_taken_back(server: ScriptedS3) -> None:
     server.script = lambda r: Answer(headers={"ETag": '"e"'})
     assert proof_at(server).check is Check.NOTHING
     assert [r.method for r in server.requests] == ["PUT", "DELETE"] * 2
+
+
+def test_a_lie_that_could_not_be_taken_back_is_swept(s3_bucket: S3Bucket) -> None:
+    s3 = S3Backend(s3_storage(s3_bucket))
+    s3._put_marker(LIE)
+    s3.sweep(lambda upload_id: False, older_than=datetime.now(UTC))
+    assert s3._first(LIE[: LIE.index("/")]) == []
+    s3.close()
 
 
 @pytest.mark.parametrize("answer", [error(403, "AccessDenied"), error(500, "InternalError")])
