@@ -7,7 +7,7 @@ takes ``name (1).ext`` and so on. At most one live row of a key exists (a databa
 - the same account's older live session is fenced: it most likely is a dead connection that
   nobody has noticed yet, and its client is back. Under ``version`` both go on, under two names;
 - another account's live upload answers 450;
-- a row whose lease has run out is settled first, whoever had it.
+- a row whose lease has run out is settled first, whoever had it; 450 while it may still land.
 """
 
 from __future__ import annotations
@@ -251,8 +251,17 @@ class Admission:
         for old, kept in opening.fenced:
             self._intake.fence(old, backend, kept=kept)
         if opening.unsettled is not None:
-            self._intake.recovery.settle(opening.unsettled)
+            self._settle(opening.unsettled, row)
         return opening
+
+    def _settle(self, old: Upload, row: Upload) -> None:
+        try:
+            self._intake.recovery.settle(old)
+        except UploadBusy:
+            # Another's that may still land; under ``version`` there are other names. Our own
+            # account's waits: the same file would be stored twice.
+            if row.policy != OverwritePolicy.VERSION or old.account_id == row.account_id:
+                raise
 
     def _row(self, request: UploadRequest, backend: Backend, key: str, sizes: PartSizes) -> Upload:
         principal = request.principal

@@ -189,6 +189,12 @@ def expire_lease(claim: Claim) -> bool:
     return bool(held(claim, UploadState.PUBLISHING).update(lease_until=now, updated=now))
 
 
+def free_lease(claim: Claim) -> bool:
+    """Whoever comes first may settle it, as far as time allows: when its writer was last heard of
+    stays as it is."""
+    return bool(held(claim, UploadState.PUBLISHING).update(lease_until=timezone.now()))
+
+
 def mark_committed(
     claim: Claim,
     event: Event,
@@ -351,17 +357,14 @@ def take_over(claim: Claim, *, owner: str, lease_until: datetime) -> bool:
     """A publishing row of a dead owner becomes ours, one epoch higher."""
     return bool(
         held(claim, UploadState.PUBLISHING).update(
-            owner=owner,
-            epoch=claim.epoch + 1,
-            lease_until=lease_until,
-            updated=timezone.now(),
+            owner=owner, epoch=claim.epoch + 1, lease_until=lease_until
         )
     )
 
 
 def record_token(claim: Claim, sealed: str) -> bool:
     """Storage knows the parts of a row that we took over by another token now."""
-    return bool(held(claim).update(resume_token=sealed, updated=timezone.now()))
+    return bool(held(claim).update(resume_token=sealed))
 
 
 def extend_leases(owner: str, claims: Iterable[Claim], until: datetime) -> set[UUID]:

@@ -4,7 +4,9 @@ A live row whose owner is dead, or whose lease has run out, is settled from what
 
 - ``receiving``: suspended if its backend holds whole parts, else aborted;
 - ``publishing``: storage is asked for our upload id. Published: committed, with its audit row.
-  Not published: published anew from the recorded parts, if storage still has them, else aborted.
+  Not published: published anew from the recorded parts, if storage still has them, else aborted;
+  but not before what its writer sent last can no longer land (``storage_timeout``). A late put
+  would replace what another upload of that name has meanwhile been acknowledged for.
 
 Everything is a conditional UPDATE, so any number of processes may do it at once, and doing it
 again does nothing.
@@ -12,7 +14,9 @@ again does nothing.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 
 from django.db.models import Q
@@ -20,7 +24,13 @@ from django.utils import timezone
 
 from securedrop_ftp import replies
 from securedrop_ftp.conf import Conf
-from securedrop_ftp.exceptions import NotFound, OutcomeUnknown, SecureDropError, StorageError
+from securedrop_ftp.exceptions import (
+    NotFound,
+    OutcomeUnknown,
+    SecureDropError,
+    StorageError,
+    UploadBusy,
+)
 from securedrop_ftp.intake import ledger, sweep, tokens
 from securedrop_ftp.intake.attempt import reason_of
 from securedrop_ftp.intake.durable import contiguous, from_json, length_of
@@ -101,6 +111,7 @@ class Recovery:
 
         Raises:
             StorageError: storage does not tell; the row is as it was.
+            UploadBusy: storage does not have it yet, and may still get it.
             LedgerUnavailable: the database did not take it.
         """
         if row.state not in LIVE:
@@ -144,6 +155,7 @@ class Recovery:
         held = partial_of(row)
         parts = contiguous(from_json(row.parts))
         if held is None or not parts or length_of(parts) != row.size:
+            self._wait_for_what_was_sent(row, backend)
             return self._retire(row, backend, "its server process ended before publishing")
         if not self._take(row):
             return str(self._book.run(partial(ledger.state_of, row.pk)))
@@ -151,10 +163,29 @@ class Recovery:
             published = self._publish(row, held, parts, backend)
         except StorageError as exc:
             if not exc.transient and not isinstance(exc, OutcomeUnknown):
+                self._wait_for_what_was_sent(row, backend)
                 return self._retire(row, backend, reason_of(exc))
             self._book.run(partial(ledger.expire_lease, Claim(row.pk, row.epoch)))
             raise
         return self._committed(row, backend, published)
+
+    def _wait_for_what_was_sent(self, row: Upload, backend: Backend) -> None:
+        """Undoing must wait; the key stays taken, and whoever wants it asks storage again.
+
+        Raises:
+            UploadBusy: for how long.
+        """
+        until = row.updated + timedelta(seconds=self._conf.storage_timeout)
+        left = math.ceil((until - timezone.now()).total_seconds())
+        if not backend.capabilities.lands_late or left <= 0:
+            return
+        self._book.run(partial(ledger.free_lease, Claim(row.pk, row.epoch)))
+        raise UploadBusy(
+            "what its writer sent may still land",
+            reply=UploadBusy.reply.but(
+                f"An earlier upload of this file may still reach storage; try again in {left} s."
+            ),
+        )
 
     def _publish(
         self, row: Upload, held: Partial, parts: list[Part], backend: Backend

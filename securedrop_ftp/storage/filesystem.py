@@ -59,7 +59,7 @@ class FilesystemBackend:
     """
 
     name = "filesystem"
-    capabilities = Capabilities(resumable=True, node_bound=True)
+    capabilities = Capabilities(resumable=True, node_bound=True, lands_late=False)
 
     def __init__(self, storage: Any) -> None:
         self._file_mode: int | None = storage.file_permissions_mode

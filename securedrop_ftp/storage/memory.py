@@ -64,7 +64,7 @@ class MemoryBackend:
     """See the module's docstring. One lock around everything: it is never the bottleneck."""
 
     name = "memory"
-    capabilities = Capabilities(resumable=True, node_bound=True)
+    capabilities = Capabilities(resumable=True, node_bound=True, lands_late=False)
 
     def __init__(self, storage: Any = None) -> None:
         del storage  # nothing of it is configuration

@@ -47,6 +47,8 @@ class Capabilities:
         max_parts: per object.
         max_object_size: bytes, ``None`` where there is no limit but the space.
         serial_parts: parts must be put one after the other, in order (GCS).
+        lands_late: a publishing call whose caller died or gave up may still be carried out
+            afterwards, as whatever goes over a network may.
         versions_by_copy: can make a new object of an old one plus new parts on the server
             (APPE to a finished object).
     """
@@ -59,6 +61,7 @@ class Capabilities:
     max_parts: int = 10_000
     max_object_size: int | None = None
     serial_parts: bool = False
+    lands_late: bool = True
     versions_by_copy: bool = False
 
 

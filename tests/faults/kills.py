@@ -165,6 +165,7 @@ def upload(plan: Plan) -> str:
 
 def recover(plan: Plan) -> dict[str, Any]:
     """What the service does when it starts, then what there is to see at the path."""
+    from securedrop_ftp.conf import get_conf
     from securedrop_ftp.intake.ledger import Ledger
     from securedrop_ftp.intake.recovery import Recovery
     from securedrop_ftp.keys import key_for
@@ -173,7 +174,10 @@ def recover(plan: Plan) -> dict[str, Any]:
 
     book = Ledger(None, owner=f"{NODE}:2-new:0", lease_seconds=60)
     recovery = Recovery(book, backend_for, conf_for(replace(plan, step="")))
-    recovery.recover(lambda owner: owner == plan.owner)
+    end = time.monotonic() + 3 * get_conf().storage_timeout
+    while recovery.recover(lambda owner: owner == plan.owner).get("pending"):
+        assert time.monotonic() < end, "recovery does not end"
+        time.sleep(0.5)  # what the dead writer sent may still land
     again = recovery.recover(lambda owner: owner == plan.owner)
     swept = recovery.prune().swept if plan.number % 5 == 0 else 0
     principal = alice()

@@ -19,6 +19,8 @@ from tests.fixtures.served import environment
 #: Kills on each storage in the long suite (500); else 30, and 10 where a kill takes a second.
 LONG = int(os.environ.get("KILLS", "0"))
 
+#: For as long recovery waits for a file of one part that may still land.
+PATIENCE = {"SECUREDROP_STORAGE_TIMEOUT": "20"}
 #: S3's parts are of 5 MiB at least.
 LARGE = ("--part-size", str(5 * 1024 * 1024), "--longest", "1.5")
 
@@ -62,7 +64,7 @@ def test_a_worker_killed_at_any_step_breaks_no_promise_on_s3(
     tmp_path: Path, moto_server: MotoServer
 ) -> None:
     url = moto_server.url(moto_server.bucket())
-    kill(tmp_path, url, CREDENTIALS, *LARGE, kills=LONG or 10)
+    kill(tmp_path, url, CREDENTIALS | PATIENCE, *LARGE, kills=LONG or 10)
 
 
 @pytest.mark.skipif(not LONG, reason="long: KILLS=500, with Ceph from Debian's packages")
@@ -85,4 +87,4 @@ def test_a_worker_killed_at_any_step_breaks_no_promise_on_ceph(tmp_path: Path) -
             "AWS_SECRET_ACCESS_KEY": server["secret_key"],
         }
         url = f"s3://{server['name']}/kills?{query}"
-        kill(tmp_path, url, credentials, *LARGE, kills=LONG)
+        kill(tmp_path, url, credentials | PATIENCE, *LARGE, kills=LONG)
