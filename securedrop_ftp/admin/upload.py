@@ -11,6 +11,7 @@ from django.http import HttpRequest
 from securedrop_ftp.admin.filters import DaysFilter, PartnerFilter
 from securedrop_ftp.admin.keyset import KeysetAdmin
 from securedrop_ftp.admin.times import utc
+from securedrop_ftp.escaping import escape
 from securedrop_ftp.models import Upload, UploadState
 
 
@@ -40,14 +41,14 @@ class UploadAdmin(KeysetAdmin):
         "An account or a SHA-256 exactly; or a part of a path or key among the newest 50 000 "
         "uploads."
     )
-    list_display = ("began", "state", "partner", "username", "path", "size", "digest", "ended")
+    list_display = ("began", "state", "partner", "username", "named", "size", "digest", "ended")
     list_filter = (DaysFilter, StateFilter, PartnerFilter)
     list_select_related = ("partner",)
     fieldsets = (
         (None, {"fields": ("id", "state", "reason", "started", "updated", "finished")}),
         ("Who", {"fields": ("partner", "username", "remote_ip", "session")}),
-        ("File", {"fields": ("path", "size", "sha256", "digest_source", "resumed_at")}),
-        ("Storage", {"fields": ("storage", "backend", "key", "policy", "received")}),
+        ("File", {"fields": ("named", "size", "sha256", "digest_source", "resumed_at")}),
+        ("Storage", {"fields": ("storage", "backend", "object_key", "policy", "received")}),
         ("Writer", {"fields": ("owner", "node", "epoch", "lease_until")}),
     )
 
@@ -60,6 +61,19 @@ class UploadAdmin(KeysetAdmin):
     def ended(self, row: Any) -> str:
         """For the list."""
         return utc(row.finished)
+
+    # A client chose these names: an override of the writing direction would show another ending
+    # than the file has. The audit trail holds them escaped; the ledger needs them as they are.
+
+    @admin.display(description="path")
+    def named(self, row: Any) -> str:
+        """The path that the client named, escaped."""
+        return escape(row.path, 1024)
+
+    @admin.display(description="key")
+    def object_key(self, row: Any) -> str:
+        """Where it is stored, escaped."""
+        return escape(row.key, 1024)
 
     @admin.display(description="SHA-256")
     def digest(self, row: Any) -> str:

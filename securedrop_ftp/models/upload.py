@@ -6,6 +6,7 @@ import uuid
 
 from django.db import models
 
+from securedrop_ftp.escaping import escape
 from securedrop_ftp.models.account import Account
 from securedrop_ftp.models.partner import Partner
 
@@ -104,4 +105,4 @@ class Upload(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.path} ({self.state})"
+        return f"{escape(self.path, 255)} ({self.state})"
