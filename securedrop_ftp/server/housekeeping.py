@@ -9,7 +9,12 @@ from typing import Any
 from django.db import DatabaseError, connections
 from django.db.migrations.executor import MigrationExecutor
 
-from securedrop_ftp.checks import certificate_problems, serving_problems, value_problems
+from securedrop_ftp.checks import (
+    certificate_problems,
+    exposure_problems,
+    serving_problems,
+    value_problems,
+)
 from securedrop_ftp.conf import Conf, from_mapping, get_conf
 from securedrop_ftp.exceptions import ConfigurationError, SecureDropError
 from securedrop_ftp.intake.ledger import Ledger
@@ -99,10 +104,12 @@ def aliases_in_use() -> list[str]:
 
 
 def refuse_bad_settings(values: Mapping[str, Any]) -> None:
-    """Raises ConfigurationError for settings or certificates that would not serve."""
+    """Raises ConfigurationError for settings or certificates that would not serve, and for a demo
+    that would be shown to the world: before anything listens."""
     problems = value_problems(values)
     if not any(p.is_serious() for p in problems):
-        problems += certificate_problems(from_mapping(values))
+        conf = from_mapping(values)
+        problems += [*exposure_problems(conf), *certificate_problems(conf)]
     errors = [p for p in problems if p.is_serious()]
     if errors:
         raise ConfigurationError("; ".join(f"{p.msg} {p.hint or ''}".strip() for p in errors))

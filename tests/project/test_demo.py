@@ -180,13 +180,6 @@ def test_a_taken_port_is_told_with_the_variable_that_chooses_another(
     assert f"SECUREDROP_{variable}=" in message
 
 
-@pytest.mark.parametrize("variable", ["FTPS_BIND", "WEB_BIND"])
-def test_the_demo_never_listens_outside_loopback(tmp_path: Path, variable: str) -> None:
-    message = refused(demo_environment(tmp_path, **{variable: f"0.0.0.0:{free_port()}"}))
-    assert "not a loopback address" in message
-    assert not (tmp_path / "demo.json").exists()
-
-
 def test_a_bucket_that_is_not_there_is_told_in_a_sentence(
     tmp_path: Path, moto_server: MotoServer, certificates: Certificates
 ) -> None:
@@ -199,23 +192,3 @@ def test_a_bucket_that_is_not_there_is_told_in_a_sentence(
     message = refused(env | CREDENTIALS)
     assert "Storage “default” cannot be used" in message
     assert "no-such-bucket" in message
-
-
-def test_the_service_refuses_to_show_a_demo_to_the_world(
-    tmp_path: Path, certificates: Certificates
-) -> None:
-    (tmp_path / "demo.json").write_text("{}")
-    env = demo_environment(
-        tmp_path,
-        SECRET_KEY="k" * 60,
-        FTPS_BIND=f"0.0.0.0:{free_port()}",
-        TLS_CERT_FILE=certificates.server,
-        TLS_KEY_FILE=certificates.server_key,
-    )
-    manage = [sys.executable, str(ROOT / "manage.py")]
-    subprocess.run([*manage, "migrate", "-v0"], env=env | {"SECUREDROP_FTPS_BIND": ""}, check=True)
-    done = subprocess.run(
-        [*manage, "ftps_serve"], env=env, capture_output=True, text=True, timeout=60
-    )
-    assert done.returncode == 1
-    assert "the demo's accounts" in done.stderr
