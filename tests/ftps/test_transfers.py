@@ -126,14 +126,6 @@ def test_rclone_copies_files_of_all_sizes(anywhere: ServedFtps, tmp_path: Path) 
         assert anywhere.stored(f"acme/rclone/{path.name}") == path.read_bytes()
 
 
-def test_an_empty_upload_replaces_the_old_bytes(anywhere: ServedFtps) -> None:
-    with anywhere.login() as client:
-        client.upload("emptied.txt", b"old bytes")
-        assert client.upload("emptied.txt", b"").startswith("226")
-        assert client.size("emptied.txt") == 0
-    assert anywhere.stored("acme/emptied.txt") == b""
-
-
 def test_rest_and_retr_give_the_tail(anywhere: ServedFtps) -> None:
     data = os.urandom(700_000)
     with anywhere.login() as client:
@@ -171,13 +163,6 @@ def list_lines(client: ftplib.FTP) -> list[str]:
     lines: list[str] = []
     client.retrlines("LIST", lines.append)
     return lines
-
-
-def test_an_empty_directory_lists_as_empty_every_time(anywhere: ServedFtps) -> None:
-    with anywhere.login() as client:
-        client.mkd("nothing")
-        for _ in range(25):
-            assert client.nlst("nothing") == []
 
 
 def test_stou_stores_under_a_name_that_it_tells(anywhere: ServedFtps) -> None:

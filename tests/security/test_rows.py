@@ -13,6 +13,7 @@ import pytest
 from securedrop_ftp.tls.development import make_certificates
 from tests.fixtures.processes import wait_until
 from tests.fixtures.served import Serve, ServedFtps
+from tests.fixtures.stores import BucketStore
 from tests.security.test_control_channel import raw, read_reply
 
 
@@ -58,6 +59,11 @@ def test_row_7_running_out_of_descriptors_is_survived(served: Serve) -> None:
         assert client.upload("after.txt", b"still here").startswith("226")
 
 
+@pytest.fixture(params=["filesystem", "s3"])
+def anywhere(request: pytest.FixtureRequest, standing: Serve) -> ServedFtps:
+    return standing("sqlite", request.param)
+
+
 def test_row_12_nothing_is_sent_to_a_data_channel_that_is_not_its_own(ftps: ServedFtps) -> None:
     with ftps.login() as client:
         client.upload("secret.txt", b"secret" * 5000)
@@ -70,7 +76,15 @@ def test_row_12_nothing_is_sent_to_a_data_channel_that_is_not_its_own(ftps: Serv
                 stranger = client.context.wrap_socket(data, server_hostname="localhost")
                 received = stranger.recv(65536)
         assert received == b""
-        assert client.final_reply()[:3] in ("425", "150")
+        assert [client.final_reply()[:3] for _ in "ab"] == ["150", "425"]
+
+
+def test_row_14_an_empty_upload_replaces_the_old_bytes(anywhere: ServedFtps) -> None:
+    with anywhere.login() as client:
+        client.upload("emptied.txt", b"old bytes")
+        assert client.upload("emptied.txt", b"").startswith("226")
+        assert client.size("emptied.txt") == 0
+    assert anywhere.stored("acme/emptied.txt") == b""
 
 
 def test_row_18_a_data_connection_without_a_transfer_is_answered_by_nothing(
@@ -83,6 +97,14 @@ def test_row_18_a_data_connection_without_a_transfer_is_answered_by_nothing(
         client.makepasv()
         assert client.reply_to("NOOP").startswith("200")
         assert client.upload("in-step.txt", b"x").startswith("226")
+
+
+def test_row_22_an_empty_directory_lists_as_empty_every_time(anywhere: ServedFtps) -> None:
+    with anywhere.login() as client:
+        client.mkd("nothing")
+        for _ in range(25):
+            assert client.nlst("nothing") == []
+        client.rmd("nothing")
 
 
 def test_row_25_a_broken_rotation_is_refused_and_a_good_one_taken(
@@ -108,6 +130,22 @@ def test_row_25_a_broken_rotation_is_refused_and_a_good_one_taken(
 def test_row_30_passwords_cost_19_mib_each(ftps: ServedFtps) -> None:
     stored = ftps.query("SELECT password FROM auth_user WHERE username = %s", "alice")
     assert stored[0]["password"].startswith("argon2$argon2id$v=19$m=19456,t=2,p=1$")
+
+
+def test_row_34_what_could_continue_an_upload_is_nowhere_in_the_clear(standing: Serve) -> None:
+    ftps = standing("sqlite", "s3")
+    assert isinstance(ftps.store, BucketStore)
+    with ftps.login() as client:
+        assert client.truncated_upload("/suspended.bin", bytes(9 * 1024 * 1024))[0] in "45"
+    wait_until(lambda: bool(ftps.audit("upload.suspended")), "the suspended upload")
+    held = ftps.store.server.client().list_multipart_uploads(Bucket=ftps.store.bucket)
+    upload_ids = [u["UploadId"] for u in held["Uploads"]]
+    assert upload_ids
+    rows = [r for r in ftps.uploads() if r["path"] == "/suspended.bin"]
+    assert all(row["resume_token"] for row in rows)
+    for file in ftps.directory.rglob("*"):  # the database, its WAL, the log, the data directory
+        for upload_id in upload_ids:
+            assert not file.is_file() or upload_id.encode() not in file.read_bytes(), file
 
 
 def _leaf(ftps: ServedFtps) -> bytes | None:
