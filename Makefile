@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.installed
 JOBS   ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-faults test-fuzz test-storage test-resume test-isolation test-posture bench check format lock docs clean
+.PHONY: help install demo test test-faults test-fuzz test-storage test-resume test-isolation test-posture bench test-mends check format lock docs clean
 
 help:  ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,10 @@ bench: $(STAMP)  ## a table of ratios against pure-ftpd, run in turn (MIB=512, R
 	@.ci/packages bench
 	@BENCH_MIB=$(or $(MIB),$(BENCH_MIB)) BENCH_ROUNDS=$(or $(ROUNDS),$(BENCH_ROUNDS)) \
 	  $(PY) -m tests.bench.run $(ARGS)
+
+test-mends: $(STAMP)  ## take each mend of the security bar out of a copy; its tests must fail (ARGS="7 28")
+	@.ci/packages
+	@$(PY) -m tests.security.mends.run $(ARGS)
 
 check: $(STAMP)  ## format, lint, types, import layers, migrations, deploy checks, docs
 	@$(PY) -m ruff format --check .

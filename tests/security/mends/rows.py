@@ -1,0 +1,815 @@
+"""Rows 1 to 35 of docs/reference/security-bar.md: what stands against each attack."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.security.mends import Cut, Mend, never
+
+CHANNEL = "tests/security/test_control_channel.py"
+ROW = "tests/security/test_rows.py"
+GUESSING = "tests/security/test_guessing.py"
+NAMES = "tests/security/test_hostile_text.py"
+LIVE = "tests/security/test_live_control.py"
+DEMO = "tests/security/test_demo_is_local.py"
+RESILIENCE = "tests/security/test_resilience.py"
+PERMISSIONS = "tests/security/test_permissions.py"
+ENDINGS = "tests/faults/test_bad_endings.py"
+STORAGE = "tests/faults/test_failing_storage.py"
+STALLS = "tests/faults/test_one_stalls_none.py"
+END = "tests/faults/test_end_of_an_upload.py"
+
+#: The stock servers' order: the data connection is handed over as soon as it is accepted.
+EARLY_HAND_OVER: Final = Cut(
+    "ftps/passive.py",
+    "channel.begin(self.session.context)",
+    """channel.begin(self.session.context)
+        channel.resumed = True
+        self._handshake_done(channel)""",
+)
+
+WIRE_CONTROL_CHARACTERS: Final = Cut(
+    "ftps/wire.py", "    if any(ord(c) < 32 or ord(c) == 127 for c in argument):", "    if False:"
+)
+
+ROWS: Final = (
+    Mend(
+        "1",
+        "226 before the file is stored",
+        (
+            Cut(
+                "ftps/uploads.py",
+                "receipt = session.outcome(finished)",
+                "return replies.TRANSFER_COMPLETE",
+            ),
+        ),
+        (f"{STORAGE}::test_row_1_a_file_that_storage_does_not_take_is_never_acknowledged",),
+    ),
+    Mend(
+        "2",
+        "FIN without close_notify taken for the end",
+        (
+            Cut(
+                "ftps/channel.py",
+                """            return self.tls.recv_into(buffer, RECORD)
+        except (SSL.WantReadError, SSL.WantWriteError):
+            return 0
+        except SSL.ZeroReturnError as exc:
+            raise CleanEnd from exc
+        except (SSL.Error, OSError) as exc:
+            raise ConnectionLost(_why(exc)) from exc
+""",
+                """            return self.tls.recv_into(buffer, RECORD)
+        except (SSL.WantReadError, SSL.WantWriteError):
+            return 0
+        except (SSL.Error, OSError) as exc:
+            raise CleanEnd from exc
+""",
+            ),
+        ),
+        (
+            f"{ENDINGS}::test_a_truncated_upload_changes_no_object_and_is_never_acknowledged",
+            f"{ENDINGS}::test_a_killed_curl_leaves_nothing",
+        ),
+    ),
+    Mend(
+        "3",
+        "ABOR publishes the partial",
+        (
+            Cut(
+                "ftps/uploads.py",
+                """        session.outcome(stream.cancel(exc))
+        return exc.reply
+""",
+                """        session.outcome(stream.finish())
+        return exc.reply
+""",
+            ),
+        ),
+        (f"{ENDINGS}::test_a_truncated_upload_changes_no_object_and_is_never_acknowledged",),
+    ),
+    Mend(
+        "3",
+        "a lost control channel publishes the partial",
+        (
+            Cut(
+                "ftps/uploads.py",
+                'stream.cancel(Cancelled("the control channel closed"))',
+                "stream.finish()",
+            ),
+        ),
+        (f"{ENDINGS}::test_a_lost_control_channel_ends_the_upload",),
+    ),
+    Mend(
+        "4",
+        "a backslash is somebody's separator",
+        (never("keys.py", '"\\\\" in text'),),
+        (f"{NAMES}::test_row_4_a_name_that_storage_could_misread_is_refused_by_every_verb",),
+    ),
+    Mend(
+        "4",
+        "dot segments climb out (path, key and storage check alike)",
+        (
+            Cut(
+                "keys.py",
+                """        if name == "..":
+            if parts:
+                parts.pop()
+            continue
+""",
+                """        if name == "..":
+            parts.append(name)
+            continue
+""",
+            ),
+            Cut("keys.py", 'if name in ("", ".", ".."):', 'if name == "":'),
+        ),
+        (f"{PERMISSIONS}::test_the_neighbours_file_is_out_of_reach_of_every_verb",),
+    ),
+    Mend(
+        "5",
+        "a hundred guesses in one write",
+        (
+            Cut(
+                "ftps/verbs/login.py",
+                """        session.drop_input()
+        session.sleep_until(exc.reply_at)
+        session.drop_input()
+""",
+                """        session.sleep_until(exc.reply_at)
+""",
+            ),
+        ),
+        (f"{CHANNEL}::test_row_5_a_hundred_guesses_in_one_write_are_one_check",),
+    ),
+    Mend(
+        "6",
+        "a slow database stalls every client",
+        (
+            Cut(
+                "ftps/session.py",
+                """        future: Future[T] = self.runtime.accounts(function, *args)
+        return self.outcome(future)
+""",
+                """        return function(*args)
+""",
+            ),
+        ),
+        (f"{STALLS}::test_row_6_a_login_that_waits_for_the_database_stalls_nobody_else",),
+    ),
+    Mend(
+        "6",
+        "a slow storage stalls every client",
+        (
+            Cut(
+                "ftps/session.py",
+                "future: Future[T] = self.runtime.storage(",
+                "return function(*args)\n        self.runtime.storage(",
+            ),
+        ),
+        (f"{STALLS}::test_row_6_a_storage_that_does_not_answer_stalls_nobody_else",),
+    ),
+    Mend(
+        "7",
+        "EMFILE ends the listener",
+        (Cut("server/acceptor.py", "self._refuse_without_descriptors()", "self.close()"),),
+        (
+            f"{ROW}::test_row_7_running_out_of_descriptors_is_survived",
+            (
+                f"{RESILIENCE}::"
+                "test_row_7_every_connection_beyond_the_descriptors_is_refused_and_the_"
+                "listener_lives"
+            ),
+        ),
+    ),
+    Mend(
+        "8",
+        "plaintext behind AUTH TLS runs inside TLS",
+        (never("ftps/verbs/login.py", "session.input_pending"),),
+        (
+            f"{CHANNEL}::test_row_8_plaintext_behind_auth_closes_the_session",
+            f"{CHANNEL}::test_row_8_commands_queued_before_auth_do_not_open_it",
+        ),
+    ),
+    Mend(
+        "9",
+        "PROT C after EPSV (refused, and looked at again)",
+        (
+            Cut(
+                "ftps/verbs/login.py",
+                "return replies.PROT_REFUSED",
+                """session.data_protected = False
+        return replies.OK""",
+            ),
+            Cut(
+                "ftps/transfer.py",
+                """        if not session.data_protected:
+            channel.reset()
+""",
+                """        if False:
+            channel.reset()
+""",
+            ),
+        ),
+        (f"{CHANNEL}::test_row_9_data_channels_in_the_clear_are_refused_for_good",),
+    ),
+    Mend(
+        "9",
+        "a data channel without PROT P (three layers)",
+        (
+            never("ftps/verbs/data_connection.py", "not session.data_protected"),
+            Cut(
+                "ftps/transfer.py",
+                """    if not session.data_protected:
+        raise NoDataChannel(reply=replies.PROT_REQUIRED)
+    if session.passive""",
+                "    if session.passive",
+            ),
+            Cut(
+                "ftps/transfer.py",
+                """        if not session.data_protected:
+            channel.reset()
+""",
+                """        if False:
+            channel.reset()
+""",
+            ),
+        ),
+        (f"{CHANNEL}::test_row_9_without_prot_p_there_is_no_data_channel",),
+    ),
+    Mend(
+        "10",
+        "an error in write or commit has no reply",
+        (
+            Cut(
+                "ftps/uploads.py",
+                """        session.outcome(stream.cancel(exc))
+        return exc.reply
+""",
+                """        session.outcome(stream.cancel(exc))
+        return None
+""",
+            ),
+        ),
+        (f"{STORAGE}::test_row_10_whatever_fails_in_an_upload_there_is_one_reply",),
+    ),
+    Mend(
+        "11",
+        "a stranger takes the data connection",
+        (
+            Cut(
+                "ftps/passive.py",
+                "principal.require_tls_session_reuse and not channel.resumed:",
+                "principal.require_tls_session_reuse and False:",
+            ),
+        ),
+        (
+            f"{CHANNEL}::test_row_11_a_data_channel_that_does_not_resume_the_session_is_refused",
+            f"{ROW}::test_row_12_nothing_is_sent_to_a_data_channel_that_is_not_its_own",
+        ),
+    ),
+    Mend(
+        "11",
+        "one TLS context for all: another login's session resumes",
+        (
+            Cut(
+                "server/worker.py",
+                """        return build_context(
+            self._certificate, profile, self.conf.max_session_age, ask_client=self._ask_client
+        )
+""",
+                """        if not hasattr(self, "shared"):
+            self.shared = build_context(self._certificate, profile, self.conf.max_session_age)
+        return self.shared
+""",
+            ),
+        ),
+        (f"{CHANNEL}::test_row_11_the_session_of_another_login_opens_no_data_channel",),
+    ),
+    Mend(
+        "12",
+        "bytes sent before the data channel is proved",
+        (EARLY_HAND_OVER,),
+        (f"{ROW}::test_row_12_nothing_is_sent_to_a_data_channel_that_is_not_its_own",),
+    ),
+    Mend(
+        "13",
+        "a second STOR during an upload (refused; one verb at a time)",
+        (
+            never("ftps/session.py", "found is not None and found.data and transfer.moving"),
+            Cut("ftps/session.py", "return self._verb is None", "return True"),
+        ),
+        (f"{CHANNEL}::test_row_13_a_second_transfer_during_one_is_refused",),
+    ),
+    Mend(
+        "14",
+        "an empty upload leaves the old bytes",
+        (
+            Cut(
+                "intake/ending.py",
+                'data = pipeline.single.buffer.content if pipeline.single else memoryview(b"")',
+                """if pipeline.single is None:
+                return Published(attempt.spec.key, 0)
+            data = pipeline.single.buffer.content""",
+            ),
+        ),
+        (f"{ROW}::test_row_14_an_empty_upload_replaces_the_old_bytes",),
+    ),
+    Mend(
+        "15",
+        "an upload that is given up leaves a multipart upload",
+        (
+            Cut(
+                "intake/ending.py",
+                """        if ours and not keep:
+            self._abort_parts()
+""",
+                "",
+            ),
+        ),
+        (f"{STORAGE}::test_row_15_an_upload_that_is_given_up_leaves_no_multipart_upload_behind",),
+    ),
+    Mend(
+        "15",
+        "a storage error on RETR drops the session",
+        (
+            Cut(
+                "ftps/downloads.py",
+                """    except SecureDropError as exc:
+        reply, reason = exc.reply, str(exc)
+        return reply
+""",
+                """    except SecureDropError as exc:
+        session.close(str(exc))
+        raise SessionGone from exc
+""",
+            ),
+        ),
+        (f"{STORAGE}::test_row_15_an_object_that_vanishes_under_a_download_leaves_the_session",),
+    ),
+    Mend(
+        "16",
+        "a peer that never reads",
+        (never("ftps/control.py", "len(self._output) > self.conf.max_queued_output"),),
+        (f"{CHANNEL}::test_row_16_a_peer_that_never_reads_is_cut_off",),
+    ),
+    Mend(
+        "17",
+        "a handshake that never ends",
+        (never("ftps/session.py", "now - self.handshake_started > self.conf.handshake_timeout"),),
+        (
+            f"{CHANNEL}::test_row_17_deadlines_end_what_does_not_move",
+            f"{RESILIENCE}::test_slowloris_before_the_login_is_cut_off_while_others_are_served",
+        ),
+    ),
+    Mend(
+        "17",
+        "NOOP keeps a session without a login alive",
+        (
+            never(
+                "ftps/session.py",
+                "self.principal is None and now - self.started > conf.login_timeout",
+            ),
+        ),
+        (f"{CHANNEL}::test_row_17_noop_does_not_keep_a_login_waiting",),
+    ),
+    Mend(
+        "17",
+        "a session that does nothing, or trickles",
+        (never("ftps/session.py", "now - self.last_activity > conf.idle_timeout"),),
+        (
+            f"{CHANNEL}::test_row_17_deadlines_end_what_does_not_move",
+            f"{RESILIENCE}::test_slowloris_after_the_login_is_cut_off",
+        ),
+    ),
+    Mend(
+        "17",
+        "one address takes all connections",
+        (never("server/connections.py", "_count(self._map[self._ips : self._ids], ip) >= per_ip"),),
+        (f"{CHANNEL}::test_row_17_one_address_gets_no_more_than_its_cap",),
+    ),
+    Mend(
+        "17",
+        "one address logs in all the time",
+        (never("server/rates.py", "count >= limit"),),
+        (f"{CHANNEL}::test_row_17_logins_from_one_address_have_a_rate",),
+    ),
+    Mend(
+        "17",
+        "a trickle passes the stall timer, in both directions",
+        (never("ftps/transfer.py", "self._clock.stalled(now, channel.moved, excused=False)"),),
+        (
+            f"{ENDINGS}::test_an_upload_that_stalls_is_cut_off",
+            f"{RESILIENCE}::test_a_slow_reader_of_a_download_is_cut_off_and_holds_no_memory",
+        ),
+    ),
+    Mend(
+        "17",
+        "a data connection that never comes",
+        (never("ftps/passive.py", "now - self._opened > self.session.conf.passive_timeout"),),
+        (f"{ENDINGS}::test_an_upload_without_a_data_connection_ends_with_425",),
+    ),
+    Mend(
+        "18",
+        "a broken data connection answers unasked",
+        (
+            Cut(
+                "ftps/passive.py",
+                ('logger.info("data channel handshake failed", port=self.port, reason=str(error))'),
+                "self.session.reply(replies.NO_DATA_CHANNEL)",
+            ),
+        ),
+        (f"{ROW}::test_row_18_a_data_connection_without_a_transfer_is_answered_by_nothing",),
+    ),
+    Mend(
+        "19",
+        "undecodable names collide",
+        (
+            Cut(
+                "ftps/wire.py",
+                'text = line.decode("utf-8")',
+                'text = line.decode("utf-8", "replace")',
+            ),
+        ),
+        (f"{CHANNEL}::test_row_19_names_that_are_not_utf8_are_refused_and_not_made_to_collide",),
+    ),
+    Mend(
+        "20",
+        "the tail of an over-long line runs",
+        (
+            Cut(
+                "ftps/wire.py",
+                """        self._discarding = True
+        return self._count_overlong()
+""",
+                """        return self._count_overlong()
+""",
+            ),
+        ),
+        (f"{CHANNEL}::test_row_20_the_tail_of_an_overlong_line_does_not_run",),
+    ),
+    Mend(
+        "20",
+        "over-long lines again and again",
+        (Cut("ftps/wire.py", "fatal=self._overlong > 1)", "fatal=False)"),),
+        (f"{CHANNEL}::test_row_20_a_second_overlong_line_closes_the_session",),
+    ),
+    Mend(
+        "21",
+        "a line break forges a log line",
+        (WIRE_CONTROL_CHARACTERS,),
+        (f"{CHANNEL}::test_row_21_line_breaks_and_escapes_do_not_reach_log_or_audit",),
+    ),
+    Mend(
+        "21",
+        "invisible characters in the audit trail",
+        (never("escaping.py", 'not (head.isprintable() and "\\\\" not in head)'),),
+        (f"{CHANNEL}::test_row_21_line_breaks_and_escapes_do_not_reach_log_or_audit",),
+    ),
+    Mend(
+        "22",
+        "NLST of an empty directory ends before its handshake",
+        (EARLY_HAND_OVER,),
+        (f"{ROW}::test_row_22_an_empty_directory_lists_as_empty_every_time",),
+    ),
+    Mend(
+        "23",
+        "a browser is tricked into talking to us",
+        (never("ftps/wire.py", "verb in HTTP_VERBS"),),
+        (f"{CHANNEL}::test_row_23_an_http_request_is_not_answered",),
+    ),
+    Mend(
+        "23",
+        "any number of bad commands",
+        (never("ftps/session.py", "self._bad_commands >= self.conf.max_bad_commands"),),
+        (f"{CHANNEL}::test_row_23_ten_bad_commands_close_the_session",),
+    ),
+    Mend(
+        "23",
+        "a client that wanted another protocol (ALPN)",
+        (Cut("tls/contexts.py", "raise WrongProtocol(offered)", "return offered[0]"),),
+        (f"{CHANNEL}::test_row_23_alpn_must_be_ftp_or_absent",),
+    ),
+    Mend(
+        "24",
+        "CBC suites",
+        (
+            Cut(
+                "tls/contexts.py",
+                "context.set_cipher_list(profile.cipher_list.encode())",
+                'context.set_cipher_list(b"ALL:@SECLEVEL=0")',
+            ),
+        ),
+        (f"{CHANNEL}::test_row_24_weak_suites_are_not_offered",),
+    ),
+    Mend(
+        "24",
+        "TLS 1.1 (the version, and the library's security level)",
+        (
+            Cut(
+                "tls/contexts.py",
+                "context.set_min_proto_version(profile.minimum)",
+                "context.set_min_proto_version(SSL.TLS1_1_VERSION)",
+            ),
+            Cut(
+                "tls/contexts.py",
+                "context.set_cipher_list(profile.cipher_list.encode())",
+                'context.set_cipher_list(b"ALL:@SECLEVEL=0")',
+            ),
+        ),
+        (f"{CHANNEL}::test_row_24_tls_1_1_is_not_spoken",),
+    ),
+    Mend(
+        "24",
+        "TLS 1.3 where clients lose their last bytes",
+        (
+            Cut(
+                "tls/profiles.py",
+                'Profile("tls12", SSL.TLS1_2_VERSION, SSL.TLS1_2_VERSION)',
+                'Profile("tls12", SSL.TLS1_2_VERSION, SSL.TLS1_3_VERSION)',
+            ),
+        ),
+        (
+            f"{CHANNEL}::test_row_24_the_default_profile_speaks_tls_1_2_and_modern_speaks_1_3",
+            (
+                "tests/ftps/test_clients.py::"
+                "test_every_file_of_a_session_arrives_whole_on_the_default_profile"
+            ),
+        ),
+    ),
+    Mend(
+        "24",
+        "groups that the profile does not have",
+        (Cut("tls/contexts.py", "limit_groups(context, profile.groups)", "pass"),),
+        (f"{ROW}::test_row_24_only_the_profiles_groups_agree_on_a_key",),
+    ),
+    Mend(
+        "24",
+        "renegotiation",
+        (
+            Cut(
+                "tls/contexts.py",
+                "SSL.OP_CIPHER_SERVER_PREFERENCE | OP_NO_RENEGOTIATION",
+                "SSL.OP_CIPHER_SERVER_PREFERENCE | (1 << 8)",
+            ),
+        ),
+        (f"{CHANNEL}::test_row_24_a_renegotiation_is_refused",),
+    ),
+    Mend(
+        "25",
+        "a bad rotation hangs clients (checked by the supervisor, then by each worker)",
+        (
+            Cut(
+                "server/supervisor.py",
+                """            housekeeping.refuse_bad_settings(values)
+            conf = from_mapping(values)
+            certificate = Certificate.load(conf.tls_cert_file, conf.tls_key_file)
+""",
+                """            conf = from_mapping(values)
+            certificate = self._certificate
+""",
+            ),
+            Cut(
+                "server/worker.py",
+                """            conf = reload_settings()
+            self._certificate = Certificate.load""",
+                """            self._certificate = None
+            conf = reload_settings()
+            self._certificate = Certificate.load""",
+            ),
+        ),
+        (f"{ROW}::test_row_25_a_broken_rotation_is_refused_and_a_good_one_taken",),
+    ),
+    Mend(
+        "26",
+        "a full passive range takes another port",
+        (
+            Cut(
+                "ftps/passive.py",
+                """            return sock
+    raise NoDataChannel(reply=replies.NO_PASSIVE_PORT)
+""",
+                """            return sock
+    sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    sock.bind((host, 0))
+    sock.listen(MAX_CANDIDATES)
+    return sock
+""",
+            ),
+        ),
+        (f"{CHANNEL}::test_row_26_a_full_passive_range_is_425_and_never_another_port",),
+    ),
+    Mend(
+        "27",
+        "a verb in letters that only look like ours",
+        (never("ftps/wire.py", "not (verb.isascii() and verb.isalnum())"),),
+        (f"{CHANNEL}::test_row_27_only_plain_verbs_are_understood",),
+    ),
+    Mend(
+        "27",
+        "REST 1_000",
+        (never("ftps/verbs/transfers.py", 'not re.fullmatch(r"[0-9]{1,19}", argument)'),),
+        (f"{CHANNEL}::test_row_27_rest_takes_ascii_digits_only",),
+    ),
+    Mend(
+        "27",
+        "NUL in a name (the line's check and the path's)",
+        (
+            WIRE_CONTROL_CHARACTERS,
+            never("keys.py", "not text.isprintable()"),
+        ),
+        (f"{CHANNEL}::test_row_27_nul_does_not_drop_the_session",),
+    ),
+    Mend(
+        "28",
+        "guesses at once are all looked at",
+        (
+            never(
+                "access/lockout.py",
+                (
+                    "any(failed[scope] + open_[scope] >= limit for scope, limit in "
+                    "_limits(username))"
+                ),
+            ),
+        ),
+        (
+            f"{GUESSING}::test_row_28_of_fifty_guesses_at_once_five_passwords_are_looked_at",
+            f"{GUESSING}::test_row_28_one_address_has_twenty_guesses_over_all_names",
+            (
+                "tests/access/test_lockout_is_exact.py::"
+                "test_two_hundred_parallel_guesses_verify_five_passwords"
+            ),
+        ),
+    ),
+    Mend(
+        "29",
+        "refusals tell by their time",
+        (
+            Cut(
+                "ftps/verbs/login.py",
+                """        session.sleep_until(exc.reply_at)
+        session.drop_input()
+""",
+                """        session.drop_input()
+""",
+            ),
+        ),
+        (f"{GUESSING}::test_row_29_a_refusal_does_not_tell_by_its_time_why",),
+    ),
+    Mend(
+        "29",
+        "refusals tell by the work they do",
+        (
+            Cut(
+                "access/login.py",
+                """            burn_one_hash()
+            user_login_failed.send_robust(
+""",
+                """            user_login_failed.send_robust(
+""",
+            ),
+        ),
+        ("tests/access/test_login.py::test_every_refusal_does_the_work_of_one_hash",),
+    ),
+    Mend(
+        "30",
+        "100 MiB for a hash",
+        (Cut("access/hashers.py", "memory_cost = 19456", "memory_cost = 102400"),),
+        (f"{ROW}::test_row_30_passwords_cost_19_mib_each",),
+    ),
+    Mend(
+        "30",
+        "a crowd that logs in takes all memory",
+        (
+            Cut(
+                "access/hashers.py",
+                """        with _hash_slots():
+            return super().verify(password, encoded)
+""",
+                """        return super().verify(password, encoded)
+""",
+            ),
+        ),
+        (f"{GUESSING}::test_row_30_a_crowd_that_logs_in_has_the_memory_of_two_hashes",),
+    ),
+    Mend(
+        "31",
+        "sessions of a disabled account live on",
+        (Cut("server/worker.py", "self._check_sessions()", "pass"),),
+        (f"{LIVE}::test_a_session_ends_when",),
+    ),
+    Mend(
+        "32",
+        "ABOR during a commit is answered before it",
+        (
+            Cut(
+                "ftps/session.py",
+                "self.answer_next(item)  # its own reply follows the transfer's",
+                "self.reply(replies.ABOR_DONE)",
+            ),
+        ),
+        (f"{END}::test_row_32_what_comes_during_a_commit_waits_for_its_one_true_reply",),
+    ),
+    Mend(
+        "32",
+        "a connection lost during a commit: published, not told",
+        (
+            Cut(
+                "intake/pipeline.py",
+                """            if self._decided:
+                return False
+            dropped = self._fail(cause, discard=discard)
+""",
+                """            dropped = self._fail(cause, discard=discard)
+""",
+            ),
+            Cut(
+                "intake/ending.py",
+                """        published = self._call_storage(parts, size, sha256)
+        try:
+""",
+                """        published = self._call_storage(parts, size, sha256)
+        if pipeline.cause is not None:
+            raise pipeline.cause
+        try:
+""",
+            ),
+        ),
+        (f"{END}::test_row_32_what_comes_during_a_commit_waits_for_its_one_true_reply",),
+    ),
+    Mend(
+        "33",
+        "an old session writes over its successor",
+        (
+            Cut(
+                "intake/ledger.py",
+                (
+                    "return Upload.objects.filter(pk=claim.upload_id, epoch=claim.epoch, "
+                    "state__in=states or LIVE)"
+                ),
+                "return Upload.objects.filter(pk=claim.upload_id)",
+            ),
+        ),
+        (
+            f"{END}::test_row_33_an_old_session_on_another_node_writes_nothing_over_its_successor",
+            (
+                "tests/intake/test_one_writer.py::"
+                "test_a_fenced_session_of_another_worker_cannot_publish"
+            ),
+        ),
+    ),
+    Mend(
+        "34",
+        "the ledger holds what could continue an upload",
+        (
+            Cut(
+                "intake/tokens.py",
+                'return _ring().encrypt(token.encode()).decode() if token else ""',
+                "return token",
+            ),
+        ),
+        (f"{ROW}::test_row_34_what_could_continue_an_upload_is_nowhere_in_the_clear",),
+    ),
+    Mend(
+        "34",
+        "the admin site shows what could continue an upload",
+        (
+            Cut(
+                "admin/upload.py",
+                '    list_display = ("began", "state", ',
+                '    list_display = ("began", "resume_token", "state", ',
+            ),
+        ),
+        ("tests/admin/test_lists.py::test_the_ledger_never_shows_what_could_continue_an_upload",),
+    ),
+    Mend(
+        "35",
+        "the demo listens to the world",
+        (never("project/demo/run.py", "not is_loopback(self.host)"),),
+        (f"{DEMO}::test_row_35_the_demo_never_listens_outside_loopback",),
+    ),
+    Mend(
+        "35",
+        "the service shows a demo to the world",
+        (
+            Cut(
+                "checks/exposure.py",
+                "if is_loopback(host) or not (conf.data_dir / DEMO_FILE).exists():",
+                "if True:",
+            ),
+        ),
+        (f"{DEMO}::test_row_35_the_service_refuses_to_show_a_demo_to_the_world",),
+    ),
+    Mend(
+        "35",
+        "a key that is the same everywhere",
+        (
+            Cut(
+                "project/demo/preparation.py",
+                '_write_private(path, secrets.token_urlsafe(64) + "\\n")',
+                '_write_private(path, "k" * 64 + "\\n")',
+            ),
+        ),
+        (f"{DEMO}::test_row_35_each_demo_makes_a_key_of_its_own_that_only_its_owner_reads",),
+    ),
+)
