@@ -11,10 +11,13 @@ import ssl
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from OpenSSL import SSL
 
 from tests.clients import tls_context
 from tests.fixtures.cast import password_of
+from tests.fixtures.pki import SERVER, authority
 from tests.fixtures.processes import wait_until
 from tests.fixtures.served import Serve, ServedFtps
 
@@ -316,24 +319,45 @@ def test_row_23_alpn_must_be_ftp_or_absent(ftps: ServedFtps) -> None:
                     context.wrap_socket(sock, server_hostname="localhost")
 
 
+@pytest.fixture(scope="module")
+def with_rsa_key(standing: Serve, tmp_path_factory: pytest.TempPathFactory) -> ServedFtps:
+    """Suites without forward secrecy need a server whose certificate is an RSA one."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    pair = authority("RSA").issue("localhost", key=key, purposes=SERVER)
+    directory = tmp_path_factory.mktemp("rsa")
+    (directory / "server.pem").write_text(pair.pem)
+    (directory / "server.key").write_bytes(
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    )
+    (directory / "server.key").chmod(0o600)
+    names = {"tls_cert_file": "server.pem", "tls_key_file": "server.key"}
+    return standing(options={option: directory / name for option, name in names.items()})
+
+
 @pytest.mark.parametrize(
-    ("ciphers", "version"),
+    ("suite", "taken"),
     [
-        ("AES128-GCM-SHA256", ssl.TLSVersion.TLSv1_2),  # static RSA
-        ("ECDHE-ECDSA-AES128-SHA", ssl.TLSVersion.TLSv1_2),  # CBC
-        ("DHE-RSA-AES128-GCM-SHA256", ssl.TLSVersion.TLSv1_2),
+        ("ECDHE-RSA-AES128-GCM-SHA256", True),
+        ("AES128-GCM-SHA256", False),  # RSA key transport
+        ("AES256-SHA256", False),
+        ("ECDHE-RSA-AES128-SHA256", False),  # CBC
+        ("ECDHE-RSA-AES256-SHA", False),
+        ("ECDHE-ECDSA-AES128-SHA", False),
+        ("DHE-RSA-AES128-GCM-SHA256", False),
     ],
 )
 def test_row_24_weak_suites_are_not_offered(
-    ftps: ServedFtps, ciphers: str, version: ssl.TLSVersion
+    ftps: ServedFtps, with_rsa_key: ServedFtps, suite: str, taken: bool
 ) -> None:
-    sock = raw(ftps)
-    sock.sendall(b"AUTH TLS\r\n")
-    read_reply(sock)
-    context = tls_context(ftps.ca)
-    context.set_ciphers(ciphers)
-    with sock, pytest.raises((ssl.SSLError, ConnectionResetError)):
-        context.wrap_socket(sock, server_hostname="localhost")
+    context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+    context.set_max_proto_version(SSL.TLS1_2_VERSION)
+    context.set_cipher_list(f"{suite}:@SECLEVEL=0".encode())
+    with raw(ftps if "ECDSA" in suite else with_rsa_key) as sock:
+        if taken:
+            assert openssl_client(sock, context).get_cipher_name() == suite
+        else:
+            with pytest.raises(SSL.Error):
+                openssl_client(sock, context)
 
 
 def test_row_24_the_default_profile_speaks_tls_1_2_and_modern_speaks_1_3(

@@ -281,7 +281,8 @@ def test_abor_in_one_write_with_its_command_ends_it_at_once(standing: Serve, lin
     ftps = standing()  # which waits half a minute for a data connection
     ftps.store.put("acme/there.bin", b"there")
     with ftps.login() as client:
-        client.timeout = 20
+        assert client.sock is not None
+        client.sock.settimeout(15)
         client.makepasv()
         _say(client, f"{line}\r\nABOR")
         replies = [client.final_reply()[:3]]

@@ -533,7 +533,7 @@ ROWS: Final = (
             f"{CHANNEL}::test_row_24_the_default_profile_speaks_tls_1_2_and_modern_speaks_1_3",
             (
                 "tests/ftps/test_clients.py::"
-                "test_every_file_of_a_session_arrives_whole_on_the_default_profile"
+                "test_every_file_of_a_session_arrives_whole_on_the_default_profile[with_rclone]"
             ),
         ),
     ),
