@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from tests.faults.behind import BehindProxy, through_tls
 from tests.faults.holding import database_held
 from tests.faults.proxy import FaultProxy
-from tests.faults.test_engine import BehindProxy, through_tls
 from tests.fixtures.cast import password_of
 from tests.fixtures.certificates import Certificates
 from tests.fixtures.moto import MotoServer
