@@ -24,7 +24,7 @@ EARLY_HAND_OVER: Final = Cut(
     "ftps/passive.py",
     "channel.begin(self.session.context)",
     """channel.begin(self.session.context)
-        channel.resumed = True
+        channel.resumed, channel.handshaking = True, False
         self._handshake_done(channel)""",
 )
 

@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -37,9 +37,16 @@ class Result:
 
     mend: Mend
     test: str
-    ok: bool
+    verdict: str
     told: str
-    seconds: float
+
+    @property
+    def ok(self) -> bool:
+        return self.verdict.islower()
+
+    def __str__(self) -> str:
+        test = self.test.removeprefix("tests/")
+        return f"{self.mend.of:>4}  {self.mend.attack:<58.58}  {test}  {self.verdict}"
 
 
 def main() -> int:
@@ -49,7 +56,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=1, help="copies of the tree at work at once")
     parser.add_argument("--verbose", action="store_true", help="show why each test failed")
     options = parser.parse_args()
-    chosen = [mend for mend in MENDS if not options.rows or any(named(mend, options.rows))]
+    chosen = [mend for mend in MENDS if not options.rows or named(mend, options.rows)]
     if not chosen:
         parser.error(f"no mend is called {' or '.join(options.rows)}")
     results: list[Result] = []
@@ -57,26 +64,22 @@ def main() -> int:
         for done in pool.map(lambda mend: tried(mend, trees, options.baseline), chosen):
             for result in done:
                 results.append(result)
-                print(line(result), flush=True)
+                print(result, flush=True)
                 if options.verbose or not result.ok:
                     print(f"      {result.told}", flush=True)
-    bad = [result for result in results if not result.ok]
-    print(f"\n{len(results)} tests of {len(chosen)} mends; {len(bad)} not as they should be.")
+    print()
+    for mend in chosen:
+        verdicts = Counter(result.verdict for result in results if result.mend is mend)
+        told = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.items())
+        print(f"{mend.of}: {mend.attack}: {told}")
+    bad = sum(not result.ok for result in results)
+    print(f"\n{len(results)} tests of {len(chosen)} mends; {bad} not as they should be.")
     return 1 if bad else 0
 
 
-def named(mend: Mend, rows: list[str]) -> Iterator[bool]:
-    for row in rows:
-        yield mend.of == row if row.isdigit() else row.lower() in mend.of.lower()
-
-
-def line(result: Result) -> str:
-    """One row of the table."""
-    verdict = "fails without its mend" if result.ok else "STILL PASSES"
-    if not result.ok and not result.told.startswith("passed"):
-        verdict = "PROVES NOTHING"
-    test = result.test.removeprefix("tests/")
-    return f"{result.mend.of:>4}  {result.mend.attack:<58.58}  {test}  {verdict}"
+def named(mend: Mend, rows: list[str]) -> bool:
+    """Whether a row's number, or a part of an advisory's name, is meant."""
+    return any(mend.of == r if r.isdigit() else r.lower() in mend.of.lower() for r in rows)
 
 
 @contextmanager
@@ -132,18 +135,19 @@ def write(path: Path, text: str) -> None:
 
 
 def without_it(mend: Mend, test: str, tree: Path) -> Result:
-    code, told, seconds = run(test, tree)
-    return Result(mend, test, code == 1 and told.startswith("failed"), told, seconds)
+    code, told = run(test, tree)
+    if code == 1 and told.startswith("failed"):
+        return Result(mend, test, "fails without its mend", told)
+    return Result(mend, test, "PROVES NOTHING" if code else "STILL PASSES", told)
 
 
 def with_it(mend: Mend, test: str, tree: Path) -> Result:
-    code, told, seconds = run(test, tree)
-    return Result(mend, test, code == 0, f"with its mend: {told}", seconds)
+    code, told = run(test, tree)
+    return Result(mend, test, "FAILS WITH ITS MEND" if code else "passes with its mend", told)
 
 
-def run(test: str, tree: Path) -> tuple[int, str, float]:
+def run(test: str, tree: Path) -> tuple[int, str]:
     """pytest's exit status and, in a line, what came of the test."""
-    began = time.monotonic()
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
     command += ["-o", "addopts=--import-mode=importlib", test]
     environment = {n: v for n, v in os.environ.items() if not n.startswith(("SECUREDROP_", "COV"))}
@@ -152,15 +156,14 @@ def run(test: str, tree: Path) -> tuple[int, str, float]:
             command, cwd=tree, env=environment, capture_output=True, text=True, timeout=LIMIT
         )
     except subprocess.TimeoutExpired:
-        return -1, f"no end in {LIMIT} seconds", time.monotonic() - began
-    seconds = time.monotonic() - began
+        return -1, f"no end in {LIMIT} seconds"
     summary = (done.stdout.strip().splitlines() or [""])[-1]
     why = next((text for text in done.stdout.splitlines() if text.startswith("E  ")), "")
     if re.search(r"SyntaxError|ImportError|ModuleNotFoundError", done.stdout):
-        return done.returncode, f"broken: {why}", seconds
+        return done.returncode, f"broken: {why}"
     if re.search(r"\d+ failed", summary):
-        return done.returncode, f"failed: {why[1:].strip()}", seconds
-    return done.returncode, f"{'passed' if not done.returncode else 'ended'}: {summary}", seconds
+        return done.returncode, f"failed: {why[1:].strip()}"
+    return done.returncode, f"{'ended' if done.returncode else 'passed'}: {summary}"
 
 
 if __name__ == "__main__":
