@@ -14,7 +14,7 @@ from securedrop_ftp.tls.development import make_certificates
 from tests.fixtures.processes import wait_until
 from tests.fixtures.served import Serve, ServedFtps
 from tests.fixtures.stores import BucketStore
-from tests.security.test_control_channel import raw, read_reply
+from tests.security.test_control_channel import raw, read_all, read_reply
 
 
 @pytest.mark.parametrize(("group", "taken"), [("prime256v1", True), ("secp521r1", False)])
@@ -94,6 +94,7 @@ def test_row_18_a_data_connection_without_a_transfer_is_answered_by_nothing(
         for _ in range(3):
             with socket.create_connection(client.makepasv(), timeout=20) as data:
                 data.sendall(b"not TLS at all\r\n")
+                read_all(data)  # the server has seen it
         client.makepasv()
         assert client.reply_to("NOOP").startswith("200")
         assert client.upload("in-step.txt", b"x").startswith("226")
