@@ -3,7 +3,7 @@
 A test that passes is worth something only if it fails where the attack would succeed. Each
 :class:`Mend` names the lines that stand against an attack (all layers of them, where several do),
 the lines as they would be without, and the tests that must fail then. ``make test-mends`` tries
-them all, each in a copy of the tree (:mod:`tests.security.mends.run`); ``tests/security/test_mends.py``
+them all in a copy of the tree (:mod:`tests.security.mends.run`); :mod:`tests.security.test_mends`
 sees to it that the table stays true to the source.
 """
 

@@ -51,19 +51,11 @@ ROWS: Final = (
         (
             Cut(
                 "ftps/channel.py",
-                """            return self.tls.recv_into(buffer, RECORD)
-        except (SSL.WantReadError, SSL.WantWriteError):
-            return 0
-        except SSL.ZeroReturnError as exc:
-            raise CleanEnd from exc
-        except (SSL.Error, OSError) as exc:
-            raise ConnectionLost(_why(exc)) from exc
+                """            case SSL.Error() | OSError():
+                raise ConnectionLost(_why(error)) from error
 """,
-                """            return self.tls.recv_into(buffer, RECORD)
-        except (SSL.WantReadError, SSL.WantWriteError):
-            return 0
-        except (SSL.Error, OSError) as exc:
-            raise CleanEnd from exc
+                """            case SSL.Error() | OSError():
+                raise CleanEnd from error
 """,
             ),
         ),
