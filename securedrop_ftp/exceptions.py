@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from securedrop_ftp import replies
 from securedrop_ftp.replies import Reply
 
@@ -125,6 +127,13 @@ class UploadBusy(SecureDropError):
     """Another live session holds the lease of this key."""
 
     reply = replies.BUSY
+
+    @classmethod
+    def by_echo(cls, seconds: float) -> UploadBusy:
+        """No session has it, but what one sent may still land within ``seconds``."""
+        left = math.ceil(seconds)
+        text = f"An earlier upload of this file may still reach storage; try again in {left} s."
+        return cls("what was sent before may still land", reply=cls.reply.but(text))
 
 
 class LeaseLost(SecureDropError):

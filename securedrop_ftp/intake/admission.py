@@ -7,7 +7,8 @@ takes ``name (1).ext`` and so on. At most one live row of a key exists (a databa
 - the same account's older live session is fenced: it most likely is a dead connection that
   nobody has noticed yet, and its client is back. Under ``version`` both go on, under two names;
 - another account's live upload answers 450;
-- a row whose lease has run out is settled first, whoever had it; 450 while it may still land.
+- a row whose lease has run out is settled first, whoever had it; 450 while it may still land;
+- 450 as well where a put was tried again and its first, unanswered try may still land.
 """
 
 from __future__ import annotations
@@ -76,7 +77,11 @@ def open_row(row: Upload, *, exists: bool, replace: bool, resumable: bool, windo
     fenced: list[tuple[Upload, bool]] = []
     unconfirmed: list[Unconfirmed] = []
     suspended = False
-    for pk, state, key, account_id, lease_until, finished, size, sha256 in _neighbours(row):
+    for pk, state, key, account_id, lease_until, finished, size, sha256 in _neighbours(row, now):
+        if state == UploadState.COMMITTED and key == row.key and lease_until and lease_until > now:
+            if not versions:
+                raise UploadBusy.by_echo((lease_until - now).total_seconds())
+            return Opening(taken=True)
         if state == UploadState.COMMITTED:
             if finished > now - timedelta(seconds=window):
                 unconfirmed.append(Unconfirmed(str(pk), key, size, sha256))
@@ -129,12 +134,19 @@ def _ended_lately(row: Upload, now: datetime) -> bool:
     return ended.exists()
 
 
-def _neighbours(row: Upload) -> Iterable[tuple[Any, ...]]:
-    """What stands against ``row`` or belongs to it: live uploads of its key, and its account's
-    pending, unconfirmed and suspended ones of the path. A few columns: this runs for each file."""
+def _neighbours(row: Upload, now: datetime) -> Iterable[tuple[Any, ...]]:
+    """What stands against ``row`` or belongs to it: uploads of its key that live or may still
+    have an echo, and its account's pending, unconfirmed and suspended ones of the path. A few
+    columns: this runs for each file."""
     return (
         Upload.objects.filter(
             Q(storage=row.storage, key=row.key, state__in=LIVE)
+            | Q(
+                storage=row.storage,
+                key=row.key,
+                state=UploadState.COMMITTED,
+                lease_until__gt=now,
+            )
             | Q(account_id=row.account_id, path=row.path, state=UploadState.PUBLISHING)
             | Q(account_id=row.account_id, path=row.path, state=UploadState.SUSPENDED)
             | Q(

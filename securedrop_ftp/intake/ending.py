@@ -15,10 +15,12 @@ ends in one audit row, ``upload.suspended`` or ``upload.aborted``.
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from django.db.models import Q
+from django.utils import timezone
 
 from securedrop_ftp import replies
 from securedrop_ftp.events import Event
@@ -141,7 +143,7 @@ class Ending:
             version_of=attempt.version_of,
             joined_at=attempt.joined_at,
         )
-        self._mark_committed(receipt)
+        self._mark_committed(receipt, self._echo_until() if published.echo else None)
         step("committed.after")
         return receipt
 
@@ -192,7 +194,10 @@ class Ending:
         self._intake.unsettled.leave(partial(ledger.expire_lease, self._claim))
         return OutcomeUnknown(str(cause))
 
-    def _mark_committed(self, receipt: Receipt) -> None:
+    def _echo_until(self) -> datetime:
+        return timezone.now() + timedelta(seconds=self._intake.conf.storage_timeout)
+
+    def _mark_committed(self, receipt: Receipt, echo_until: datetime | None) -> None:
         attempt = self._attempt
         event = self._committed_event(receipt)
         principal = attempt.request.principal
@@ -205,7 +210,13 @@ class Ending:
             if attempt.supersedes
             else None
         )
-        job = partial(ledger.mark_committed, self._claim, event, supersedes=replaces)
+        job = partial(
+            ledger.mark_committed,
+            self._claim,
+            event,
+            supersedes=replaces,
+            echo_until=echo_until,
+        )
         try:
             replaced = self._book.run(job)
         except LedgerUnavailable as exc:
@@ -217,6 +228,7 @@ class Ending:
                     event.but(reply=str(replies.OUTCOME_PENDING), event_id=event.event_id),
                     unconfirmed=True,
                     supersedes=replaces,
+                    echo_until=echo_until,
                 )
             )
             raise OutcomeUnknown(reason_of(exc)) from exc

@@ -203,9 +203,11 @@ def mark_committed(
     key: str | None = None,
     supersedes: Q | None = None,
     digest_source: str | None = None,
+    echo_until: datetime | None = None,
 ) -> list[Upload] | None:
     """Committed, with its audit row. ``supersedes`` selects suspended rows that this upload
-    replaces; they are returned, aborted in the ledger, for storage to forget.
+    replaces; they are returned, aborted in the ledger, for storage to forget. Until
+    ``echo_until`` the key stays taken: the row keeps a lease though it is not live.
 
     ``None``: the row is not ours any more; nothing was written.
     """
@@ -216,7 +218,7 @@ def mark_committed(
         "sha256": event.sha256,
         "reason": event.reason[:255],
         "unconfirmed": unconfirmed,
-        "lease_until": None,
+        "lease_until": echo_until,
         "resume_token": "",
         "digest_state": None,
         "finished": now,

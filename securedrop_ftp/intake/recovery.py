@@ -14,7 +14,6 @@ again does nothing.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
@@ -176,16 +175,11 @@ class Recovery:
             UploadBusy: for how long.
         """
         until = row.updated + timedelta(seconds=self._conf.storage_timeout)
-        left = math.ceil((until - timezone.now()).total_seconds())
+        left = (until - timezone.now()).total_seconds()
         if not backend.capabilities.lands_late or left <= 0:
             return
         self._book.run(partial(ledger.free_lease, Claim(row.pk, row.epoch)))
-        raise UploadBusy(
-            "what its writer sent may still land",
-            reply=UploadBusy.reply.but(
-                f"An earlier upload of this file may still reach storage; try again in {left} s."
-            ),
-        )
+        raise UploadBusy.by_echo(left)
 
     def _publish(
         self, row: Upload, held: Partial, parts: list[Part], backend: Backend

@@ -204,7 +204,8 @@ class AzureBackend(FlatStore):
             )
             return answer
 
-        return self._publish(spec, data.nbytes, attempts, upload)
+        published = self._publish(spec, data.nbytes, attempts, upload)
+        return but(published, echo=attempts.ambiguous)
 
     def _properties(self, spec: ObjectSpec, sha256: str) -> dict[str, Any]:
         given = dict(self._storage.object_parameters)

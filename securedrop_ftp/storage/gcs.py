@@ -274,9 +274,10 @@ class GCSBackend(FlatStore):
             )
             return {"size": blob.size, "generation": blob.generation}
 
-        return self._publish(
+        published = self._publish(
             spec, data.nbytes, attempts, lambda: self._call("upload", once, attempts)
         )
+        return but(published, echo=attempts.ambiguous)
 
     def abort(self, partial: Partial) -> None:
         """See the protocol."""

@@ -119,11 +119,16 @@ class Partial:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What ``commit`` found in storage afterwards (or the ledger's answer for it)."""
+    """What ``commit`` found in storage afterwards (or the ledger's answer for it).
+
+    ``echo``: a put was tried again, and the try that got no answer may still land, over whatever
+    has that name by then.
+    """
 
     key: str
     size: int
     etag: str = ""
+    echo: bool = False
 
 
 @runtime_checkable

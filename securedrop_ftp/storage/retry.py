@@ -51,12 +51,17 @@ class Attempts:
         seconds: no try is begun after this. The client's own timeouts bound the last one.
 
     Attributes:
-        ambiguous: a try got no answer, or one that does not tell what was done.
+        unanswered: tries that got no answer, or one that does not tell what was done.
     """
 
     def __init__(self, seconds: float) -> None:
         self._end = time.monotonic() + seconds
-        self.ambiguous = False
+        self.unanswered = 0
+
+    @property
+    def ambiguous(self) -> bool:
+        """Whether a try may have been carried out, or may still be."""
+        return self.unanswered > 0
 
     def run(self, name: str, call: Callable[[], T], fault: Callable[[Exception], Fault]) -> T:
         """The result of ``call``.
@@ -72,7 +77,7 @@ class Attempts:
                 raise
             except Exception as exc:
                 found = fault(exc)
-                self.ambiguous |= found.may_have_happened
+                self.unanswered += found.may_have_happened
                 wait = random.uniform(pause / 2, pause)
                 if not found.retry or time.monotonic() + wait >= self._end:
                     raise found.error from exc

@@ -172,7 +172,7 @@ class S3Backend(FlatStore):
         if not replace:
             self._refuse_object(spec.key, attempts)
         sent = self._proof.sent(data, md5=True)
-        return self._publish(
+        published = self._publish(
             spec,
             data.nbytes,
             attempts,
@@ -184,6 +184,7 @@ class S3Backend(FlatStore):
             **sent.parameters,
             **self._object_parameters(spec, sha256),
         )
+        return but(published, echo=attempts.ambiguous)
 
     def _put_as_part(
         self, spec: ObjectSpec, data: memoryview, sha256: str, *, replace: bool

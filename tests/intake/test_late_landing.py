@@ -16,7 +16,7 @@ from securedrop_ftp.conf import KIB
 from securedrop_ftp.exceptions import OutcomeUnknown, StorageRefused, UploadBusy
 from securedrop_ftp.models import OverwritePolicy, Upload
 from securedrop_ftp.storage.memory import MemoryBackend
-from securedrop_ftp.storage.protocol import Partial
+from securedrop_ftp.storage.protocol import ObjectSpec, Partial, Published
 from tests.intake.faults import PUBLISHING, FaultyBackend
 from tests.intake.house import House, make_principal, rows, states, stored
 
@@ -139,6 +139,33 @@ def test_an_unknown_outcome_holds_the_name_as_well(storage: Late, alice: Princip
         house.upload(alice, "/a", B)
     storage.land()
     assert house.upload(alice, "/a", A).already_stored
+
+
+class Echoing(MemoryBackend):
+    """A put whose first try got no answer and may still land."""
+
+    def put_object(self, spec: ObjectSpec, data: memoryview, **kwargs: Any) -> Published:
+        return replace(super().put_object(spec, data, **kwargs), echo=True)
+
+
+def test_a_put_that_was_tried_again_holds_the_name_though_it_is_acknowledged(
+    alice: Principal,
+) -> None:
+    house = House(Echoing())
+    house.upload(alice, "/a", A)
+    with pytest.raises(UploadBusy) as caught:
+        house.upload(alice, "/a", B)
+    assert "try again in" in caught.value.reply.text
+    assert house.upload(alice, "/b", B).size == len(B)
+    Upload.objects.update(lease_until=F("lease_until") - timedelta(seconds=60))
+    house.upload(alice, "/a", B)
+    assert stored(house.backend, "acme/a") == B
+
+
+def test_under_version_it_is_a_name_like_another(alice: Principal) -> None:
+    house, alice = House(Echoing()), replace(alice, overwrite=OverwritePolicy.VERSION)
+    house.upload(alice, "/a", A)
+    assert house.upload(alice, "/a", B).path == "/a (1)"
 
 
 def test_parts_are_published_anew_at_once(storage: Late, alice: Principal) -> None:

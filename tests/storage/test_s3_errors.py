@@ -177,6 +177,15 @@ def test_a_put_without_an_answer_that_is_there_is_published(
     assert published.size == 4
 
 
+def test_a_put_that_was_answered_the_second_time_may_have_an_echo(
+    server: ScriptedS3, s3: S3Backend
+) -> None:
+    md5 = Answer(headers={"ETag": '"8d777f385d3dfec8815d20f7496026dc"'})
+    answers: Iterator[Answer | None] = iter([HANG_UP, md5, md5])
+    server.script = lambda r: next(answers)
+    assert [put(s3, "acme/a", b"data").echo for _ in "ab"] == [True, False]
+
+
 def test_a_put_without_an_answer_that_is_not_there_is_unknown(
     server: ScriptedS3, s3: S3Backend
 ) -> None:
