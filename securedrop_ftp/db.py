@@ -14,9 +14,10 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from django.db import close_old_connections, connection, transaction
+from django.db.backends.signals import connection_created
 
 from securedrop_ftp.exceptions import AccessUnavailable
 from securedrop_ftp.log import get_logger
@@ -51,6 +52,35 @@ def renew_connections() -> None:
     the connection under its caller's feet."""
     if not connection.in_atomic_block:
         close_old_connections()
+
+
+#: What a worker lets PostgreSQL take. Keepalives bound a silent server; these bound a statement
+#: that waits for another session's lock, and our own transaction in a process that was stopped in
+#: its midst and holds locks that others wait for.
+LIMITS: Final = {"statement_timeout": "20s", "idle_in_transaction_session_timeout": "60s"}
+
+
+def limit_statements() -> None:
+    """Set :data:`LIMITS` on every PostgreSQL connection that this process opens from now on, where
+    the URL's ``options`` do not say otherwise. For workers: commands (a migration of a large
+    table, an export into a slow pipe) may take as long as they need."""
+    connection_created.connect(_limit, dispatch_uid="securedrop_ftp.db.limits")
+
+
+def _limit(*, connection: Any, **_: Any) -> None:
+    if connection.vendor != "postgresql":
+        return
+    given = str(connection.settings_dict["OPTIONS"].get("options", ""))
+    limits = {name: value for name, value in LIMITS.items() if name not in given}
+    if limits:
+        calls = ", ".join("set_config(%s, %s, false)" for _ in limits)
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT {calls}", [text for pair in limits.items() for text in pair])
+
+
+def _timed_out(exc: BaseException) -> bool:
+    """PostgreSQL's query_canceled, lock_not_available."""
+    return getattr(exc.__cause__, "sqlstate", None) in ("57014", "55P03")
 
 
 def _is_deadlock(exc: BaseException) -> bool:
@@ -121,10 +151,14 @@ class DatabaseWriter:
         they run again, each in a transaction of its own."""
         close_old_connections()
         victims: list[_Job] = []
+        blocked: Exception | None = None
         done: list[tuple[Future[Any], Any, BaseException | None]] = []
         try:
             with write_transaction():
                 for job, future in batch:
+                    if blocked is not None:  # the next would wait as long, and others behind it
+                        done.append((future, None, blocked))
+                        continue
                     try:
                         with transaction.atomic():
                             result = job()
@@ -138,6 +172,7 @@ class DatabaseWriter:
                             victims.append((job, future))
                         else:
                             done.append((future, None, exc))
+                            blocked = exc if _timed_out(exc) else None
                     else:
                         done.append((future, result, None))
         except Exception as exc:

@@ -22,7 +22,7 @@ from securedrop_ftp import audit, replies
 from securedrop_ftp.access.certificates import client_certificates_wanted
 from securedrop_ftp.access.live import still_allowed
 from securedrop_ftp.conf import Conf, get_conf
-from securedrop_ftp.db import DatabaseWriter
+from securedrop_ftp.db import DatabaseWriter, limit_statements
 from securedrop_ftp.events import Event
 from securedrop_ftp.ftps import verbs
 from securedrop_ftp.ftps.downloads import ReadBudget
@@ -81,6 +81,7 @@ class Worker:
         conf = self.conf
         self._accounts = FairPool("accounts", conf.account_threads, conf.account_threads)
         self._storage = FairPool("storage", conf.storage_threads, conf.partner_storage_jobs)
+        limit_statements()
         self._writer = DatabaseWriter().start()
         self.intake = Intake(
             conf,

@@ -74,8 +74,68 @@ connection.close()
 """
 
 
-def run(program: str, postgres: PostgresServer) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
+# A lock that another session never gives back, and a queue of jobs that need it.
+BLOCKED = """
+import threading, time
+import django
+django.setup()
+from django.core.management import call_command
+from django.db import DatabaseError, connection, connections, transaction
+call_command("migrate", verbosity=0)
+from django.contrib.auth.models import Group
+from securedrop_ftp import db
+
+def show(name):
+    with connection.cursor() as cursor:
+        cursor.execute(f"SHOW {name}")
+        return cursor.fetchone()[0]
+
+print([show(name) for name in db.LIMITS])
+connection.close()
+db.limit_statements()
+print([show(name) for name in db.LIMITS])
+connection.close()
+db.LIMITS["statement_timeout"] = "1s"
+Group.objects.create(name="a")
+writer = db.DatabaseWriter().start()
+running = threading.Event()
+with transaction.atomic():
+    Group.objects.select_for_update().get(name="a")
+    change = lambda: Group.objects.filter(name="a").update(name="b")
+    futures = [writer.submit(lambda: running.wait(20))] + [writer.submit(change) for _ in range(14)]
+    running.set()
+    begun = time.monotonic()
+    failed = [isinstance(future.exception(60), DatabaseError) for future in futures[1:]]
+    print(all(failed), time.monotonic() - begun < 10)
+print(writer.submit(change).result(30))
+writer.close()
+connection.close()
+"""
+
+
+def test_a_statement_that_is_blocked_is_given_up_with_those_behind_it(
+    postgres: PostgresServer,
+) -> None:
+    lines, _ = run(BLOCKED, postgres)
+    assert lines == ["['0', '0']", "['20s', '1min']", "True True", "1"]
+
+
+def test_the_victim_of_a_deadlock_runs_again(postgres: PostgresServer) -> None:
+    lines, log = run(DEADLOCK, postgres)
+    assert lines == ["['ab', 'ba']"]
+    assert "deadlock: the job runs again" in log
+
+
+def test_a_job_is_not_called_committed_when_a_later_one_of_its_group_loses_the_connection(
+    postgres: PostgresServer,
+) -> None:
+    lines, _ = run(BROKEN, postgres)
+    assert lines == ["['AuditUnavailable', 'AuditUnavailable']", "0"]
+
+
+def run(program: str, postgres: PostgresServer) -> tuple[list[str], str]:
+    """The lines that it prints, and its log."""
+    done = subprocess.run(
         [sys.executable, "-c", program],
         env=os.environ
         | {
@@ -88,18 +148,5 @@ def run(program: str, postgres: PostgresServer) -> subprocess.CompletedProcess[s
         text=True,
         timeout=120,
     )
-
-
-def test_the_victim_of_a_deadlock_runs_again(postgres: PostgresServer) -> None:
-    done = run(DEADLOCK, postgres)
-    assert done.stdout.strip() == "['ab', 'ba']", done.stderr
-    assert "deadlock: the job runs again" in done.stderr
-
-
-def test_a_job_is_not_called_committed_when_a_later_one_of_its_group_loses_the_connection(
-    postgres: PostgresServer,
-) -> None:
-    done = run(BROKEN, postgres)
-    assert done.stdout.split("\n")[:2] == ["['AuditUnavailable', 'AuditUnavailable']", "0"], (
-        done.stdout + done.stderr
-    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines(), done.stderr
