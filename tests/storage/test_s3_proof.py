@@ -30,6 +30,8 @@ OLD = b"the good old bytes"
 SMALL = os.urandom(5000)
 #: Marks and lists of parts are shorter.
 LONG = 4096
+#: What answers at once may take its time on a busy machine.
+PATIENT = Conf(storage_timeout=60)
 #: Whether a server of this run was seen to compare (the others compare nothing).
 REAL = bool(servers.REAL_S3 & set(servers.chosen()))
 
@@ -142,7 +144,7 @@ def server() -> Iterator[ScriptedS3]:
 
 
 def proof_at(server: ScriptedS3) -> Proof:
-    return S3Backend(s3_storage(server.bucket, verify=None), Conf(storage_timeout=1.5))._proof
+    return S3Backend(s3_storage(server.bucket, verify=None), PATIENT)._proof
 
 
 def test_a_server_that_compares_content_md5_alone_is_told_it(server: ScriptedS3) -> None:
@@ -207,7 +209,7 @@ def test_what_was_published_before_its_answer_was_lost_is_not_put_twice(
     server: ScriptedS3,
 ) -> None:
     """A first try without an answer, a second one damaged: only storage knows."""
-    s3 = S3Backend(s3_storage(server.bucket, verify=None), Conf(storage_timeout=1.5))
+    s3 = S3Backend(s3_storage(server.bucket, verify=None), PATIENT)
     s3._proof._check = Check.SIGNATURE
     spec = spec_for("acme/a")
     answers: Iterator[Answer | None] = iter([None])
