@@ -28,7 +28,7 @@ logger = get_logger(__name__)
 #: Descriptors kept back: pool threads may take some of those that are given to refusals.
 RESERVED = 32
 #: How long a connection is left to a worker that has fewer sessions, seconds.
-LOOK_AWAY = 0.01
+LOOK_AWAY = 0.025
 
 
 class Acceptor:
