@@ -39,12 +39,16 @@ class _WakeUp:
         return False
 
     def handle_read_event(self) -> None:
-        with self._lock:
-            self._armed = False
+        # Emptied before it is disarmed: the other way round, a wake-up between the two was emptied
+        # with the first and left it armed, and every one after it was lost (each answer of a pool
+        # came with the next second's tick, for as long as the worker lived; seen). Who calls
+        # between these two has queued before, and what is queued runs after this.
         try:
             os.eventfd_read(self._fileno)
         except BlockingIOError:
             pass
+        with self._lock:
+            self._armed = False
 
     def handle_close(self) -> None:
         pass

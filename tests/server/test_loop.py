@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from concurrent.futures import Future
 
@@ -18,6 +19,36 @@ def test_a_call_from_another_thread_wakes_a_sleeping_loop() -> None:
     threading.Timer(0.05, loop.call_soon_threadsafe, (loop.stop,)).start()
     loop.run()
     loop.close()
+
+
+def test_a_wake_up_in_the_midst_of_another_does_not_lose_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loop = Loop()
+    seen: list[str] = []
+    empty = os.eventfd_read
+
+    def meanwhile(fd: int) -> int:
+        if not seen:
+            other = threading.Thread(target=loop.call_soon_threadsafe, args=(the_next,))
+            seen.append("meanwhile")
+            other.start()
+            other.join()
+        return empty(fd)
+
+    def the_next() -> None:
+        threading.Timer(0.05, loop.call_soon_threadsafe, (woken,)).start()
+
+    def woken() -> None:
+        seen.append("woken")
+        loop.stop()
+
+    monkeypatch.setattr(os, "eventfd_read", meanwhile)
+    threading.Timer(0.05, loop.call_soon_threadsafe, (lambda: None,)).start()
+    loop.call_later(20, loop.stop)  # where the wake-up is lost
+    loop.run()
+    loop.close()
+    assert seen == ["meanwhile", "woken"]
 
 
 def test_a_parked_verb_goes_on_with_the_result_on_the_loops_thread() -> None:
