@@ -40,13 +40,18 @@ def test_a_wake_up_in_the_midst_of_another_does_not_lose_the_next(
         threading.Timer(0.05, loop.call_soon_threadsafe, (woken,)).start()
 
     def woken() -> None:
-        seen.append("woken")
+        seen.append("slept" if overslept.is_set() else "woken")
         loop.stop()
 
     monkeypatch.setattr(os, "eventfd_read", meanwhile)
     threading.Timer(0.05, loop.call_soon_threadsafe, (lambda: None,)).start()
-    loop.call_later(20, loop.stop)  # where the wake-up is lost
+    # Where the wake-up is lost, this timer ends the sleep.
+    overslept = threading.Event()
+    watch = threading.Timer(10, overslept.set)
+    watch.start()
+    loop.call_later(20, loop.stop)
     loop.run()
+    watch.cancel()
     loop.close()
     assert seen == ["meanwhile", "woken"]
 
