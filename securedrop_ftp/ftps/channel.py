@@ -15,7 +15,7 @@ from OpenSSL import SSL
 from securedrop_ftp.ftps.runtime import EventLoop
 from securedrop_ftp.log import get_logger
 from securedrop_ftp.tls.contexts import WrongProtocol
-from securedrop_ftp.tls.records import read_into
+from securedrop_ftp.tls.records import read_into, write_from
 
 logger = get_logger(__name__)
 
@@ -156,6 +156,17 @@ class Channel:
             return 0
         except (SSL.Error, OSError) as exc:
             raise ConnectionLost(_why(exc)) from exc
+
+    def transmit_up_to(self, data: memoryview, limit: int) -> int:
+        """Like :meth:`transmit`, record after record; ``limit`` bounds it from above, but for a
+        record. Under TLS only."""
+        assert self.tls is not None
+        sent, error = write_from(self.tls, data, limit)
+        if error is None or isinstance(error, (SSL.WantReadError, SSL.WantWriteError)):
+            return sent
+        if isinstance(error, (SSL.Error, OSError)):
+            raise ConnectionLost(_why(error)) from error
+        raise error
 
     def send_close_notify(self) -> None:
         """Say that we are done; the peer's answer is not awaited."""

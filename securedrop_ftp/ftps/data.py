@@ -26,7 +26,6 @@ from securedrop_ftp.tls.binding import session_reused
 
 #: What one channel moves in one turn of the loop, so that it cannot hold it: 64 TLS records.
 BYTES_PER_TURN = 64 * RECORD
-RECORDS_PER_TURN = 64
 #: How often a finished download asks whether the kernel has delivered everything, seconds.
 _DRAIN_POLL = 0.005
 _NO_LINGER = struct.pack("ii", 1, 0)
@@ -176,7 +175,8 @@ class DataChannel(Channel):
     def _send(self) -> None:
         assert self._source is not None
         try:
-            for _ in range(RECORDS_PER_TURN):
+            left = BYTES_PER_TURN
+            while left > 0:
                 if not self._chunk:
                     chunk = self._source.next()
                     if chunk is None:
@@ -188,11 +188,12 @@ class DataChannel(Channel):
                         self._end_of_download()
                         return
                     self._chunk = memoryview(chunk)
-                sent = self.transmit(self._chunk)
-                if not sent:
-                    break
+                sent = self.transmit_up_to(self._chunk, left)
                 self.moved += sent
+                left -= sent
                 self._chunk = self._chunk[sent:]
+                if self._chunk and left > 0:
+                    break  # the socket takes no more
         except SecureDropError as exc:
             self._finish(exc)
             return

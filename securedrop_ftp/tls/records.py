@@ -1,8 +1,9 @@
 """Many TLS records in one call, decrypted where they are wanted.
 
-pyOpenSSL's ``recv_into`` reads one record (16 KiB) into a buffer of its own and copies it. This
-goes below its surface: ``SSL_read`` straight into the caller's memory, again and again until that
-is full or the socket is empty.
+pyOpenSSL's ``recv_into`` reads one record (16 KiB) into a buffer of its own and copies it, and its
+``send`` writes one. This goes below its surface: ``SSL_read`` straight into the caller's memory,
+again and again until that is full or the socket is empty, and ``SSL_write`` until the socket takes
+no more.
 """
 
 from __future__ import annotations
@@ -32,3 +33,27 @@ def read_into(connection: SSL.Connection, into: memoryview) -> tuple[int, Except
                     return filled, exc
             filled += n
     return filled, None
+
+
+def write_from(
+    connection: SSL.Connection, data: bytes | bytearray | memoryview, limit: int
+) -> tuple[int, Exception | None]:
+    """Encrypt and send ``data``, which is not empty, until ``limit`` bytes are out, or a record
+    more.
+
+    Returns how many were sent, and what pyOpenSSL would have raised where the socket or the
+    connection took no more. The bytes that follow must be offered next, as many or more (OpenSSL
+    keeps a record that the socket took half of).
+    """
+    tls = connection._ssl  # no public name
+    sent, size = 0, len(data)
+    with _ffi.from_buffer(data) as buffer:
+        while sent < size and sent < limit:
+            n = _lib.SSL_write(tls, buffer + sent, size - sent)
+            if n <= 0:
+                try:
+                    connection._raise_ssl_error(tls, n)  # empties the error queue
+                except Exception as exc:
+                    return sent, exc
+            sent += n
+    return sent, None
