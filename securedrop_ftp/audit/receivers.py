@@ -11,14 +11,14 @@ from __future__ import annotations
 from typing import Any, Final
 
 from django.db import IntegrityError, transaction
-from django.db.models import F
 
 from securedrop_ftp import signals
+from securedrop_ftp.audit import statements
 from securedrop_ftp.audit.chain import digest
 from securedrop_ftp.escaping import escape
 from securedrop_ftp.events import Event
 from securedrop_ftp.log import get_logger
-from securedrop_ftp.models import AuditEvent, AuditHead
+from securedrop_ftp.models import AuditEvent
 
 logger = get_logger("securedrop_ftp.audit")
 
@@ -58,24 +58,14 @@ def append(row: AuditEvent) -> bool:
     this ``event_id`` is there already; that takes no number."""
     try:
         with transaction.atomic():
-            head = _next()
-            row.seq, row.prev_hash = head.seq, head.hash
+            row.seq, row.prev_hash = statements.advance()
             row.hash = digest(row)
-            row.save(force_insert=True)
-            AuditHead.objects.filter(pk=1).update(hash=row.hash)
+            statements.insert(row)
     except IntegrityError:
         if AuditEvent.objects.filter(event_id=row.event_id).exists():
             return False
         raise
     return True
-
-
-def _next() -> AuditHead:
-    # UPDATE first: it takes the row's lock on PostgreSQL and the write lock on SQLite.
-    head = AuditHead.objects.filter(pk=1)
-    while not head.update(seq=F("seq") + 1):
-        AuditHead.objects.bulk_create([AuditHead(pk=1)], ignore_conflicts=True)
-    return head.get()
 
 
 def _log(row: AuditEvent, extra: dict[str, Any]) -> None:
