@@ -140,12 +140,36 @@ class DatabaseWriter:
                     last = True
                     break
                 batch.append(job)
-            self._commit(batch)
+            if len(batch) == 1:
+                self._commit_one(*first)
+            else:
+                self._commit(batch)
             if last:
                 break
         connection.close()
 
-    def _commit(self, batch: list[_Job], tries: int = TRIES) -> None:
+    def _commit_one(self, job: Callable[[], Any], future: Future[Any], tries: int = TRIES) -> None:
+        """A transaction of its own needs no savepoint."""
+        close_old_connections()
+        in_job = False
+        try:
+            with write_transaction():
+                in_job = True
+                result = job()
+                in_job = False
+        except Exception as exc:
+            if in_job and tries > 1 and _is_deadlock(exc):
+                logger.warning("deadlock: the job runs again")
+                self._commit_one(job, future, tries - 1)
+                return
+            if not in_job or (isinstance(exc, DatabaseError) and not connection.is_usable()):
+                logger.error("database transaction failed", jobs=1, exc_info=exc)
+                connection.close()
+            future.set_exception(exc)
+        else:
+            future.set_result(result)
+
+    def _commit(self, batch: list[_Job]) -> None:
         """One transaction for the batch. Jobs that PostgreSQL chose as the victim of a deadlock
         (two workers, a ledger row and the audit head in opposite order) were rolled back whole;
         they run again, each in a transaction of its own."""
@@ -168,7 +192,7 @@ class DatabaseWriter:
                             # gone. Django would end the transaction without a word, and the jobs
                             # before this one would pass for committed.
                             raise
-                        if tries > 1 and _is_deadlock(exc):
+                        if _is_deadlock(exc):
                             victims.append((job, future))
                         else:
                             done.append((future, None, exc))
@@ -186,6 +210,6 @@ class DatabaseWriter:
                 future.set_result(result)
             else:
                 future.set_exception(error)
-        for victim in victims:
+        for job, future in victims:
             logger.warning("deadlock: the job runs again")
-            self._commit([victim], tries - 1)
+            self._commit_one(job, future, TRIES - 1)
