@@ -50,8 +50,8 @@ test-resume: $(STAMP)  ## 20 uploads of 200 MiB cut at random bytes, for each cl
 	@CUTS=$(or $(CUTS),20) RESUME_MIB=$(or $(MIB),200) \
 	  $(PY) -m pytest tests/faults/test_resume_with_clients.py -k "resumes and not nodes" $(ARGS)
 
-test-isolation: $(STAMP)  ## 100 000 hostile names against two neighbours (NAMES=n)
-	@NAMES=$(or $(NAMES),100000) $(PY) -m pytest tests/security/test_isolation.py $(ARGS)
+test-isolation: $(STAMP)  ## 100 000 hostile names against two neighbours on three stores (NAMES=n, JOBS=n)
+	@NAMES=$(or $(NAMES),100000) $(PY) -m pytest -n $(or $(JOBS),auto) -rP tests/security/test_isolation.py $(ARGS)
 
 test-posture: $(STAMP)  ## sslyze, testssl.sh, sslscan, nmap, hydra; a table (ARGS=--write: into the docs)
 	@$(PY) -m tests.posture.run $(ARGS)

@@ -2,20 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
-from typing import Any, Final
+from collections.abc import Iterator, Sequence
+from typing import Any
 
-from django.core.files.storage import FileSystemStorage, InMemoryStorage
-
-from securedrop_ftp.storage.filesystem import FilesystemBackend
-from securedrop_ftp.storage.memory import MemoryBackend
 from securedrop_ftp.storage.protocol import Backend, Entry, ObjectSpec, Part, Partial, Published
-
-backends: Final[dict[str, Callable[[Path], Backend]]] = {
-    "memory": lambda _path: MemoryBackend(InMemoryStorage()),
-    "filesystem": lambda path: FilesystemBackend(FileSystemStorage(location=str(path))),
-}
 
 
 class RecordingBackend:

@@ -1,32 +1,43 @@
 """Nobody leaves their prefix, judged from what storage was asked, not from replies.
 
-Two partners with neighbouring prefixes (``a/`` and ``ab/``) over a backend that writes down every
-key it is given. Names are generated from what has fooled path code before (CVE-2026-30914,
-CVE-2024-4040, CVE-2024-39330). The verbs' file system runs as it is, without sockets, so that
-thousands of names take seconds; ``make test-isolation`` takes 100 000.
+Two partners with neighbouring prefixes (``a/`` and ``ab/``) over stores that write down every key
+they are asked for: memory, the file system, and S3 (moto) with its HTTP requests. Names are
+generated from what has fooled path code before (CVE-2026-30914, CVE-2024-4040, CVE-2024-39330).
+The verbs run as they are, without sockets; ``make test-isolation`` takes 100 000 names.
+
+In memory and on the file system every name meets every verb in the long form, some of them in the
+short one. A request to S3 takes a hundred times as long: there each name (of a thousand, in the
+short form) meets one of the verbs that reach storage, in turn.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Callable
-from typing import Any
+import random
+from collections import Counter
+from collections.abc import Iterator
+from itertools import cycle, repeat
+from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 from securedrop_ftp import keys
 from securedrop_ftp.exceptions import SecureDropError
-from securedrop_ftp.ftps.storage_fs import StorageFS
-from securedrop_ftp.storage.confined import ConfinedStorage
-from securedrop_ftp.storage.protocol import ObjectSpec
-from tests.security.recording import RecordingBackend, backends
+from tests.security.quiet_session import QuietSession, verbs_with_names
+from tests.security.watched_stores import SECRETS, Memory, WatchedStore, watched
 
-EXAMPLES = int(os.environ.get("NAMES", "5000"))
+NAMES = int(os.environ.get("NAMES", "0"))
+EXAMPLES = NAMES or 5000
+ON_MOTO = NAMES or 1000
+#: The long form's names are made in shares, so that more than one process can take part.
+SHARES = 2 if NAMES else 1
 
-ROOT, OTHER = "a/", "ab/"
+#: Names that hypothesis makes at once: they share a store, and so meet what the others left.
+BATCH = 10
+
+ROOTS = ("a/", "ab/")
 
 PIECES = [
     "..", ".", "/", "//", "\\", "..\\", "../", "/..", "...", "%2e%2e", "%2f", "%5c", "..%2f",
@@ -42,62 +53,93 @@ names = st.one_of(
 )
 
 
-def run(call: Callable[..., Any], *arguments: Any) -> Any:
-    return call(*arguments)
+VERBS = verbs_with_names()
+VERBS_FOR_EACH = len(VERBS) if NAMES else 4
 
 
-def act(fs: StorageFS, storage: ConfinedStorage, verb: str, name: str, other: str) -> None:
-    """One verb, as the verbs call their file system."""
-    path = fs.resolve(name)
-    if verb == "CWD":
-        fs.change_directory(path)
-    elif verb == "LIST":
-        list(fs.pages(path))
-    elif verb == "SIZE":
-        fs.stat_file(path)
-    elif verb == "RETR":
-        storage.read(fs.stat_file(path), 0, 10)
-    elif verb == "STOR":
-        spec = ObjectSpec(fs.key(path), "00000000-0000-0000-0000-000000000000")
-        storage.put_object(spec, memoryview(b"x"), sha256="", replace=True)
-    elif verb == "DELE":
-        fs.delete(path)
-    elif verb == "MKD":
-        fs.make_directory(path)
-    elif verb == "RMD":
-        fs.remove_directory(path)
-    elif verb == "RENAME":
-        fs.rename(path, fs.resolve(other), replace=True)
+def attack(session: QuietSession, verb: str, name: str, other: str) -> int:
+    """A verb with a name; how many commands were done. RNFR and RNTO go in pairs."""
+    if verb == "RNFR":
+        return session.say("RNFR", name) + session.say("RNTO", other)
+    if verb == "RNTO":
+        return session.say("RNFR", "/secret") + session.say("RNTO", name)
+    return session.say(verb, name)
 
 
-VERBS = ["CWD", "LIST", "SIZE", "RETR", "STOR", "DELE", "MKD", "RMD", "RENAME"]
-
-
-@pytest.fixture(params=["memory", "filesystem"])
-def backend(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    inner = backends[request.param](tmp_path_factory.mktemp("isolation"))
-    return RecordingBackend(inner)
-
-
-@settings(
-    max_examples=EXAMPLES // 3,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
-@given(verb=st.sampled_from(VERBS), name=names, other=names, cwd=names)
-def test_no_name_reaches_storage_outside_the_prefix(
-    backend: RecordingBackend, verb: str, name: str, other: str, cwd: str
-) -> None:
-    storage = ConfinedStorage(backend, ROOT)
-    fs = StorageFS(storage, ROOT, run)
-    backend.seen.clear()
-    for step, argument in (("CWD", cwd), (verb, name)):
-        with contextlib.suppress(SecureDropError):
-            act(fs, storage, step, argument, other)
-    for key in backend.seen:
-        assert key == ROOT[:-1] or key.startswith(ROOT), (verb, name, key)
+def judge(store: WatchedStore, root: str, attacked: object) -> None:
+    for key in store.seen:
+        assert key == root[:-1] or key.startswith(root), (attacked, key)
         assert "\\" not in key
-        assert ".." not in key.split("/")
+        assert not {"..", "."} & set(key.split("/")), (attacked, key)
+    store.seen.clear()
+
+
+def reaching_storage() -> list[str]:
+    store = Memory()
+    session = QuietSession(store.fresh(), ROOTS[0])
+    found = []
+    for verb in VERBS:
+        store.seen.clear()
+        attack(session, verb, "name", "other")
+        if store.seen:
+            found.append(verb)
+    return found
+
+
+def attack_with(
+    store: WatchedStore, root: str, batch: list[str], cwd: str, turns: Iterator[list[str]]
+) -> Counter[str]:
+    """Each name with its turn's verbs, in one session whose working directory is ``cwd``."""
+    counts: Counter[str] = Counter(names=len(batch))
+    session = QuietSession(store.fresh(), root)
+    assert session.fs is not None
+    store.seen.clear()
+    session.say("MKD", cwd)
+    session.say("CWD", cwd)
+    there = session.fs.cwd
+    for name in batch:
+        for verb in next(turns):
+            session.fs.cwd = there
+            counts["done"] += attack(session, verb, name, cwd)
+            counts["verbs tried"] += 1
+            counts["keys asked for"] += len(store.seen)
+            judge(store, root, (verb, name, cwd))
+    others = {key for key in store.stored() if not key.startswith((root, ".securedrop/"))}
+    assert others == {key for key in SECRETS if not key.startswith(root)}, batch
+    return counts
+
+
+@pytest.mark.timeout(120 + NAMES // 20)
+@pytest.mark.parametrize("share", range(SHARES))
+@pytest.mark.parametrize("kind", ["memory", "filesystem", "moto"])
+def test_no_name_reaches_storage_outside_the_prefix(
+    kind: str, share: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "fsync", lambda _fd: None)  # nothing here need last
+    counts: Counter[str] = Counter()
+    one_by_one = cycle([[verb] for verb in reaching_storage()])
+    wanted = (ON_MOTO if kind == "moto" else EXAMPLES) // SHARES
+
+    @seed(random.getrandbits(32))  # every share has names of its own
+    @settings(
+        max_examples=wanted // BATCH,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(
+        batch=st.lists(names, min_size=BATCH, max_size=BATCH), cwd=names, turn=st.integers(0, 2**32)
+    )
+    def try_names(batch: list[str], cwd: str, turn: int) -> None:
+        order = random.Random(turn).sample(VERBS, VERBS_FOR_EACH)
+        turns = one_by_one if kind == "moto" else repeat(order)
+        counts.update(attack_with(store, ROOTS[turn % 2], batch, cwd, turns))
+
+    with watched(kind, tmp_path / "files") as store:
+        try_names()
+    print(f"\n  {kind}, share {share}, {len(VERBS)} verbs: {dict(counts)}, outside the prefix: 0")
+    assert counts["names"] >= wanted
+    assert counts["keys asked for"] > wanted // 10
 
 
 @settings(max_examples=EXAMPLES // 3, deadline=None)
@@ -105,9 +147,9 @@ def test_no_name_reaches_storage_outside_the_prefix(
 def test_a_path_becomes_a_key_inside_the_root_or_nothing(name: str, cwd: str) -> None:
     try:
         path = keys.resolve(keys.resolve("/", cwd), name)
-        key = keys.key_for(ROOT, path)
+        key = keys.key_for(ROOTS[0], path)
     except SecureDropError:
         return
-    assert key == ROOT[:-1] or key.startswith(ROOT)
-    assert keys.path_for(ROOT, key) in (path, "/") or path == "/"
+    assert key == ROOTS[0][:-1] or key.startswith(ROOTS[0])
+    assert keys.path_for(ROOTS[0], key) in (path, "/") or path == "/"
     assert keys.resolve("/", path) == path

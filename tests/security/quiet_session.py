@@ -1,0 +1,167 @@
+"""A session without sockets, loop, pools or database: its verbs run as they are, at once.
+
+What the verbs ask of storage is asked; what they ask of the ledger is answered with nothing.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from concurrent.futures import Future
+from types import SimpleNamespace
+from typing import Any
+
+from securedrop_ftp.access.principal import Principal
+from securedrop_ftp.conf import Conf
+from securedrop_ftp.exceptions import SecureDropError
+from securedrop_ftp.ftps import policy, verbs
+from securedrop_ftp.ftps.downloads import ReadBudget
+from securedrop_ftp.ftps.parking import Waiter
+from securedrop_ftp.ftps.session import Session
+from securedrop_ftp.ftps.storage_fs import StorageFS
+from securedrop_ftp.ftps.wire import Command
+from securedrop_ftp.intake.receipts import digest_of_object
+from securedrop_ftp.intake.service import UploadRequest
+from securedrop_ftp.models import Mode, OverwritePolicy, Permission
+from securedrop_ftp.replies import Reply
+from securedrop_ftp.storage.confined import ConfinedStorage
+from securedrop_ftp.storage.protocol import Backend, ObjectSpec
+
+#: These take no name: they make or end a connection or a login.
+OF_CONNECTIONS = {"USER", "PASS", "AUTH", "PBSZ", "PROT", "QUIT", "PASV", "EPSV", "ABOR"}
+
+assert verbs.__all__  # importing the package registers the verbs
+
+NOBODY = "00000000-0000-0000-0000-000000000000"
+
+
+def given(value: Any = None) -> Future[Any]:
+    """A future that is done."""
+    future: Future[Any] = Future()
+    future.set_result(value)
+    return future
+
+
+class QuietLoop:
+    READ, WRITE = 1, 2
+
+    def call_soon_threadsafe(self, function: Callable[..., Any], *args: Any) -> None:
+        function(*args)
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *_args: None
+
+
+class QuietUpload:
+    """Stores at the key that the verb made of its name."""
+
+    def __init__(self, storage: ConfinedStorage, request: UploadRequest) -> None:
+        self._storage, self._request = storage, request
+
+    def finish(self) -> Future[Any]:
+        spec = ObjectSpec(self._request.key, NOBODY)
+        self._storage.put_object(spec, memoryview(b"x"), sha256="", replace=True)
+        return given(SimpleNamespace(path=self._request.path, reply_text="Stored."))
+
+    def cancel(self, _cause: Exception) -> Future[Any]:
+        return given()
+
+
+class QuietChannel:
+    """Sends to nobody, receives nothing."""
+
+    closed, moved = False, 0
+
+    def receive_all(self, _sink: QuietUpload) -> Waiter[None]:
+        return _settled()
+
+    def send_all(self, source: Any) -> Waiter[None]:
+        while (chunk := source.next()) != b"":
+            assert chunk is not None
+        return _settled()
+
+    def take(self) -> QuietChannel:
+        return self
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *_args: None
+
+
+def _settled() -> Waiter[None]:
+    waiter: Waiter[None] = Waiter()
+    waiter.set(None)
+    return waiter
+
+
+class QuietRuntime:
+    """The :class:`~securedrop_ftp.ftps.runtime.Runtime` of one session; its intake too."""
+
+    def __init__(self, storage: ConfinedStorage) -> None:
+        self.conf, self.loop, self.intake = Conf(), QuietLoop(), self
+        self.draining = False
+        self.reads = ReadBudget(1 << 40)
+        self._storage = storage
+
+    def accounts(self, function: Callable[..., Any], *args: Any) -> Future[Any]:
+        return given("" if function is digest_of_object else function(*args))
+
+    def storage(self, _partner: str, function: Callable[..., Any], *args: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        try:
+            future.set_result(function(*args))
+        except SecureDropError as exc:
+            future.set_exception(exc)
+        return future
+
+    def record(self, _event: object) -> Future[None]:
+        return given()
+
+    def begin(self, request: UploadRequest) -> QuietUpload:
+        return QuietUpload(self._storage, request)
+
+    def suspended_for(self, *_args: object) -> None:
+        return None
+
+    def suspended_under(self, *_args: object) -> list[Any]:
+        return []
+
+
+class QuietSession(Session):
+    """Logged in as an account with every permission under ``root``."""
+
+    def __init__(self, backend: Backend, root: str) -> None:
+        storage = ConfinedStorage(backend, root)
+        sock = socket.socket()
+        super().__init__(QuietRuntime(storage), sock, "127.0.0.1", 0)  # type: ignore[arg-type]
+        sock.close()
+        self.tls = object()  # type: ignore[assignment]
+        self.data_protected = True
+        self.principal = Principal(
+            1, 1, "alice", 1, "acme", root, "default", Mode.EXCHANGE, frozenset(Permission),
+            OverwritePolicy.REPLACE, None, 20, 20, True, 3600,
+        )  # fmt: skip
+        self.fs = StorageFS(storage, root, self.storage)
+
+    def reply(self, reply: Reply) -> None:
+        """To nobody."""
+
+    def reply_lines(self, code: int, first: str, lines: list[str], last: str) -> None:
+        """To nobody."""
+
+    def end(self, reply: Reply | None, reason: str) -> None:
+        """Never."""
+
+    def say(self, verb: str, argument: str) -> bool:
+        """One command; whether it was done."""
+        self.passive = QuietChannel()  # type: ignore[assignment]
+        try:
+            reply = policy.dispatch(self, Command(verb, argument))
+        except SecureDropError:
+            return False
+        return reply is None or not reply.is_error
+
+
+def verbs_with_names() -> list[str]:
+    """One verb of each implementation; RNTO needs its RNFR, so it is tried apart."""
+    found = {verb.run: name for name, verb in policy.VERBS.items() if name not in OF_CONNECTIONS}
+    return sorted(found.values())
