@@ -102,7 +102,11 @@ def check_whole(ftps: ServedFtps, source: Path, path: str) -> None:
     assert (row["state"], row["size"], row["sha256"]) == ("committed", SIZE, expected)
     assert row["resumed_at"] > 0
     (event,) = [e for e in ftps.audit("upload.committed") if e["path"] == path]
-    assert f"joined at {row['resumed_at']}" in event["reply"]
+    # On a busy machine moto may not answer in time that it has published: then the client was told
+    # so, and its next try was answered from the ledger (invariant 2).
+    assert f"joined at {row['resumed_at']}" in event["reply"] or event["reply"].startswith(
+        "451 Outcome pending"
+    )
     with ftps.login() as client:  # 80 of 200 MiB would fill moto's memory
         client.delete(path)
 
