@@ -18,6 +18,7 @@ from typing import Any, Final, TypeVar
 
 from django.db import close_old_connections, connection, transaction
 from django.db.backends.signals import connection_created
+from django.db.transaction import TransactionManagementError
 
 from securedrop_ftp.exceptions import AccessUnavailable
 from securedrop_ftp.log import get_logger
@@ -78,14 +79,31 @@ def _limit(*, connection: Any, **_: Any) -> None:
             cursor.execute(f"SELECT {calls}", [text for pair in limits.items() for text in pair])
 
 
+def _sqlstate(exc: BaseException | None) -> str:
+    """PostgreSQL's error code behind an exception, however it was wrapped."""
+    while exc is not None:
+        code = getattr(exc, "sqlstate", None)
+        if code:
+            return str(code)
+        exc = exc.__cause__
+    return ""
+
+
 def _timed_out(exc: BaseException) -> bool:
-    """PostgreSQL's query_canceled, lock_not_available."""
-    return getattr(exc.__cause__, "sqlstate", None) in ("57014", "55P03")
+    """query_canceled, lock_not_available."""
+    return _sqlstate(exc) in ("57014", "55P03")
 
 
-def _is_deadlock(exc: BaseException) -> bool:
-    """PostgreSQL's deadlock_detected and serialization_failure: nothing of the job was kept."""
-    return getattr(exc.__cause__, "sqlstate", None) in ("40P01", "40001")
+def is_deadlock(exc: BaseException) -> bool:
+    """deadlock_detected, serialization_failure: nothing was done, so it may be done again."""
+    return _sqlstate(exc) in ("40P01", "40001")
+
+
+def _refuse_broken() -> None:
+    """A job that caught an error which broke its transaction would pass for done, and Django would
+    undo it without a word."""
+    if connection.needs_rollback:
+        raise TransactionManagementError("a job went on in a transaction that is broken")
 
 
 class DatabaseWriter:
@@ -140,13 +158,25 @@ class DatabaseWriter:
                     last = True
                     break
                 batch.append(job)
-            if len(batch) == 1:
-                self._commit_one(*first)
-            else:
-                self._commit(batch)
+            self._settle(batch)
             if last:
                 break
         connection.close()
+
+    def _settle(self, batch: list[_Job]) -> None:
+        """Whatever happens, every future has an answer and the thread lives: without it nothing
+        of this worker would ever be committed again."""
+        try:
+            if len(batch) == 1:
+                self._commit_one(*batch[0])
+            else:
+                self._commit(batch)
+        except Exception as exc:
+            logger.exception("database writer failed")
+            connection.close()
+            for _, future in batch:
+                if not future.done():
+                    future.set_exception(exc)
 
     def _commit_one(self, job: Callable[[], Any], future: Future[Any], tries: int = TRIES) -> None:
         """A transaction of its own needs no savepoint."""
@@ -156,13 +186,14 @@ class DatabaseWriter:
             with write_transaction():
                 in_job = True
                 result = job()
+                _refuse_broken()
                 in_job = False
         except Exception as exc:
-            if in_job and tries > 1 and _is_deadlock(exc):
+            if in_job and tries > 1 and is_deadlock(exc):
                 logger.warning("deadlock: the job runs again")
                 self._commit_one(job, future, tries - 1)
                 return
-            if not in_job or (isinstance(exc, DatabaseError) and not connection.is_usable()):
+            if not in_job or not connection.is_usable():
                 logger.error("database transaction failed", jobs=1, exc_info=exc)
                 connection.close()
             future.set_exception(exc)
@@ -186,13 +217,14 @@ class DatabaseWriter:
                     try:
                         with transaction.atomic():
                             result = job()
+                            _refuse_broken()
                     except Exception as exc:
                         if connection.needs_rollback:
                             # The job's savepoint could not be rolled back: the connection is
                             # gone. Django would end the transaction without a word, and the jobs
                             # before this one would pass for committed.
                             raise
-                        if _is_deadlock(exc):
+                        if is_deadlock(exc):
                             victims.append((job, future))
                         else:
                             done.append((future, None, exc))

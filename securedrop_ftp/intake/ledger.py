@@ -19,7 +19,7 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from securedrop_ftp.db import DatabaseWriter
+from securedrop_ftp.db import DatabaseWriter, is_deadlock
 from securedrop_ftp.events import Event
 from securedrop_ftp.exceptions import AuditUnavailable, LedgerUnavailable, SecureDropError
 from securedrop_ftp.intake.attempt import Actor
@@ -74,12 +74,12 @@ class Ledger:
                 with transaction.atomic():
                     return job()
             except AuditUnavailable as exc:
-                if not tries_left or not _is_conflict(exc):
+                if not tries_left or not is_deadlock(exc):
                     raise LedgerUnavailable from exc
             except SecureDropError:
                 raise
             except Exception as exc:
-                if not tries_left or not _is_conflict(exc):
+                if not tries_left or not is_deadlock(exc):
                     raise LedgerUnavailable from exc
         raise AssertionError("unreachable")
 
@@ -98,16 +98,6 @@ class Ledger:
     def lease_end(self) -> datetime:
         """The end of a lease that begins now."""
         return timezone.now() + self.lease
-
-
-def _is_conflict(exc: BaseException | None) -> bool:
-    """PostgreSQL chose our transaction as a deadlock's victim (workers of one key meet at the
-    audit head), or could not serialize it: nothing was done, so it may be done again."""
-    while exc is not None:
-        if getattr(exc, "sqlstate", None) in ("40P01", "40001"):
-            return True
-        exc = exc.__cause__
-    return False
 
 
 def node_of(owner: str) -> str:

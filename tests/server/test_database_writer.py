@@ -74,6 +74,64 @@ connection.close()
 """
 
 
+# A job that swallows what broke its transaction, alone and in a group.
+SWALLOWED = """
+import threading
+import django
+django.setup()
+from django.core.management import call_command
+call_command("migrate", verbosity=0)
+from django.contrib.auth.models import Group
+from django.db import IntegrityError, connection
+from securedrop_ftp.db import DatabaseWriter
+
+def swallow():
+    Group.objects.create(name="lost")
+    try:
+        Group.objects.create(name="a")  # Model.save marks the transaction as broken
+    except IntegrityError:
+        return "done"
+
+Group.objects.create(name="a")
+connection.close()
+writer = DatabaseWriter().start()
+alone = writer.submit(swallow).exception(30)
+full = threading.Event()
+writer.submit(lambda: full.wait(20))
+others = [writer.submit(swallow), writer.submit(lambda: Group.objects.create(name="kept").name)]
+full.set()
+print(type(alone).__name__, type(others[0].exception(30)).__name__, others[1].result(30))
+print(writer.submit(lambda: sorted(Group.objects.values_list("name", flat=True))).result(30))
+writer.close()
+connection.close()
+"""
+
+
+# A fault of the writer's own, as if the connection could not even be asked.
+FAULTY = """
+import threading
+import django
+django.setup()
+from django.core.management import call_command
+call_command("migrate", verbosity=0)
+from django.contrib.auth.models import Group
+from django.db import connection
+from securedrop_ftp import db
+
+def broken():
+    raise RuntimeError("close_old_connections")
+
+connection.close()
+close, db.close_old_connections = db.close_old_connections, broken
+writer = db.DatabaseWriter().start()
+alone = writer.submit(lambda: 1).exception(30)
+db.close_old_connections = close
+print(type(alone).__name__, writer.submit(lambda: Group.objects.count()).result(30))
+writer.close()
+connection.close()
+"""
+
+
 # A lock that another session never gives back, and a queue of jobs that need it.
 BLOCKED = """
 import threading, time
@@ -131,6 +189,22 @@ def test_a_job_is_not_called_committed_when_a_later_one_of_its_group_loses_the_c
 ) -> None:
     lines, _ = run(BROKEN, postgres)
     assert lines == ["['AuditUnavailable', 'AuditUnavailable']", "0"]
+
+
+def test_a_job_that_swallowed_what_undid_it_is_not_called_committed(
+    postgres: PostgresServer,
+) -> None:
+    lines, _ = run(SWALLOWED, postgres)
+    assert lines == [
+        "TransactionManagementError TransactionManagementError kept",
+        "['a', 'kept']",
+    ]
+
+
+def test_the_writer_outlives_a_fault_of_its_own(postgres: PostgresServer) -> None:
+    lines, log = run(FAULTY, postgres)
+    assert lines == ["RuntimeError 0"]
+    assert "database writer failed" in log
 
 
 def run(program: str, postgres: PostgresServer) -> tuple[list[str], str]:
