@@ -364,9 +364,7 @@ class S3Backend(FlatStore):
         self._copier.copy(entry.key, target, entry.size, entry.etag)
 
     def _put_marker(self, key: str) -> None:
-        params = self._bucket.write_parameters(key, content=False)
-        params["ContentType"] = DIRECTORY_TYPE
-        self._bucket.call("put_object", Key=self._bucket.full(key), Body=b"", **params)
+        self._bucket.put(key, b"", ContentType=DIRECTORY_TYPE)
 
     # --- life ------------------------------------------------------------------------
 

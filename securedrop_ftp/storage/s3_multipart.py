@@ -59,14 +59,8 @@ class MarkedMultiparts:
             pass
 
     def _mark(self, key: str, upload_id: str, more: dict[str, Any]) -> None:
-        mark = {"key": key, **more}
-        self._bucket.call(
-            "put_object",
-            Key=self._bucket.full(MARKS + check_upload_id(upload_id)),
-            Body=json.dumps(mark).encode(),
-            ContentType="application/json",
-            **self._bucket.write_parameters(MARKS + upload_id, content=False),
-        )
+        mark = json.dumps({"key": key, **more}).encode()
+        self._bucket.put(MARKS + check_upload_id(upload_id), mark, ContentType="application/json")
 
     def unmark(self, upload_id: str) -> None:
         """The upload has ended. A mark that stays is harmless: a sweep takes it."""

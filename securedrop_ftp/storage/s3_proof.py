@@ -18,7 +18,12 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
 
-from securedrop_ftp.exceptions import SecureDropError, VerificationFailed
+from securedrop_ftp.exceptions import (
+    SecureDropError,
+    StorageError,
+    StorageRefused,
+    VerificationFailed,
+)
 from securedrop_ftp.log import get_logger
 from securedrop_ftp.storage.protocol import RESERVED
 from securedrop_ftp.storage.retry import Attempts
@@ -114,8 +119,14 @@ class Proof:
             logger.info("storage compares", what=self._check.value)
 
     def _seen(self) -> Check:
-        if self._refuses(signed=True, Body=Lie(), ContentLength=len(TOLD)):
-            return Check.SIGNATURE
+        try:
+            if self._refuses(signed=True, Body=Lie(), ContentLength=len(TOLD)):
+                return Check.SIGNATURE
+        except StorageError as exc:
+            if exc.transient or isinstance(exc, StorageRefused):
+                raise
+            # A bucket with Object Lock does not take the signature for a checksum.
+            logger.info("storage refuses what is only signed", reason=str(exc))
         sworn = _md5(memoryview(SWORN))
         if self._refuses(signed=False, Body=TOLD, **Sent(False, sworn).parameters):
             return Check.MD5

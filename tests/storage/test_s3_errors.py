@@ -26,8 +26,8 @@ CONF = Conf(storage_timeout=1.5, operation_timeout=3.0)
 OK = Answer()
 
 
-def backend_at(bucket: S3Bucket) -> S3Backend:
-    made = S3Backend(s3_storage(bucket, verify=bucket.ca or None), CONF)
+def backend_at(bucket: S3Bucket, conf: Conf = CONF) -> S3Backend:
+    made = S3Backend(s3_storage(bucket, verify=bucket.ca or None), conf)
     made._proof._check = Check.SIGNATURE  # tests/storage/test_s3_proof.py has the others
     return made
 
@@ -117,7 +117,7 @@ def test_a_closed_port_is_unavailable_storage_and_not_an_unknown_outcome() -> No
 
 
 def test_a_missing_bucket_is_refused(moto_bucket: S3Bucket) -> None:
-    s3 = backend_at(replace(moto_bucket, name="no-such-bucket"))
+    s3 = backend_at(replace(moto_bucket, name="no-such-bucket"), Conf(storage_timeout=60))
     with pytest.raises(errors.StorageRefused, match=r"no-such-bucket.*does not exist"):
         s3.check()
     with pytest.raises(errors.StorageRefused):
@@ -177,13 +177,13 @@ def test_a_put_without_an_answer_that_is_there_is_published(
     assert published.size == 4
 
 
-def test_a_put_that_was_answered_the_second_time_may_have_an_echo(
-    server: ScriptedS3, s3: S3Backend
-) -> None:
+def test_a_put_that_was_answered_the_second_time_may_have_an_echo(server: ScriptedS3) -> None:
+    s3 = backend_at(server.bucket, Conf(storage_timeout=60))
     md5 = Answer(headers={"ETag": '"8d777f385d3dfec8815d20f7496026dc"'})
     answers: Iterator[Answer | None] = iter([HANG_UP, md5, md5])
     server.script = lambda r: next(answers)
     assert [put(s3, "acme/a", b"data").echo for _ in "ab"] == [True, False]
+    s3.close()
 
 
 def test_a_put_without_an_answer_that_is_not_there_is_unknown(

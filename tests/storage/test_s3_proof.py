@@ -14,7 +14,7 @@ import pytest
 
 from securedrop_ftp.conf import Conf
 from securedrop_ftp.exceptions import VerificationFailed
-from securedrop_ftp.storage.protocol import META_UPLOAD_ID
+from securedrop_ftp.storage.protocol import META_UPLOAD_ID, Partial
 from securedrop_ftp.storage.retry import retry_counts
 from securedrop_ftp.storage.s3 import S3Backend
 from securedrop_ftp.storage.s3_multipart import MARKS
@@ -157,6 +157,24 @@ def test_a_server_that_compares_content_md5_alone_is_told_it(server: ScriptedS3)
     assert proof.check is Check.MD5
     sent = proof.sent(memoryview(b"x"))
     assert (sent.signed, sent.parameters["ContentMD5"]) == (False, "ndTkYSaMgDT1yFZOFVxnpg==")
+
+
+def test_a_bucket_with_object_lock_is_sent_an_md5_with_everything(server: ScriptedS3) -> None:
+    """As Amazon answers: the signature alone will not do (s3tools/s3cmd issue 1436)."""
+
+    def script(request: Request) -> Answer:
+        if request.method == "PUT" and "Content-MD5" not in request.headers:
+            return error(400, "InvalidRequest")
+        lie = request.path.endswith(LIE)
+        return error(400, "BadDigest") if lie else Answer(headers={"ETag": '"e"'})
+
+    server.script = script
+    s3 = S3Backend(s3_storage(server.bucket, verify=None), PATIENT)
+    assert s3._proof.check is Check.MD5
+    s3._multiparts._mark("acme/a", "u1", {})
+    s3._put_marker("acme/in/")
+    s3.put_part(Partial(spec_for("acme/a"), "m1"), 1, 0, memoryview(b"x"))
+    s3.close()
 
 
 def test_a_lie_that_is_taken_is_taken_back(server: ScriptedS3) -> None:
