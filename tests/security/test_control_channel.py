@@ -24,7 +24,7 @@ from tests.fixtures.served import Serve, ServedFtps
 
 def raw(ftps: ServedFtps) -> socket.socket:
     """A connection in the clear, greeting read."""
-    sock = socket.create_connection(("127.0.0.1", ftps.port), timeout=20)
+    sock = socket.create_connection(("127.0.0.1", ftps.port), timeout=60)
     assert read_reply(sock).startswith(b"220")
     return sock
 
@@ -151,7 +151,7 @@ def test_row_11_the_session_of_another_login_opens_no_data_channel(ftps: ServedF
         client.upload("coveted.txt", b"secret")
         client.voidcmd("TYPE I")
         _host, port = client.makepasv()
-        stranger = socket.create_connection(("127.0.0.1", port), timeout=20)
+        stranger = socket.create_connection(("127.0.0.1", port), timeout=60)
         assert isinstance(thief.sock, ssl.SSLSocket)
         client.putcmd("RETR coveted.txt")
         with contextlib.suppress(OSError), stranger:
@@ -184,7 +184,7 @@ def test_row_16_a_peer_that_never_reads_is_cut_off(ftps: ServedFtps) -> None:
                 sock.sendall(b"HELP\r\n" * 100)
         poll = select.poll()
         poll.register(sock, select.POLLERR | select.POLLHUP)
-        assert poll.poll(20_000), "still open"
+        assert poll.poll(60_000), "still open"
 
 
 def test_row_17_deadlines_end_what_does_not_move(served: Serve) -> None:
@@ -220,7 +220,7 @@ def test_row_17_one_address_gets_no_more_than_its_cap(served: Serve) -> None:
     with contextlib.ExitStack() as stack:
         for _ in range(5):
             stack.enter_context(raw(ftps))
-        with socket.create_connection(("127.0.0.1", ftps.port), timeout=20) as sixth:
+        with socket.create_connection(("127.0.0.1", ftps.port), timeout=60) as sixth:
             assert read_reply(sixth).startswith(b"421")
 
 
@@ -464,7 +464,7 @@ def test_no_data_verb_works_before_the_login(ftps: ServedFtps) -> None:
 def test_a_flood_of_connects_and_resets_leaves_the_service_normal(served: Serve) -> None:
     ftps = served(options={"max_connections_per_ip": 20})
     for _ in range(200):
-        sock = socket.create_connection(("127.0.0.1", ftps.port), timeout=20)
+        sock = socket.create_connection(("127.0.0.1", ftps.port), timeout=60)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, (1).to_bytes(4, "little") + bytes(4))
         sock.close()
     # The last of them may still be counted; none stays so.
@@ -479,7 +479,7 @@ def test_a_flood_of_connects_and_resets_leaves_the_service_normal(served: Serve)
 
 def greeted(ftps: ServedFtps) -> bool:
     """Whether a new connection is served."""
-    with socket.create_connection(("127.0.0.1", ftps.port), timeout=20) as sock:
+    with socket.create_connection(("127.0.0.1", ftps.port), timeout=60) as sock:
         return read_reply(sock).startswith(b"220")
 
 
@@ -511,13 +511,12 @@ def test_stock_clients_that_cannot_resume_are_served_where_the_partner_allows_it
 
 def test_row_17_logins_from_one_address_have_a_rate(served: Serve) -> None:
     ftps = served(workers=2, env={"SECUREDROP_LOGIN_RATE_PER_IP": "3"})
-    answers = []
-    for _ in range(8):
+    answers: list[bytes] = []
+    while b"421" not in answers and len(answers) < 20:  # some four of them in one minute
         with secured(ftps) as sock:
             sock.sendall(f"USER alice\r\nPASS {password_of('alice')}\r\n".encode())
             read_reply(sock)
             answers.append(read_reply(sock)[:3])
-    # Eight quick logins lie in at most two minutes of the clock.
     assert answers[:3] == [b"230"] * 3
-    assert answers.count(b"421") >= 1
+    assert answers[-1] == b"421"
     assert any(row["reason"].startswith("rate") for row in ftps.audit("login.failed"))

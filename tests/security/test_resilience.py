@@ -60,7 +60,7 @@ def test_row_7_every_connection_beyond_the_descriptors_is_refused_and_the_listen
         with ExitStack() as stack:
             answers: Counter[bytes] = Counter()
             for _ in range(40):
-                sock = stack.enter_context(socket.create_connection(("127.0.0.1", ftps.port), 20))
+                sock = stack.enter_context(socket.create_connection(("127.0.0.1", ftps.port), 60))
                 answers[read_reply(sock)[:3]] += 1
             assert set(answers) == {b"220", b"421"} or set(answers) == {b"421"}, answers
             assert answers[b"421"] >= 20
@@ -83,7 +83,7 @@ def test_a_thousand_idle_connections_leave_the_service_normal(served: Serve) -> 
     with many_descriptors(4096), ExitStack() as stack:
         ftps = served(workers=2, options={"max_connections_per_ip": 2000})
         for _ in range(1000):
-            sock = stack.enter_context(socket.create_connection(("127.0.0.1", ftps.port), 20))
+            sock = stack.enter_context(socket.create_connection(("127.0.0.1", ftps.port), 60))
             assert sock.recv(3) == b"220"
         for _ in range(10):  # as many as a partner may have beside the one that works
             stack.enter_context(logged_in_raw(ftps))
