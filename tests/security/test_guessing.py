@@ -144,7 +144,7 @@ def test_a_back_end_that_raises_never_logs_in(served: Serve) -> None:
     ftps.faults_expected = True
     for _ in range(6):
         with secured(ftps) as sock:
-            sock.sendall(b"USER alice\r\nPASS wrong\r\nPWD\r\n")
+            sock.sendall(b"USER alice\r\nPASS wrong\r\nPWD\r\nQUIT\r\n")
             answers = read_all(sock)
         assert b"421 " in answers, answers
         assert b"230 " not in answers
