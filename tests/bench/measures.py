@@ -13,7 +13,7 @@ KIB, MIB = 1024, 1024 * 1024
 STREAMS = 8
 SMALL_FILE = 10 * KIB
 SMALL_CONNECTIONS = 4
-LOGIN_CONNECTIONS = 8
+LOGIN_CONNECTIONS = 4  # of one account: five open tries are its limit, and more wait
 IDLE = 200
 WARM_UP = 8
 
