@@ -97,7 +97,7 @@ def _database(url: str) -> dict[str, Any]:
         options.setdefault("transaction_mode", "IMMEDIATE")
         options.setdefault("init_command", "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;")
         # Kept open: the last one that is closed checkpoints and removes the log (sqlite.org/wal),
-        # which made 13 ms of a small file's three transactions.
+        # which happened for every job (docs/adr/0008).
         entry["CONN_MAX_AGE"] = 600
     elif entry["ENGINE"].endswith("postgresql"):
         options.setdefault("connect_timeout", 5)
