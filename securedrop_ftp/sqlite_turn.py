@@ -1,7 +1,7 @@
 """Whose turn it is to write to SQLite, among the threads and the processes of one machine.
 
 SQLite has one writer at a time, and its own waiters poll: they sleep up to 100 ms and come in no
-order, so that one of two busy workers waited seconds (4.8 s for a login, seen). Here a process's
+order. Here a process's
 threads take turns on a lock, and processes on a ``flock`` of a file beside the database: the kernel
 wakes the next one at once, and lets go when a process dies. Whoever does not know of the turn
 (another program, a read-only account) meets SQLite's own lock, which stays what decides.

@@ -2,8 +2,8 @@
 
 Every worker is woken for a connection. One that has more sessions than another looks away for a
 moment, so that the other takes it; if nobody does (it is busy, or dead), it is taken after all.
-The kernel's own choice (EPOLLEXCLUSIVE) is the worker that began to wait last: eight uploads ran in
-one process beside an idle one, at half the speed.
+The kernel's own choice (EPOLLEXCLUSIVE) gave all four sessions of a run to one process, beside an
+idle one (seen).
 """
 
 from __future__ import annotations
