@@ -1,10 +1,10 @@
 """Whether the server refuses bytes that were damaged on the way: tried, not believed.
 
 Every server takes a checksum, and some never look at it. So before the first upload of a process
-one small lie is told: an object of other bytes than were signed. Who refuses it compares the
-SHA-256 of every payload with the signature (SigV4), whatever broke it on the way, and nobody
-without our key can change both. Who takes it may still compare Content-MD5; with who looks at
-neither, the MD5 is compared with the ETag, before anything is published.
+a small probe is sent: an object of other bytes than were signed. A server that refuses it compares
+the SHA-256 of every payload with the signature (SigV4), whatever broke it on the way, and nobody
+without our key can change both. One that takes it may still compare Content-MD5; where neither is
+looked at, the MD5 is compared with the ETag, before anything is published.
 """
 
 from __future__ import annotations
@@ -31,9 +31,10 @@ from securedrop_ftp.storage.s3_bucket import Bucket
 
 logger = get_logger(__name__)
 
-LIE: Final = f"{RESERVED}lie"
-SWORN: Final = b"true"
-TOLD: Final = b"lied"
+#: The probe's key.
+PROBE: Final = f"{RESERVED}probe"
+PROMISED: Final = b"as signed"
+ALTERED: Final = b"otherwise"
 #: Seconds after which it is tried again where storage did not answer.
 AGAIN: Final = 60.0
 _MD5: Final = re.compile(r'"?([0-9a-f]{32})"?\Z')
@@ -120,32 +121,32 @@ class Proof:
 
     def _seen(self) -> Check:
         try:
-            if self._refuses(signed=True, Body=Lie(), ContentLength=len(TOLD)):
+            if self._refuses(signed=True, Body=AlteredBody(), ContentLength=len(ALTERED)):
                 return Check.SIGNATURE
         except StorageError as exc:
             if exc.transient or isinstance(exc, StorageRefused):
                 raise
             # A bucket with Object Lock does not take the signature for a checksum.
             logger.info("storage refuses what is only signed", reason=str(exc))
-        sworn = _md5(memoryview(SWORN))
-        if self._refuses(signed=False, Body=TOLD, **Sent(False, sworn).parameters):
+        promised = _md5(memoryview(PROMISED))
+        if self._refuses(signed=False, Body=ALTERED, **Sent(False, promised).parameters):
             return Check.MD5
         return Check.NOTHING
 
-    def _refuses(self, *, signed: bool, **lie: Any) -> bool:
-        key = self._bucket.full(LIE)
-        params = self._bucket.write_parameters(LIE, content=False)
+    def _refuses(self, *, signed: bool, **probe: Any) -> bool:
+        key = self._bucket.full(PROBE)
+        params = self._bucket.write_parameters(PROBE, content=False)
         once = Attempts(0)
         try:
-            self._bucket.call("put_object", once, signed=signed, Key=key, **params, **lie)
+            self._bucket.call("put_object", once, signed=signed, Key=key, **params, **probe)
         except VerificationFailed:
             return True
         self._bucket.call("delete_object", once, Key=key)
         return False
 
     def forget(self) -> None:
-        """Remove a lie that was taken and could not be taken back."""
-        self._bucket.call("delete_object", Key=self._bucket.full(LIE))
+        """Remove a probe that was taken and could not be removed at once."""
+        self._bucket.call("delete_object", Key=self._bucket.full(PROBE))
 
     def sent(self, data: memoryview, *, md5: bool = False) -> Sent:
         """How ``data`` is to be sent; ``md5``: with its MD5 in any case."""
@@ -159,11 +160,11 @@ def _md5(data: memoryview) -> bytes:
     return hashlib.md5(data, usedforsecurity=False).digest()
 
 
-class Lie:
-    """A body that is read as ``SWORN`` by who signs it, and then sent as ``TOLD``."""
+class AlteredBody:
+    """A body that is read as ``PROMISED`` by who signs it, and then sent as ``ALTERED``."""
 
     def __init__(self) -> None:
-        self._text = SWORN
+        self._text = PROMISED
         self._at = 0
 
     def read(self, size: int = -1) -> bytes:
@@ -171,12 +172,12 @@ class Lie:
         text = self._text[self._at :][: None if size < 0 else size]
         self._at += len(text)
         if not text:
-            self._text = TOLD
+            self._text = ALTERED
         return text
 
     def seek(self, offset: int, whence: int = 0) -> int:
         """As files do."""
-        self._at = offset + (0, self._at, len(TOLD))[whence]
+        self._at = offset + (0, self._at, len(ALTERED))[whence]
         return self._at
 
     def tell(self) -> int:

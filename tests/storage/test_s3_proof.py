@@ -18,7 +18,7 @@ from securedrop_ftp.storage.protocol import META_UPLOAD_ID, Partial
 from securedrop_ftp.storage.retry import retry_counts
 from securedrop_ftp.storage.s3 import S3Backend
 from securedrop_ftp.storage.s3_multipart import MARKS
-from securedrop_ftp.storage.s3_proof import LIE, Check, Proof, Sent
+from securedrop_ftp.storage.s3_proof import PROBE, Check, Proof, Sent
 from tests.faults.proxy import FaultProxy
 from tests.fixtures.certificates import Certificates
 from tests.storage import servers
@@ -81,7 +81,7 @@ def flip_once(s3: S3Backend, proxy: FaultProxy) -> None:
 def test_each_server_compares_what_the_documentation_says(s3_bucket: S3Bucket) -> None:
     s3 = S3Backend(s3_storage(s3_bucket))
     assert s3._proof.check is (Check.SIGNATURE if REAL else Check.NOTHING)
-    assert s3._first(LIE[: LIE.index("/")]) == []
+    assert s3._first(PROBE[: PROBE.index("/")]) == []
     s3.close()
 
 
@@ -165,8 +165,8 @@ def test_a_bucket_with_object_lock_is_sent_an_md5_with_everything(server: Script
     def script(request: Request) -> Answer:
         if request.method == "PUT" and "Content-MD5" not in request.headers:
             return error(400, "InvalidRequest")
-        lie = request.path.endswith(LIE)
-        return error(400, "BadDigest") if lie else Answer(headers={"ETag": '"e"'})
+        probe = request.path.endswith(PROBE)
+        return error(400, "BadDigest") if probe else Answer(headers={"ETag": '"e"'})
 
     server.script = script
     s3 = S3Backend(s3_storage(server.bucket, verify=None), PATIENT)
@@ -185,9 +185,9 @@ def test_a_lie_that_is_taken_is_taken_back(server: ScriptedS3) -> None:
 
 def test_a_lie_that_could_not_be_taken_back_is_swept(s3_bucket: S3Bucket) -> None:
     s3 = S3Backend(s3_storage(s3_bucket))
-    s3._put_marker(LIE)
+    s3._put_marker(PROBE)
     s3.sweep(lambda upload_id: False, older_than=datetime.now(UTC))
-    assert s3._first(LIE[: LIE.index("/")]) == []
+    assert s3._first(PROBE[: PROBE.index("/")]) == []
     s3.close()
 
 
