@@ -54,6 +54,7 @@ test-isolation: $(STAMP)  ## 100 000 hostile names against two neighbours on thr
 	@NAMES=$(or $(NAMES),100000) $(PY) -m pytest -n $(or $(JOBS),auto) -rP tests/security/test_isolation.py $(ARGS)
 
 test-posture: $(STAMP)  ## sslyze, testssl.sh, sslscan, nmap, hydra; a table (ARGS=--write: into the docs)
+	@.ci/packages posture
 	@$(PY) -m tests.posture.run $(ARGS)
 
 bench: $(STAMP)  ## a table of ratios against pure-ftpd, run in turn (MIB=512, ROUNDS=5, ARGS=--tls13)
