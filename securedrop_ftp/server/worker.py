@@ -21,6 +21,7 @@ from OpenSSL import SSL
 
 from securedrop_ftp import audit, replies
 from securedrop_ftp.access.certificates import client_certificates_wanted
+from securedrop_ftp.access.hashers import give_back_what_hashes_take
 from securedrop_ftp.access.live import still_allowed
 from securedrop_ftp.conf import Conf, get_conf
 from securedrop_ftp.db import DatabaseWriter, limit_statements
@@ -365,6 +366,7 @@ def worker_main(
     ready: int,
 ) -> int:
     """The body of a worker process; its exit status."""
+    give_back_what_hashes_take()
     try:
         worker = Worker(index, owner, listener, table, rates, certificate, life)
         _spare_what_was_loaded()

@@ -685,6 +685,18 @@ ROWS: Final = (
         (f"{GUESSING}::test_row_30_a_crowd_that_logs_in_has_the_memory_of_two_hashes",),
     ),
     Mend(
+        "30",
+        "every thread that ever hashed keeps the memory of a hash",
+        (
+            Cut(
+                "server/worker.py",
+                "    give_back_what_hashes_take()\n",
+                "",
+            ),
+        ),
+        (f"{GUESSING}::test_row_30_a_crowd_that_logs_in_has_the_memory_of_two_hashes",),
+    ),
+    Mend(
         "31",
         "sessions of a disabled account live on",
         (Cut("server/worker.py", "self._check_sessions()", "pass"),),
