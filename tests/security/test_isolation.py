@@ -143,6 +143,7 @@ def test_no_name_reaches_storage_outside_the_prefix(
     assert counts["keys asked for"] > wanted // 10
 
 
+@pytest.mark.timeout(120 + NAMES // 20)
 @settings(max_examples=EXAMPLES // 3, deadline=None)
 @given(name=names, cwd=names)
 def test_a_path_becomes_a_key_inside_the_root_or_nothing(name: str, cwd: str) -> None:
