@@ -36,6 +36,10 @@ ALREADY = [
     "securedrop_ftp.server.pools",
     "securedrop_ftp.storage.registry",
 ]
+#: Steps that an upload of several parts passes more than once.
+PASSED_AGAIN = ("part.before", "part.after", "part.recorded")
+#: Steps that an upload passes only if it came whole.
+AT_THE_END = ("publishing", "commit")
 PATHS = ["/a.bin", "/in/b.bin", "/in/c c.bin"]
 
 
@@ -267,19 +271,24 @@ class Judge:
         path = chance.choice(PATHS)
         step = chance.choice([*steps, "", "", ""])
         held = self._suspended[path]
+        # What the upload must be like to pass the step, else the round kills nobody.
+        cut = step.startswith(("suspend", "abort")) or chance.random() < 0.2
+        in_parts = step.startswith(("begin", "part", "suspend"))
         common = {
             "number": number,
             "path": path,
             "part_size": self._part_size,
-            "step": f"{step}:{chance.choice([1, 1, 2])}" if step else "",
-            "cut": step.startswith(("suspend", "abort")) or chance.random() < 0.2,
+            "step": f"{step}:{chance.choice([1, 1, 2]) if step in PASSED_AGAIN else 1}"
+            if step
+            else "",
+            "cut": cut and not step.startswith(AT_THE_END),
         }
-        if held is not None and chance.random() < 0.6:
+        if held is not None and not step.startswith(("begin", "abort")) and chance.random() < 0.6:
             old = self._plans[held[1]]
             made = Plan(content=old.content, size=old.size, offset=held[0], **common)  # type: ignore[arg-type]
         else:
             part = self._part_size
-            small = chance.random() < 0.3
+            small = step.startswith("abort") or (not in_parts and chance.random() < 0.3)
             size = chance.randrange(0, part) if small else chance.randrange(part + 1, self._most)
             made = Plan(content=number, size=size, offset=0, **common)  # type: ignore[arg-type]
         self._plans[number] = made

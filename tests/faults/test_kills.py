@@ -7,7 +7,11 @@ import os
 import secrets
 import subprocess
 import sys
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 import pytest
@@ -19,6 +23,8 @@ from tests.fixtures.served import environment
 #: Kills on each storage in the long suite (500); else 30, and 10 where a kill takes a second.
 LONG = int(os.environ.get("KILLS", "0"))
 
+#: Locations that are killed on at once: recovery waits, and others use the time.
+SHARDS = 4 if LONG else 1
 #: For as long recovery waits for a file of one part that may still land.
 PATIENCE = {"SECUREDROP_STORAGE_TIMEOUT": "20"}
 #: S3's parts are of 5 MiB at least.
@@ -26,45 +32,63 @@ LARGE = ("--part-size", str(5 * 1024 * 1024), "--longest", "1.5")
 
 
 def kill(
-    tmp_path: Path, storage_url: str, extra: dict[str, str], *arguments: str, kills: int
+    tmp_path: Path, storage_urls: Sequence[str], extra: dict[str, str], *arguments: str, kills: int
 ) -> None:
+    """Kill on each of these locations at once, ``kills`` in all."""
+    share = -(-kills // len(storage_urls))
+
+    def one(number: int, url: str) -> dict[str, Any]:
+        directory = tmp_path / f"shard{number}"
+        directory.mkdir()
+        return _kill(directory, url, extra, "--kills", str(share), *arguments, number=number)
+
+    with ThreadPoolExecutor(len(storage_urls)) as threads:
+        results = list(threads.map(one, range(len(storage_urls)), storage_urls))
+    total: Counter[str] = Counter()
+    for result in results:
+        assert result.pop("orphans") == [0]
+        assert result["killed"] >= share
+        total.update(result)
+    print(json.dumps(total))
+
+
+def _kill(
+    directory: Path, storage_url: str, extra: dict[str, str], *arguments: str, number: int
+) -> dict[str, Any]:
     env = environment(
         {
-            "DATA_DIR": tmp_path / "data",
+            "DATA_DIR": directory / "data",
             "SECRET_KEY": secrets.token_urlsafe(64),
             "STORAGE_URL": storage_url,
-            "DATABASE_URL": f"sqlite:///{tmp_path}/kills.sqlite3",
+            "DATABASE_URL": f"sqlite:///{directory}/kills.sqlite3",
         }
     ) | {"DJANGO_SETTINGS_MODULE": "securedrop_ftp.project.settings", **extra}
     subprocess.run(
         [sys.executable, "-m", "tests.fixtures.cast"],
         cwd=ROOT, env=env, check=True, capture_output=True,
     )  # fmt: skip
-    seed = os.environ.get("KILLS_SEED", "1")
+    seed = int(os.environ.get("KILLS_SEED", "1")) * 100 + number
     done = subprocess.run(
-        [
-            sys.executable, "-m", "tests.faults.kills",
-            "--kills", str(kills), "--seed", seed, *arguments,
-        ],
-        cwd=ROOT, env=env, text=True, timeout=60 + 20 * kills, check=False,
+        [sys.executable, "-m", "tests.faults.kills", "--seed", str(seed), *arguments],
+        cwd=ROOT, env=env, text=True, timeout=60 + 20 * (LONG or 30), check=False,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE if not LONG else None,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + (done.stderr or "")[-4000:]
-    print(done.stdout)
-    assert json.loads(done.stdout)["killed"] >= kills
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
 
 
 @pytest.mark.timeout(60 + 20 * (LONG or 30))
 def test_a_worker_killed_at_any_step_breaks_no_promise_on_a_file_system(tmp_path: Path) -> None:
-    kill(tmp_path, f"file://{tmp_path}/storage", {}, kills=LONG or 30)
+    kill(tmp_path, [f"file://{tmp_path}/storage"], {}, kills=LONG or 30)
 
 
 @pytest.mark.timeout(60 + 20 * (LONG or 10))
 def test_a_worker_killed_at_any_step_breaks_no_promise_on_s3(
     tmp_path: Path, moto_server: MotoServer
 ) -> None:
-    url = moto_server.url(moto_server.bucket())
-    kill(tmp_path, url, CREDENTIALS | PATIENCE, *LARGE, kills=LONG or 10)
+    urls = [moto_server.url(moto_server.bucket()) for _ in range(SHARDS)]
+    kill(tmp_path, urls, CREDENTIALS | PATIENCE, *LARGE, kills=LONG or 10)
 
 
 @pytest.mark.skipif(not LONG, reason="long: KILLS=500, with Ceph from Debian's packages")
@@ -86,5 +110,5 @@ def test_a_worker_killed_at_any_step_breaks_no_promise_on_ceph(tmp_path: Path) -
             "AWS_ACCESS_KEY_ID": server["access_key"],
             "AWS_SECRET_ACCESS_KEY": server["secret_key"],
         }
-        url = f"s3://{server['name']}/kills?{query}"
-        kill(tmp_path, url, credentials | PATIENCE, *LARGE, kills=LONG)
+        urls = [f"s3://{server['name']}/kills{number}?{query}" for number in range(SHARDS)]
+        kill(tmp_path, urls, credentials | PATIENCE, *LARGE, kills=LONG)
