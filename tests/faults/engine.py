@@ -41,6 +41,9 @@ OPTIONS: Final[dict[str, object]] = {
     "lease_seconds": 6,
     "control_check_interval": 2,
     "drain_timeout": 5,
+    # A login whose worker was killed counts as a guess (docs/adr/0006-lockout.md), and many are.
+    "lockout_user_ip_limit": 100_000,
+    "lockout_ip_limit": 100_000,
 }
 
 
