@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from uuid import UUID
 
 from securedrop_ftp import replies
 from securedrop_ftp.replies import Reply
@@ -155,9 +156,14 @@ class BadOffset(SecureDropError):
 
 
 class LedgerUnavailable(SecureDropError):
-    """The database did not take a ledger row; nothing was published."""
+    """The database did not take a ledger row, or did not say that it had; nothing was published.
+
+    Attributes:
+        ending_id: of the audit row that ends an attempt whose first row may be there after all.
+    """
 
     reply = replies.LOCAL_ERROR
+    ending_id: UUID | None = None
 
 
 class Truncated(SecureDropError):

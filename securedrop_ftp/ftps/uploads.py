@@ -50,7 +50,7 @@ def _require_for_upload(session: Session, path: str) -> None:
     try:
         require_data_channel(session)
     except NoDataChannel as exc:
-        session.record(
+        session.record_durably(
             Event(
                 "upload.rejected",
                 outcome="failure",

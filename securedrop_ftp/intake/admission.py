@@ -251,7 +251,7 @@ class Admission:
             resumable=backend.capabilities.resumable,
             window=window,
         )
-        opening = self._book.run(job)
+        opening = self._book.begin(job, row.pk, row.epoch)
         for old, kept in opening.fenced:
             self._intake.fence(old, backend, kept=kept)
         if opening.unsettled is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mimetypes
 from dataclasses import dataclass
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from securedrop_ftp.access.principal import Principal
 from securedrop_ftp.events import Event
@@ -21,6 +21,12 @@ from securedrop_ftp.storage.protocol import (
     Part,
     Partial,
 )
+
+
+def ending_id(upload_id: UUID, epoch: int) -> UUID:
+    """The id of the audit row that ends an attempt, for those who may both come to write it: who
+    refused it because the database did not answer, and who later finds its ledger row."""
+    return uuid5(upload_id, f"end of epoch {epoch}")
 
 
 @dataclass(frozen=True, slots=True)

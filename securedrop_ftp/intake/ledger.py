@@ -22,7 +22,7 @@ from django.utils import timezone
 from securedrop_ftp.db import DatabaseWriter, is_deadlock
 from securedrop_ftp.events import Event
 from securedrop_ftp.exceptions import AuditUnavailable, LedgerUnavailable, SecureDropError
-from securedrop_ftp.intake.attempt import Actor
+from securedrop_ftp.intake.attempt import Actor, ending_id
 from securedrop_ftp.intake.durable import durable_parts, from_json, to_json
 from securedrop_ftp.log import get_logger
 from securedrop_ftp.models import Upload, UploadState
@@ -82,6 +82,16 @@ class Ledger:
                 if not tries_left or not is_deadlock(exc):
                     raise LedgerUnavailable from exc
         raise AssertionError("unreachable")
+
+    def begin(self, job: Callable[[], T], upload_id: UUID, epoch: int) -> T:
+        """:meth:`run` for the job that writes down an attempt's beginning. Where the database does
+        not answer the row may be there, and be ended by recovery; the exception then names the
+        audit row that both would write."""
+        try:
+            return self.run(job)
+        except LedgerUnavailable as exc:
+            exc.ending_id = ending_id(upload_id, epoch)
+            raise
 
     def submit(self, job: Callable[[], T], then: Callable[[T | None], None]) -> None:
         """Run ``job`` soon; ``then`` gets its result, or ``None`` if the database failed."""
@@ -335,12 +345,14 @@ def retire(row: Upload, *, resumable: bool, reason: str, reply: str) -> bool | N
     if not held(Claim(row.pk, row.epoch), row.state).update(**changes):
         return None
     emit(
-        actor_of(row).event(
+        actor_of(row)
+        .event(
             "upload.suspended" if keep else "upload.aborted",
             size=row.received,
             reason=reason,
             reply=reply,
         )
+        .but(event_id=ending_id(row.pk, row.epoch))
     )
     return keep
 

@@ -274,7 +274,7 @@ class Resumption:
             owner=self._book.owner,
             lease_until=self._book.lease_end(),
         )
-        if not self._book.run(job):
+        if not self._book.begin(job, row.pk, row.epoch + 1):
             raise UploadBusy
         state = unpack_states(row.digest_state).get(length_of(parts))
         attempt = Attempt(

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from django.db import close_old_connections, connection
 
@@ -130,7 +130,7 @@ class Intake:
             raise refused.cause from refused.cause.__cause__
         except LedgerUnavailable as exc:
             cause = LedgerUnavailable(str(exc), reply=replies.SERVICE_UNAVAILABLE)
-            self._reject(request, cause)
+            self._reject(request, cause, exc.ending_id)
             raise cause from exc.__cause__
         except Exception as exc:
             known = as_known(exc)
@@ -155,20 +155,28 @@ class Intake:
         """The principal's storage, confined to its root."""
         return ConfinedStorage(self.backend_for(principal.storage), principal.root)
 
-    def _reject(self, request: UploadRequest, cause: SecureDropError) -> None:
+    def _reject(
+        self, request: UploadRequest, cause: SecureDropError, event_id: UUID | None = None
+    ) -> None:
         principal = request.principal
-        event = Actor(
-            partner=principal.partner,
-            account=principal.username,
-            remote_ip=request.remote_ip,
-            session=request.session,
-            path=request.path,
-        ).event(
-            "upload.rejected",
-            outcome="failure" if isinstance(cause, StorageError) and cause.transient else "denied",
-            size=request.announced,
-            reason=reason_of(cause),
-            reply=str(cause.reply),
+        event = (
+            Actor(
+                partner=principal.partner,
+                account=principal.username,
+                remote_ip=request.remote_ip,
+                session=request.session,
+                path=request.path,
+            )
+            .event(
+                "upload.rejected",
+                outcome="failure"
+                if isinstance(cause, StorageError) and cause.transient
+                else "denied",
+                size=request.announced,
+                reason=reason_of(cause),
+                reply=str(cause.reply),
+            )
+            .but(event_id=event_id or uuid4())
         )
         if self._writer is None:
             self.unsettled.leave(partial(emit, event))

@@ -93,6 +93,7 @@ class Moto:
         self._backend = S3Backend(
             S3Storage(bucket_name=self.bucket, region_name="us-east-1", addressing_style="path")
         )
+        assert self._backend._proof.check  # its probe goes before what is watched
         self._backend._bucket.client().meta.events.register_first("before-send.s3", self._watch)
         self._objects = next(iter(s3_backends["123456789012"].values())).buckets[self.bucket].keys
         for key in SECRETS:

@@ -120,7 +120,7 @@ def _rate_allows(session: Session, username: str) -> bool:
     if session.runtime.login_allowed(session.remote_ip):
         return True
     refusal = replies.TOO_MANY_LOGINS
-    session.record(
+    session.record_durably(
         Event(
             "login.failed",
             outcome="denied",
