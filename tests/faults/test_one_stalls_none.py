@@ -10,6 +10,7 @@ from tests.faults.proxy import FaultProxy
 from tests.fixtures.cast import password_of
 from tests.fixtures.certificates import Certificates
 from tests.fixtures.moto import MotoServer
+from tests.fixtures.processes import wait_until
 from tests.fixtures.served import Serve
 from tests.fixtures.stores import BucketStore
 from tests.security.test_control_channel import read_reply, secured
@@ -51,6 +52,7 @@ def test_row_6_a_storage_that_does_not_answer_stalls_nobody_else(
             other.sock.settimeout(SOON)
             proxy.arm("drop")
             waiting.putcmd("SIZE not-there.bin")
+            wait_until(lambda: proxy.done["drop"] > 0, "the request that is not answered")
             for _ in range(20):
                 assert other.sendcmd("NOOP").startswith("200")
             assert other.reply_to("SIZE not-there-either.bin").startswith("550")
