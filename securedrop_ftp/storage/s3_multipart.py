@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from securedrop_ftp.exceptions import (
@@ -38,10 +38,16 @@ class MarkedMultiparts:
 
     def create(self, key: str, upload_id: str, **params: Any) -> str:
         """Begin one; returns the multipart id."""
-        self._mark(key, upload_id, {"others": self._of_key(key)})
+        others = self._of_key(key)
+        self._mark(key, upload_id, {"others": others})
         full = self._bucket.full(key)
-        answer = self._bucket.call("create_multipart_upload", Key=full, **params)
+        attempts = self._bucket.attempts()
+        answer = self._bucket.call("create_multipart_upload", attempts, Key=full, **params)
         multipart_id = str(answer["UploadId"])
+        if attempts.ambiguous and others is not None:
+            # A try without an answer may have begun one too, which no mark would name.
+            for one in self._unnamed(key, [*others, multipart_id], datetime.now(UTC)):
+                self._abort(key, one)
         self._mark(key, upload_id, {"multipart_id": multipart_id})
         return multipart_id
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from botocore.config import Config
+from botocore.exceptions import ConnectionClosedError
 
 from securedrop_ftp.conf import Conf
 from securedrop_ftp.exceptions import (
@@ -183,6 +184,28 @@ def test_metadata_that_is_not_ascii_survives(s3: S3Backend) -> None:
 def unfinished(s3: S3Backend) -> list[str]:
     answer = s3._bucket.call("list_multipart_uploads", Prefix=s3._bucket.prefix)
     return [upload["UploadId"] for upload in answer.get("Uploads", ())]
+
+
+def test_an_upload_that_was_begun_twice_leaves_none_behind(
+    s3: S3Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = s3._bucket.client()
+    create = client.create_multipart_upload
+
+    begun: list[Any] = []
+
+    def cut_once(**params: Any) -> Any:
+        begun.append(create(**params))
+        if len(begun) == 1:
+            raise ConnectionClosedError(endpoint_url="https://storage")
+        return begun[-1]
+
+    monkeypatch.setattr(client, "create_multipart_upload", cut_once)
+    partial = s3.begin(spec_for("acme/twice"))
+    assert len(begun) == 2
+    assert unfinished(s3) == [partial.token]
+    s3.abort(partial)
+    assert unfinished(s3) == []
 
 
 def sweep(s3: S3Backend) -> int:
