@@ -58,7 +58,7 @@ test-resume: $(STAMP)  ## 20 uploads of 200 MiB cut at random bytes, for each cl
 test-isolation: $(STAMP)  ## 100 000 hostile names against two neighbours on three stores (NAMES=n, JOBS=n)
 	@NAMES=$(or $(NAMES),100000) $(PY) -m pytest -n $(or $(JOBS),auto) -rP tests/security/test_isolation.py $(ARGS)
 
-test-posture: $(STAMP)  ## sslyze, testssl.sh, sslscan, nmap, hydra; a table (ARGS=--write: into the docs)
+test-posture: $(STAMP)  ## sslyze, testssl.sh, sslscan, nmap, hydra, times of refusals; a table (ARGS=--write: into the docs)
 	@.ci/packages posture
 	@$(PY) -m tests.posture.run $(ARGS)
 

@@ -1,8 +1,8 @@
 """``make test-posture``: other people's scanners against the service, and one table of it.
 
 Each profile is scanned by sslyze, testssl.sh and sslscan; a server with every limit at its default
-by nmap and hydra. Only loopback is ever a target. ``--write`` puts what they printed into
-docs/reference/posture.md.
+by nmap and hydra, and by a clock of our own for what refused logins tell by their time. Only
+loopback is ever a target. ``--write`` puts what they printed into docs/reference/posture.md.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from OpenSSL import SSL
 from tests.fixtures.processes import ROOT
 from tests.posture import tools
 from tests.posture.service import service
+from tests.posture.timing import refusals
 from tests.posture.tools import Finding
 
 PAGE = ROOT / "docs" / "reference" / "posture.md"
@@ -36,9 +37,9 @@ signed, and lets other people's scanners look at it. This page is what they prin
 
 testssl.sh from Debian is a version that gives no grade; its findings are listed instead. Two of
 them are not the service's: the OpenSSL that it uses has no engine, and the test CA publishes no
-revocation list. nmap and hydra met a server with every limit at its default; for the TLS scanners,
-which open many connections at once, the number that one address may have was raised. The default
-profile speaks TLS 1.2 alone; {{doc}}`/adr/0004-data-channel-binding` says why.
+revocation list. nmap, hydra and our own clock met a server with every limit at its default; for
+the TLS scanners, which open many connections at once, the number that one address may have was
+raised. The default profile speaks TLS 1.2 alone; {{doc}}`/adr/0004-data-channel-binding` says why.
 
 """
 
@@ -74,7 +75,7 @@ def scan(chosen: list[str]) -> list[Finding]:
         with service(tls_profile=profile, max_connections_per_ip=500) as ftps:
             for tool in (tools.sslyze, tools.testssl, tools.sslscan):
                 run(tool, ftps, profile)
-    for guesser in (tools.nmap, tools.hydra):
+    for guesser in (tools.nmap, tools.hydra, refusals):
         with service() as plain:
             run(guesser, plain)
     return findings
