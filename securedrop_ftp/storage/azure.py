@@ -30,7 +30,6 @@ from securedrop_ftp.exceptions import (
     ConfigurationError,
     Exists,
     NotFound,
-    OutcomeUnknown,
     SecureDropError,
     StorageUnavailable,
     VerificationFailed,
@@ -38,11 +37,10 @@ from securedrop_ftp.exceptions import (
 from securedrop_ftp.log import get_logger
 from securedrop_ftp.storage.azure_errors import fault
 from securedrop_ftp.storage.errors import not_there, refuse_root
-from securedrop_ftp.storage.flat import PAGE, FlatStore, Page
+from securedrop_ftp.storage.flat import PAGE, Page
+from securedrop_ftp.storage.object_store import ObjectStore
 from securedrop_ftp.storage.parts import check_parts, check_upload_id
 from securedrop_ftp.storage.protocol import (
-    META_SHA256,
-    META_UPLOAD_ID,
     RESERVED,
     Capabilities,
     Entry,
@@ -62,7 +60,7 @@ MARKS: Final = f"{RESERVED}azure/"
 _SAFE: Final = "".join(chr(c) for c in range(0x20, 0x7F) if chr(c) != "%")
 
 
-class AzureBackend(FlatStore):
+class AzureBackend(ObjectStore):
     """See the module's docstring.
 
     Args:
@@ -118,14 +116,6 @@ class AzureBackend(FlatStore):
             "retry_total": 0,
         }
 
-    def _attempts(self) -> Attempts:
-        """A try that times out takes a third of the deadline, so none begins in the last one."""
-        return Attempts(self.conf.storage_timeout * 2 / 3)
-
-    def _publishing(self) -> Attempts:
-        """Leaves another third to look what became of the publishing call."""
-        return Attempts(self.conf.storage_timeout / 3)
-
     def _call(self, name: str, call: Callable[[], T], attempts: Attempts | None = None) -> T:
         return (attempts or self._attempts()).run(name, call, fault)
 
@@ -152,12 +142,6 @@ class AzureBackend(FlatStore):
         twice("stage_block", lambda: self._call("stage_block", stage))
         return Part(number, offset, data.nbytes, block_id)
 
-    def resume(self, partial: Partial, epoch: int) -> Partial:
-        """See the protocol."""
-        if self.list_parts(partial) is None:
-            raise NotFound("The unfinished upload is gone.")
-        return but(partial, spec=but(partial.spec, epoch=epoch))
-
     def commit(
         self, partial: Partial, parts: Sequence[Part], *, size: int, sha256: str, replace: bool
     ) -> Published:
@@ -170,9 +154,9 @@ class AzureBackend(FlatStore):
         for part in ordered:
             if held.get(part.token) != part.size:
                 raise VerificationFailed(f"Part {part.number} in storage is not the one put.")
-        if not replace:
-            self._refuse_object(spec.key)
         attempts, blob = self._publishing(), self._blob(spec.key)
+        if not replace:
+            self._refuse_object(spec.key, attempts)
         blocks = [BlobBlock(part.token) for part in ordered]
         published = self._publish(
             spec,
@@ -190,9 +174,9 @@ class AzureBackend(FlatStore):
     ) -> Published:
         """See the protocol. The server compares an MD5."""
         refuse_root(spec.key)
-        if not replace:
-            self._refuse_object(spec.key)
         attempts, blob, content = self._publishing(), self._blob(spec.key), bytes(data)
+        if not replace:
+            self._refuse_object(spec.key, attempts)
 
         def upload() -> dict[str, Any]:
             answer: dict[str, Any] = blob.upload_blob(
@@ -211,13 +195,8 @@ class AzureBackend(FlatStore):
         given = dict(self._storage.object_parameters)
         given.setdefault("cache_control", self._storage.cache_control)
         given["content_type"] = spec.content_type
-        metadata = {**spec.metadata, META_UPLOAD_ID: spec.upload_id, META_SHA256: sha256}
-        return {"content_settings": ContentSettings(**given), "metadata": _encode(metadata)}
-
-    def _refuse_object(self, key: str) -> None:
-        with suppress(NotFound):
-            self._head(key)
-            raise Exists
+        metadata = _encode(spec.label(sha256))
+        return {"content_settings": ContentSettings(**given), "metadata": metadata}
 
     def _publish(
         self, spec: ObjectSpec, size: int, attempts: Attempts, publish: Callable[[], dict[str, Any]]
@@ -225,33 +204,12 @@ class AzureBackend(FlatStore):
         try:
             answer = twice("publish", lambda: self._call("publish", publish, attempts))
         except SecureDropError as exc:
-            if not attempts.ambiguous:
-                raise
-            try:
-                found = self._published(spec.key, spec.upload_id, attempts)
-            except SecureDropError as other:
-                raise OutcomeUnknown(str(exc)) from other
-            if found is None:
-                raise OutcomeUnknown(str(exc)) from exc
-            return found
+            return self._settle(spec, exc, attempts)
         return Published(spec.key, size, str(answer.get("etag", "")))
 
     def abort(self, partial: Partial) -> None:
         """See the protocol."""
         self._unmark(partial.spec.upload_id)
-
-    def find_published(self, key: str, upload_id: str) -> Published | None:
-        """See the protocol."""
-        return self._published(key, upload_id, self._attempts())
-
-    def _published(self, key: str, upload_id: str, attempts: Attempts) -> Published | None:
-        try:
-            found = self._head(key, attempts)
-        except NotFound:
-            return None
-        if found.metadata.get(META_UPLOAD_ID) != upload_id:
-            return None
-        return Published(key, found.size, found.etag)
 
     def list_parts(self, partial: Partial) -> list[Part] | None:
         """See the protocol. Of a number that several epochs put, the last one's."""
@@ -357,28 +315,21 @@ class AzureBackend(FlatStore):
         items = list(next(pages, ()))
         return items, pages.continuation_token or None
 
-    def read(self, entry: Entry, offset: int, length: int) -> bytes:
-        """See the protocol."""
-        stop = min(offset + length, entry.size)
-        if offset >= stop:
-            return b""
+    def _fetch(self, entry: Entry, start: int, stop: int) -> bytes:
         blob = self._blob(entry.key)
         pinned: dict[str, Any] = {}
         if entry.etag:
             pinned = {"etag": entry.etag, "match_condition": MatchConditions.IfNotModified}
 
         def once() -> bytes:
-            stream = blob.download_blob(offset, stop - offset, **pinned, **self._limits)
+            stream = blob.download_blob(start, stop - start, **pinned, **self._limits)
             data: bytes = stream.readall()
             return data
 
         try:
-            data = self._call("download", once)
+            return self._call("download", once)
         except Exists as exc:  # the condition: it is another object now
             raise not_there() from exc
-        if len(data) != stop - offset:
-            raise VerificationFailed(f"Storage gave {len(data)} bytes of {stop - offset}.")
-        return data
 
     def _remove(self, key: str) -> None:
         blob = self._blob(key)
@@ -386,7 +337,7 @@ class AzureBackend(FlatStore):
             self._call("delete", lambda: blob.delete_blob(**self._limits))
 
     def _copy(self, entry: Entry, target: str) -> None:
-        attempts = Attempts(self.conf.operation_timeout * 2 / 3)
+        attempts = Attempts.of(self.conf.operation_timeout)
         source, made = self._blob(entry.key), self._blob(target)
         self._call(
             "copy",
@@ -423,12 +374,9 @@ class AzureBackend(FlatStore):
 
     # --- life ------------------------------------------------------------------------
 
-    def check(self) -> None:
-        """List at most one blob."""
-        try:
-            next(self._list("", deep=True, limit=1), None)
-        except SecureDropError as exc:
-            raise type(exc)(f"Container “{self._storage.azure_container}”: {exc}") from exc
+    @property
+    def _place(self) -> str:
+        return f"Container “{self._storage.azure_container}”"
 
     def close(self) -> None:
         """See the protocol."""

@@ -31,7 +31,6 @@ from securedrop_ftp.storage.errors import not_there, os_errors, refuse_root
 from securedrop_ftp.storage.part_files import PartFiles
 from securedrop_ftp.storage.parts import check_parts, check_upload_id
 from securedrop_ftp.storage.protocol import (
-    META_SHA256,
     META_UPLOAD_ID,
     RESERVED,
     Capabilities,
@@ -122,9 +121,8 @@ class FilesystemBackend:
         """Permissions and label, and all of it on the disk."""
         if self._file_mode is not None:
             os.fchmod(fd, self._file_mode)
-        label = {**spec.metadata, META_UPLOAD_ID: spec.upload_id, META_SHA256: sha256}
         try:
-            os.setxattr(fd, _ATTRIBUTE, json.dumps(label).encode())
+            os.setxattr(fd, _ATTRIBUTE, json.dumps(spec.label(sha256)).encode())
         except OSError as exc:
             if exc.errno not in _NO_ATTRIBUTES:
                 raise

@@ -20,21 +20,18 @@ from typing import Any, Final, TypeVar
 from securedrop_ftp.conf import Conf, get_conf
 from securedrop_ftp.exceptions import (
     ConfigurationError,
-    Exists,
     NotFound,
-    OutcomeUnknown,
     SecureDropError,
     VerificationFailed,
 )
 from securedrop_ftp.log import get_logger
 from securedrop_ftp.storage.errors import refuse_root
-from securedrop_ftp.storage.flat import PAGE, FlatStore, Page
+from securedrop_ftp.storage.flat import PAGE, Page
 from securedrop_ftp.storage.gcs_errors import fault
 from securedrop_ftp.storage.gcs_session import MULTIPLE, Session, checksum, combined
+from securedrop_ftp.storage.object_store import ObjectStore
 from securedrop_ftp.storage.parts import check_parts, check_upload_id
 from securedrop_ftp.storage.protocol import (
-    META_SHA256,
-    META_UPLOAD_ID,
     RESERVED,
     Capabilities,
     Entry,
@@ -52,7 +49,7 @@ T = TypeVar("T")
 MARKS: Final = f"{RESERVED}gcs/"
 
 
-class GCSBackend(FlatStore):
+class GCSBackend(ObjectStore):
     """See the module's docstring.
 
     Args:
@@ -97,14 +94,6 @@ class GCSBackend(FlatStore):
     def _timeout(self) -> tuple[float, float]:
         return min(5.0, self.conf.storage_timeout / 4), self.conf.storage_timeout / 3
 
-    def _attempts(self) -> Attempts:
-        """A try that times out takes a third of the deadline, so none begins in the last one."""
-        return Attempts(self.conf.storage_timeout * 2 / 3)
-
-    def _publishing(self) -> Attempts:
-        """Leaves another third to look what became of the publishing call."""
-        return Attempts(self.conf.storage_timeout / 3)
-
     def _call(self, name: str, call: Callable[[], T], attempts: Attempts | None = None) -> T:
         return (attempts or self._attempts()).run(name, call, fault)
 
@@ -122,8 +111,7 @@ class GCSBackend(FlatStore):
         for name, value in self._storage.get_object_parameters(spec.key).items():
             if name not in ("acl", "content_type"):
                 setattr(blob, name, value)
-        metadata = {**spec.metadata, META_UPLOAD_ID: spec.upload_id, META_SHA256: sha256}
-        blob.metadata = {name: value for name, value in metadata.items() if value}
+        blob.metadata = {name: value for name, value in spec.label(sha256).items() if value}
         return blob
 
     def begin(self, spec: ObjectSpec) -> Partial:
@@ -186,12 +174,6 @@ class GCSBackend(FlatStore):
             data = data[now - held :]
             held = self._progress[known] = now
 
-    def resume(self, partial: Partial, epoch: int) -> Partial:
-        """See the protocol."""
-        if self.list_parts(partial) is None:
-            raise NotFound("The unfinished upload is gone.")
-        return but(partial, spec=but(partial.spec, epoch=epoch))
-
     def commit(
         self, partial: Partial, parts: Sequence[Part], *, size: int, sha256: str, replace: bool
     ) -> Published:
@@ -210,10 +192,10 @@ class GCSBackend(FlatStore):
         tail = self._tail(spec.upload_id, ordered[-1]) if whole < size else b""
         if len(tail) != size - whole:
             raise VerificationFailed("The end of the last part is not there.")
-        if not replace:
-            self._refuse_object(spec.key)
-        crc = combined((part.token.partition(".")[0], part.size) for part in ordered)
         session = self._session(partial, self._publishing())
+        if not replace:
+            self._refuse_object(spec.key, session.attempts)
+        crc = combined((part.token.partition(".")[0], part.size) for part in ordered)
         published = self._publish(
             spec,
             size,
@@ -233,32 +215,19 @@ class GCSBackend(FlatStore):
         try:
             resource = publish()
         except SecureDropError as exc:
-            if not attempts.ambiguous:
-                raise
-            try:
-                found = self._published(spec.key, spec.upload_id, attempts)
-            except SecureDropError as other:
-                raise OutcomeUnknown(str(exc)) from other
-            if found is None:
-                raise OutcomeUnknown(str(exc)) from exc
-            return found
+            return self._settle(spec, exc, attempts)
         if int(resource["size"]) != size:
             raise VerificationFailed(f"Storage holds {resource['size']} bytes, not {size}.")
         return Published(spec.key, size, str(resource.get("generation", "")))
-
-    def _refuse_object(self, key: str) -> None:
-        with suppress(NotFound):
-            self._head(key)
-            raise Exists
 
     def put_object(
         self, spec: ObjectSpec, data: memoryview, *, sha256: str, replace: bool
     ) -> Published:
         """See the protocol. The client sends a checksum, which the server compares."""
         refuse_root(spec.key)
-        if not replace:
-            self._refuse_object(spec.key)
         attempts = self._publishing()
+        if not replace:
+            self._refuse_object(spec.key, attempts)
         content = bytes(data)
 
         def once() -> dict[str, Any]:
@@ -283,19 +252,6 @@ class GCSBackend(FlatStore):
         """See the protocol."""
         self._session(partial).cancel()
         self._unmark(partial.spec.upload_id, partial.token)
-
-    def find_published(self, key: str, upload_id: str) -> Published | None:
-        """See the protocol."""
-        return self._published(key, upload_id, self._attempts())
-
-    def _published(self, key: str, upload_id: str, attempts: Attempts) -> Published | None:
-        try:
-            found = self._head(key, attempts)
-        except NotFound:
-            return None
-        if found.metadata.get(META_UPLOAD_ID) != upload_id:
-            return None
-        return Published(key, found.size, found.etag)
 
     def list_parts(self, partial: Partial) -> list[Part] | None:
         """All that the session and the newest tail hold, as one part: a session knows no
@@ -402,16 +358,13 @@ class GCSBackend(FlatStore):
         page = next(found.pages)
         return page, found.next_page_token
 
-    def read(self, entry: Entry, offset: int, length: int) -> bytes:
-        """See the protocol. The object's generation is its ETag."""
-        stop = min(offset + length, entry.size)
-        if offset >= stop:
-            return b""
+    def _fetch(self, entry: Entry, start: int, stop: int) -> bytes:
+        # The object's generation is its ETag.
         blob = self._blob(entry.key, generation=int(entry.etag) if entry.etag else None)
         data: bytes = self._call(
             "download",
             lambda: blob.download_as_bytes(
-                start=offset,
+                start=start,
                 end=stop - 1,
                 raw_download=True,
                 checksum=None,
@@ -419,8 +372,6 @@ class GCSBackend(FlatStore):
                 retry=None,
             ),
         )
-        if len(data) != stop - offset:
-            raise VerificationFailed(f"Storage gave {len(data)} bytes of {stop - offset}.")
         return data
 
     def _remove(self, key: str) -> None:
@@ -429,7 +380,7 @@ class GCSBackend(FlatStore):
             self._call("delete", lambda: blob.delete(timeout=self._timeout, retry=None))
 
     def _copy(self, entry: Entry, target: str) -> None:
-        attempts = Attempts(self.conf.operation_timeout * 2 / 3)
+        attempts = Attempts.of(self.conf.operation_timeout)
         timeout = (self._timeout[0], self.conf.operation_timeout / 3)
         source, made = self._blob(entry.key), self._blob(target)
         self._call("reload", lambda: source.reload(timeout=timeout, retry=None), attempts)
@@ -453,12 +404,9 @@ class GCSBackend(FlatStore):
 
     # --- life ------------------------------------------------------------------------
 
-    def check(self) -> None:
-        """List at most one object."""
-        try:
-            next(self._list("", deep=True, limit=1), None)
-        except SecureDropError as exc:
-            raise type(exc)(f"Bucket “{self._storage.bucket_name}”: {exc}") from exc
+    @property
+    def _place(self) -> str:
+        return f"Bucket “{self._storage.bucket_name}”"
 
     def close(self) -> None:
         """Threads' clients close with their threads."""

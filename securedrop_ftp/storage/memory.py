@@ -27,7 +27,6 @@ from securedrop_ftp.exceptions import (
 from securedrop_ftp.storage.errors import not_there, refuse_root
 from securedrop_ftp.storage.parts import check_parts, check_upload_id
 from securedrop_ftp.storage.protocol import (
-    META_SHA256,
     META_UPLOAD_ID,
     RESERVED,
     Capabilities,
@@ -135,9 +134,8 @@ class MemoryBackend:
             raise IsADirectory
         if not replace and spec.key in self._objects:
             raise Exists
-        metadata = {**spec.metadata, META_UPLOAD_ID: spec.upload_id, META_SHA256: sha256}
         etag = hashlib.sha256(data).hexdigest()[:32] + "-" + spec.upload_id
-        self._objects[spec.key] = _Object(data, _now(), etag, metadata)
+        self._objects[spec.key] = _Object(data, _now(), etag, spec.label(sha256))
         self._add_directories(spec.key)
         return Published(spec.key, len(data), etag)
 

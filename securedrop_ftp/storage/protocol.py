@@ -96,6 +96,11 @@ class ObjectSpec:
     content_type: str = "application/octet-stream"
     metadata: Mapping[str, str] = field(default_factory=dict)
 
+    def label(self, sha256: str = "") -> dict[str, str]:
+        """All metadata of the published object: whose it is and, where it is known when the label
+        is written, its digest."""
+        return {**self.metadata, META_UPLOAD_ID: self.upload_id, META_SHA256: sha256}
+
 
 @dataclass(frozen=True, slots=True)
 class Part:

@@ -58,6 +58,17 @@ class Attempts:
         self._end = time.monotonic() + seconds
         self.unanswered = 0
 
+    @classmethod
+    def of(cls, seconds: float) -> Attempts:
+        """Those of an operation that may take ``seconds``. A try that times out takes a third of
+        them, so none begins in the last one."""
+        return cls(seconds * 2 / 3)
+
+    @classmethod
+    def of_publishing(cls, seconds: float) -> Attempts:
+        """The same, with another third left to look what became of the publishing call."""
+        return cls(seconds / 3)
+
     @property
     def ambiguous(self) -> bool:
         """Whether a try may have been carried out, or may still be."""

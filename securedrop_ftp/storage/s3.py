@@ -29,10 +29,10 @@ from securedrop_ftp.exceptions import (
 )
 from securedrop_ftp.log import get_logger
 from securedrop_ftp.storage.errors import not_there, refuse_root
-from securedrop_ftp.storage.flat import PAGE, FlatStore, Page
+from securedrop_ftp.storage.flat import PAGE, Page
+from securedrop_ftp.storage.object_store import ObjectStore
 from securedrop_ftp.storage.parts import check_parts
 from securedrop_ftp.storage.protocol import (
-    META_SHA256,
     META_UPLOAD_ID,
     Capabilities,
     Entry,
@@ -55,7 +55,7 @@ COPIED: Final = 1 * MIB
 DIRECTORY_TYPE: Final = "application/x-directory"
 
 
-class S3Backend(FlatStore):
+class S3Backend(ObjectStore):
     """See the module's docstring.
 
     Args:
@@ -88,11 +88,10 @@ class S3Backend(FlatStore):
         return Partial(spec, token)
 
     def _object_parameters(self, spec: ObjectSpec, sha256: str = "") -> dict[str, Any]:
-        metadata = {**spec.metadata, META_UPLOAD_ID: spec.upload_id, META_SHA256: sha256}
         return {
             **self._bucket.write_parameters(spec.key),
             "ContentType": spec.content_type,
-            "Metadata": encode_metadata(metadata),
+            "Metadata": encode_metadata(spec.label(sha256)),
         }
 
     def put_part(self, partial: Partial, number: int, offset: int, data: memoryview) -> Part:
@@ -116,13 +115,6 @@ class S3Backend(FlatStore):
 
         return twice("upload_part", put)
 
-    def resume(self, partial: Partial, epoch: int) -> Partial:
-        """See the protocol. A late writer's part would have another ETag than the recorded one,
-        and completing names the recorded ones."""
-        if self.list_parts(partial) is None:
-            raise NotFound("The unfinished upload is gone.")
-        return but(partial, spec=but(partial.spec, epoch=epoch))
-
     def commit(
         self, partial: Partial, parts: Sequence[Part], *, size: int, sha256: str, replace: bool
     ) -> Published:
@@ -134,7 +126,7 @@ class S3Backend(FlatStore):
             self.abort(partial)
             return published
         self._compare(partial, ordered)
-        attempts = self._bucket.publishing()
+        attempts = self._publishing()
         if not replace:
             self._refuse_object(spec.key, attempts)
         named = [{"PartNumber": part.number, "ETag": part.token} for part in ordered]
@@ -168,7 +160,7 @@ class S3Backend(FlatStore):
         refuse_root(spec.key)
         if data.nbytes and self._proof.check is Check.NOTHING:
             return self._put_as_part(spec, data, sha256, replace=replace)
-        attempts = self._bucket.publishing()
+        attempts = self._publishing()
         if not replace:
             self._refuse_object(spec.key, attempts)
         sent = self._proof.sent(data, md5=True)
@@ -202,13 +194,6 @@ class S3Backend(FlatStore):
                 self.abort(partial)
             raise
 
-    def _refuse_object(self, key: str, attempts: Attempts) -> None:
-        try:
-            self._bucket.call("head_object", attempts, Key=self._bucket.full(key))
-        except NotFound:
-            return
-        raise Exists
-
     def _publish(
         self,
         spec: ObjectSpec,
@@ -234,23 +219,11 @@ class S3Backend(FlatStore):
             except UnsupportedByBackend:
                 answer = call()
         except SecureDropError as exc:
-            if not attempts.ambiguous:
-                raise
             return self._settle(spec, exc, attempts)
         etag = str(answer.get("ETag", ""))
         if sent is not None and sent.is_md5(answer):
             return Published(spec.key, size, etag)  # the server read the bytes as we did
         return self._confirm(spec, size, etag)
-
-    def _settle(self, spec: ObjectSpec, failure: SecureDropError, attempts: Attempts) -> Published:
-        """Publishing got no answer: only finding our upload there is one."""
-        try:
-            found = self._published(spec.key, spec.upload_id, attempts)
-        except SecureDropError as exc:
-            raise OutcomeUnknown(str(failure)) from exc
-        if found is None:
-            raise OutcomeUnknown(str(failure)) from failure
-        return found
 
     def _confirm(self, spec: ObjectSpec, size: int, etag: str) -> Published:
         try:
@@ -269,20 +242,6 @@ class S3Backend(FlatStore):
     def abort(self, partial: Partial) -> None:
         """See the protocol."""
         self._multiparts.abort(partial.spec.key, partial.spec.upload_id, partial.token)
-
-    def find_published(self, key: str, upload_id: str) -> Published | None:
-        """See the protocol."""
-        return self._published(key, upload_id, self._bucket.attempts())
-
-    def _published(self, key: str, upload_id: str, attempts: Attempts) -> Published | None:
-        try:
-            head = self._bucket.call("head_object", attempts, Key=self._bucket.full(key))
-        except NotFound:
-            return None
-        entry = _from_head(key, head)
-        if entry.metadata.get(META_UPLOAD_ID) != upload_id:
-            return None
-        return Published(key, entry.size, entry.etag)
 
     def list_parts(self, partial: Partial) -> list[Part] | None:
         """See the protocol. Offsets are those of parts that follow each other."""
@@ -313,8 +272,16 @@ class S3Backend(FlatStore):
 
     # --- reading ---------------------------------------------------------------------
 
-    def _head(self, key: str) -> Entry:
-        return _from_head(key, self._bucket.call("head_object", Key=self._bucket.full(key)))
+    def _head(self, key: str, attempts: Attempts | None = None) -> Entry:
+        head = self._bucket.call("head_object", attempts, Key=self._bucket.full(key))
+        return Entry(
+            key,
+            False,
+            head["ContentLength"],
+            head["LastModified"].astimezone(UTC),
+            head["ETag"],
+            decode_metadata(head.get("Metadata", {})),
+        )
 
     def _list(self, prefix: str, *, deep: bool = False, limit: int = PAGE) -> Iterator[Page]:
         for page in self._bucket.pages(prefix, "" if deep else "/", limit):
@@ -327,18 +294,11 @@ class S3Backend(FlatStore):
         key = self._bucket.ours(item["Key"])
         return Entry(key, False, item["Size"], item["LastModified"].astimezone(UTC), item["ETag"])
 
-    def read(self, entry: Entry, offset: int, length: int) -> bytes:
-        """See the protocol."""
-        stop = min(offset + length, entry.size)
-        if offset >= stop:
-            return b""
+    def _fetch(self, entry: Entry, start: int, stop: int) -> bytes:
         try:
-            data = self._bucket.read(entry.key, entry.etag, offset, stop)
+            return self._bucket.read(entry.key, entry.etag, start, stop)
         except Exists as exc:  # IfMatch: it is another object now
             raise not_there() from exc
-        if len(data) != stop - offset:
-            raise VerificationFailed(f"Storage gave {len(data)} bytes of {stop - offset}.")
-        return data
 
     # --- changing --------------------------------------------------------------------
 
@@ -368,27 +328,13 @@ class S3Backend(FlatStore):
 
     # --- life ------------------------------------------------------------------------
 
-    def check(self) -> None:
-        """List at most one key."""
-        try:
-            self._bucket.call("list_objects_v2", Prefix=self._bucket.prefix, MaxKeys=1)
-        except SecureDropError as exc:
-            raise type(exc)(f"Bucket “{self._bucket.name}”: {exc}") from exc
+    @property
+    def _place(self) -> str:
+        return f"Bucket “{self._bucket.name}”"
 
     def close(self) -> None:
         """See the protocol."""
         self._bucket.close()
-
-
-def _from_head(key: str, head: dict[str, Any]) -> Entry:
-    return Entry(
-        key,
-        False,
-        head["ContentLength"],
-        head["LastModified"].astimezone(UTC),
-        head["ETag"],
-        decode_metadata(head.get("Metadata", {})),
-    )
 
 
 def _bare(etag: str) -> str:

@@ -59,14 +59,8 @@ class Bucket:
     # --- calls -----------------------------------------------------------------------
 
     def attempts(self, *, slow: bool = False) -> Attempts:
-        """A new deadline: two thirds of the operation's, so that a last try that times out
-        after the remaining third still ends inside it."""
-        whole = self.conf.operation_timeout if slow else self.conf.storage_timeout
-        return Attempts(whole * 2 / 3)
-
-    def publishing(self) -> Attempts:
-        """A deadline that leaves another third to look what became of a publishing call."""
-        return Attempts(self.conf.storage_timeout / 3)
+        """The deadline of a new operation."""
+        return Attempts.of(self.conf.operation_timeout if slow else self.conf.storage_timeout)
 
     def call(
         self,

@@ -238,6 +238,21 @@ def complete(s3: S3Backend, upload_id: str) -> int:
     return s3.commit(partial, [Part(1, 0, 4, '"e"')], size=4, sha256="0" * 64, replace=True).size
 
 
+def test_a_look_that_got_no_answer_leaves_no_doubt_about_the_put_behind_it(
+    server: ScriptedS3, s3: S3Backend
+) -> None:
+    heads = iter([head_of("", 4), HANG_UP, error(404, "NoSuchKey")])
+
+    def script(request: Request) -> Answer | None:
+        return next(heads) if request.method == "HEAD" else error(403, "AccessDenied")
+
+    server.script = script
+    s3.stat("acme/b")  # the client is made now, which is not to be in the deadline below
+    with pytest.raises(errors.StorageRefused):
+        put(s3, "acme/a", replace=False)
+    assert [request.method for request in server.requests] == ["HEAD", "HEAD", "HEAD", "PUT"]
+
+
 def test_completing_without_an_answer_that_is_there_is_published(
     server: ScriptedS3, s3: S3Backend
 ) -> None:
