@@ -22,7 +22,7 @@ from securedrop_ftp.access import provisioning
 from securedrop_ftp.access.certificates import EXPIRY_WARNING
 from securedrop_ftp.admin.account_forms import AccountCreationForm, AccountForm, PasswordFields
 from securedrop_ftp.admin.audited import AuditedAdmin, address, operator
-from securedrop_ftp.admin.times import utc
+from securedrop_ftp.admin.shown import utc
 from securedrop_ftp.events import Event
 from securedrop_ftp.models import Account, Lockout
 from securedrop_ftp.signals import emit
@@ -34,8 +34,8 @@ _OBSERVED: Final = (
     "certificate_expires",
     "locked_until",
     "last_login",
-    "created",
-    "changed",
+    "made",
+    "last_changed",
 )
 
 

@@ -8,7 +8,7 @@ from django.contrib import admin
 
 from securedrop_ftp.admin.filters import DaysFilter, EventFilter, OutcomeFilter, PartnerNameFilter
 from securedrop_ftp.admin.keyset import KeysetAdmin
-from securedrop_ftp.admin.times import utc
+from securedrop_ftp.admin.shown import tag, utc
 from securedrop_ftp.audit.chain import rfc3339
 from securedrop_ftp.models import AuditEvent
 
@@ -28,13 +28,13 @@ class AuditEventAdmin(KeysetAdmin):
     list_display = (
         "second",
         "event",
-        "outcome",
+        "came_to",
         "partner",
         "account",
+        "remote_ip",
         "path",
         "size",
         "reason",
-        "remote_ip",
     )
     list_filter = (DaysFilter, EventFilter, OutcomeFilter, PartnerNameFilter)
     fieldsets = (
@@ -48,6 +48,11 @@ class AuditEventAdmin(KeysetAdmin):
     def second(self, row: Any) -> str:
         """For the list."""
         return utc(row.time)
+
+    @admin.display(description="outcome")
+    def came_to(self, row: Any) -> str:
+        """For the list."""
+        return tag(row.outcome)
 
     @admin.display(description="time (UTC)")
     def when(self, row: Any) -> str:

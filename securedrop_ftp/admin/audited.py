@@ -8,12 +8,15 @@ from __future__ import annotations
 import hashlib
 from typing import Any, Final
 
+from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth import get_user_model
 from django.db.models.signals import post_save
 from django.http import HttpRequest
 
-from securedrop_ftp.admin.typed import ModelAdmin, ModelForm
+from securedrop_ftp.admin.pages import ListedAdmin
+from securedrop_ftp.admin.shown import utc
+from securedrop_ftp.admin.typed import ModelForm
 from securedrop_ftp.events import Event
 from securedrop_ftp.models import Account
 from securedrop_ftp.signals import emit
@@ -50,8 +53,18 @@ def _shown(value: Any) -> str:
     return "-" if value in (None, "") else str(value)
 
 
-class AuditedAdmin(ModelAdmin):
+class AuditedAdmin(ListedAdmin):
     """Emits one event for each addition and each change that changed something."""
+
+    @admin.display(description="created (UTC)")
+    def made(self, obj: Any) -> str:
+        """When."""
+        return utc(obj.created)
+
+    @admin.display(description="changed (UTC)")
+    def last_changed(self, obj: Any) -> str:
+        """When it was last saved."""
+        return utc(obj.changed)
 
     def audit(self, request: HttpRequest, obj: Any, reason: str) -> None:
         """Emit the event of ``obj``. For subclasses."""

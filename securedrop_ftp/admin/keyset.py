@@ -15,7 +15,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
 
-from securedrop_ftp.admin.typed import ModelAdmin
+from securedrop_ftp.admin.pages import ListedAdmin
 
 #: Searches that no index answers look at so many rows, the newest.
 SEARCH_WINDOW: Final = 50_000
@@ -76,7 +76,7 @@ def _past(queryset: QuerySet[Any], time_field: str, cursor: _Cursor, side: str) 
     )
 
 
-class ReadOnlyAdmin(ModelAdmin):
+class ReadOnlyAdmin(ListedAdmin):
     """Nothing is added, changed or deleted."""
 
     actions = None
@@ -103,9 +103,6 @@ class KeysetAdmin(ReadOnlyAdmin):
     exact_search: ClassVar[tuple[str, ...]] = ()
     #: Columns whose part a search term may be, among the newest rows.
     part_search: ClassVar[tuple[str, ...]] = ()
-
-    class Media:
-        css: ClassVar[dict[str, tuple[str, ...]]] = {"all": ("securedrop_ftp/admin.css",)}
 
     list_per_page = 50
     show_full_result_count = False

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
+from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.html import format_html
 
 from securedrop_ftp.access import provisioning
 from securedrop_ftp.admin.audited import operator
-from securedrop_ftp.admin.times import utc
-from securedrop_ftp.admin.typed import ModelAdmin
+from securedrop_ftp.admin.pages import AskingAdmin
+from securedrop_ftp.admin.shown import utc
 from securedrop_ftp.models import Lockout
 
 
 @admin.register(Lockout)
-class LockoutAdmin(ModelAdmin):
+class LockoutAdmin(AskingAdmin):
     """Lockouts in force. They are lifted, never added, edited or deleted."""
 
-    list_display = ("who", "source", "began", "ends", "lift")
+    verb: ClassVar[str] = "unlock"
+    list_display = ("who", "source", "began", "ends", "button")
     list_display_links = None
     search_fields = ("username", "source")
     search_help_text = "A part of a user name or of an address."
@@ -51,11 +49,25 @@ class LockoutAdmin(ModelAdmin):
         """When it lifts itself."""
         return utc(row.until)
 
-    @admin.display(description="")
-    def lift(self, row: Lockout) -> str:
-        """To the page that asks and lifts."""
-        url = reverse("admin:securedrop_ftp_lockout_unlock", args=(row.pk,))
-        return format_html('<a class="button" href="{}">Unlock</a>', url)
+    # --- lifting ---------------------------------------------------------------------
+
+    def question(self, row: Lockout) -> str:
+        """Who would be let in again."""
+        return format_html(
+            "<strong>{}</strong> from {} is locked out until {} (UTC). Lift that now?",
+            row.username or "Everyone",
+            row.source,
+            utc(row.until),
+        )
+
+    def act(self, request: HttpRequest, row: Lockout) -> str:
+        """Lift it."""
+        provisioning.unlock([row], operator(request))
+        return f"{row}: unlocked."
+
+    def gone(self) -> str:
+        """It ended by itself, or another operator was quicker."""
+        return "That lockout has ended."
 
     @admin.action(description="Lift the selected lockouts", permissions=("unlock",))
     def unlock_selected(self, request: HttpRequest, queryset: QuerySet[Lockout]) -> None:
@@ -66,39 +78,6 @@ class LockoutAdmin(ModelAdmin):
     def has_unlock_permission(self, request: HttpRequest) -> bool:
         """Django's change permission on lockouts, though nobody edits one."""
         return super().has_change_permission(request)
-
-    def get_urls(self) -> list[URLPattern]:
-        """One page of ours before Django's."""
-        return [
-            path(
-                "<int:pk>/unlock/",
-                self.admin_site.admin_view(self.unlock_view),
-                name="securedrop_ftp_lockout_unlock",
-            ),
-            *super().get_urls(),
-        ]
-
-    def unlock_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Ask, then lift."""
-        if not self.has_unlock_permission(request):
-            raise PermissionDenied
-        back = reverse("admin:securedrop_ftp_lockout_changelist")
-        row = self.get_queryset(request).filter(pk=pk).first()
-        if row is None:
-            self.message_user(request, "That lockout has ended.", messages.INFO)
-            return HttpResponseRedirect(back)
-        if request.method == "POST":
-            provisioning.unlock([row], operator(request))
-            self.message_user(request, f"{row}: unlocked.", messages.SUCCESS)
-            return HttpResponseRedirect(back)
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "row": row,
-            "title": "Lift the lockout",
-            "back": back,
-        }
-        return TemplateResponse(request, "admin/securedrop_ftp/lockout/unlock.html", context)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -75,7 +75,7 @@ class PartnerAdmin(AuditedAdmin):
     list_filter = ("mode", "enabled", "storage")
     search_fields = ("name", "prefix")
     inlines = (IPRuleInline, AccountInline)
-    readonly_fields = ("issuers", "created", "changed")
+    readonly_fields = ("issuers", "made", "last_changed")
     fieldsets = (
         (None, {"fields": ("name", "enabled", "mode", "overwrite")}),
         ("Storage", {"fields": ("storage", "prefix")}),
@@ -103,7 +103,7 @@ class PartnerAdmin(AuditedAdmin):
                 )
             },
         ),
-        (None, {"fields": ("created", "changed")}),
+        (None, {"fields": ("made", "last_changed")}),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:

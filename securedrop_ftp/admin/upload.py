@@ -10,7 +10,7 @@ from django.http import HttpRequest
 
 from securedrop_ftp.admin.filters import DaysFilter, PartnerFilter
 from securedrop_ftp.admin.keyset import KeysetAdmin
-from securedrop_ftp.admin.times import utc
+from securedrop_ftp.admin.shown import tag, utc
 from securedrop_ftp.escaping import escape
 from securedrop_ftp.models import Upload, UploadState
 
@@ -41,7 +41,7 @@ class UploadAdmin(KeysetAdmin):
         "An account or a SHA-256 exactly; or a part of a path or key among the newest 50 000 "
         "uploads."
     )
-    list_display = ("began", "state", "partner", "username", "named", "size", "digest", "ended")
+    list_display = ("began", "stage", "partner", "username", "named", "size", "digest", "ended")
     list_filter = (DaysFilter, StateFilter, PartnerFilter)
     list_select_related = ("partner",)
     fieldsets = (
@@ -56,6 +56,11 @@ class UploadAdmin(KeysetAdmin):
     def began(self, row: Any) -> str:
         """For the list."""
         return utc(row.started)
+
+    @admin.display(description="state")
+    def stage(self, row: Any) -> str:
+        """For the list."""
+        return tag(row.state)
 
     @admin.display(description="finished (UTC)")
     def ended(self, row: Any) -> str:

@@ -23,6 +23,9 @@ NOT_ENROLLED: Final = (
     "Ask an administrator to run “admin_totp”."
 )
 
+#: What apps are called that Django would call by their label.
+APP_NAMES: Final = {"otp_totp": "Second factor", "auth": "Operators and users"}
+
 
 class SecondFactorForm(AdminAuthenticationForm):
     """User name, password, and the code of those who have a device."""
@@ -73,8 +76,17 @@ class SecureAdminSite(AdminSite):
     site_header = "Secure file drop"
     site_title = "Secure file drop"
     index_title = "Administration"
+    site_url = None  # there is no other site to view
+    enable_nav_sidebar = False  # the lists need its room
     login_form = SecondFactorForm
     login_template = "admin/second_factor_login.html"
+
+    def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
+        """Ours first; the second factor by its name."""
+        apps: list[Any] = super().get_app_list(request, app_label)
+        for app in apps:
+            app["name"] = APP_NAMES.get(app["app_label"], app["name"])
+        return sorted(apps, key=lambda app: app["app_label"] != "securedrop_ftp")
 
     def has_permission(self, request: HttpRequest) -> bool:
         """Staff, and verified where the operator requires it: a session from before the

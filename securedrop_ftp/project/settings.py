@@ -236,6 +236,8 @@ AXES_RESET_ON_SUCCESS = False
 AXES_ENABLE_ACCESS_FAILURE_LOG = True
 AXES_DISABLE_ACCESS_LOG = True  # our audit trail holds every login
 AXES_VERBOSE = False
+# The lockouts in force are ours (admin/lockout.py); to delete a row of axes would lift none.
+AXES_ENABLE_ADMIN = False
 
 # --- logging ----------------------------------------------------------------------------
 

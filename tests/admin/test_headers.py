@@ -18,6 +18,7 @@ PAGES = [
     "securedrop_ftp_upload_changelist",
     "securedrop_ftp_auditevent_changelist",
     "securedrop_ftp_lockout_changelist",
+    "securedrop_ftp_livesession_changelist",
     "auth_user_changelist",
     "auth_user_add",
 ]
