@@ -136,6 +136,11 @@ class DatabaseWriter:
         """:meth:`submit` and wait. Not for the event loop."""
         return self.submit(job).result(timeout)
 
+    @property
+    def waiting(self) -> int:
+        """Jobs that are not begun yet."""
+        return self._jobs.qsize()
+
     def close(self, timeout: float = 10.0) -> None:
         """Commit what is queued, then stop."""
         if not self._closed:

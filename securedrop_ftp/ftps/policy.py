@@ -83,13 +83,14 @@ def dispatch(session: Session, command: Command) -> Reply | None:
 
 
 def deny(session: Session, verb_name: str, argument: str) -> None:
-    """Record the attempt and refuse.
+    """Record the attempt, wait until the row is kept (who goes on asking is held back by it), and
+    refuse.
 
     Raises:
         AccessDenied: always.
     """
     refusal = replies.NO_PERMISSION.but(f"This account may not use {verb_name} here.")
-    session.record(
+    session.record_durably(
         Event(
             "access.denied",
             outcome="denied",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
+from weakref import WeakMethod
 
 from securedrop_ftp import keys
 from securedrop_ftp.exceptions import IsADirectory, NotADirectory
@@ -27,8 +28,15 @@ class StorageFS:
         self.storage = storage
         self.root = root
         self.cwd = "/"
-        self._offload = offload
+        # The session's method; strongly held, the two would keep each other, and the TLS context
+        # with them, until the garbage collector comes by.
+        self._session_storage = WeakMethod(offload)
         self._seen: dict[str, tuple[float, Entry]] = {}
+
+    def _offload(self, function: Callable[..., Any], *args: Any) -> Any:
+        offload = self._session_storage()
+        assert offload is not None  # the session whose verb runs
+        return offload(function, *args)
 
     def resolve(self, argument: str) -> str:
         """The absolute FTP path of an argument. Raises BadName."""

@@ -3,7 +3,7 @@
 Every worker is woken for a connection. One that has more sessions than another looks away for a
 moment, so that the other takes it; if nobody does (it is busy, or dead), it is taken after all.
 The kernel's own choice (EPOLLEXCLUSIVE) gave all four sessions of a run to one process, beside an
-idle one (seen).
+idle one (seen). While the worker is overloaded connections stay with the kernel.
 """
 
 from __future__ import annotations
@@ -42,9 +42,11 @@ class Acceptor:
         worker: int,
         conf: Callable[[], Conf],
         accepted: Callable[[socket.socket, str, int], None],
+        overloaded: Callable[[], bool],
     ) -> None:
         self._loop, self._listener, self._table = loop, listener, table
         self._worker, self._conf, self._accepted = worker, conf, accepted
+        self._overloaded = overloaded
         self._fileno = listener.fileno()
         self._reserve: list[int] = []
         self._take_reserve()
@@ -70,21 +72,27 @@ class Acceptor:
 
     def _look_again(self) -> None:
         if self._open and not self._looking:
-            self._look()
-            self._accept()
+            if self._overloaded():
+                self._loop.call_later(LOOK_AWAY, self._look_again)
+            else:
+                self._look()
+                self._accept()
 
     def session_closed(self) -> None:
         """One of ours ended: perhaps we are not the busier one any more."""
-        if self._open and not self._looking and not self._table.is_busier(self._worker):
+        if self._open and not self._looking and not self._should_wait():
             self._look()
 
     def handle_read_event(self) -> None:
         """One connection, so that other workers get theirs."""
-        if self._table.is_busier(self._worker):
+        if self._should_wait():
             self._look_away()
             self._loop.call_later(LOOK_AWAY, self._look_again)
         else:
             self._accept()
+
+    def _should_wait(self) -> bool:
+        return self._overloaded() or self._table.is_busier(self._worker)
 
     def _accept(self) -> None:
         try:

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL, crypto
 
 from securedrop_ftp.exceptions import ConfigurationError
+from securedrop_ftp.tls.callbacks import set_alpn_selection
 from securedrop_ftp.tls.groups import limit_groups
 from securedrop_ftp.tls.peer import ask_for_certificate
 from securedrop_ftp.tls.profiles import Profile
@@ -121,7 +122,7 @@ def build_context(
     context.set_session_cache_mode(SSL.SESS_CACHE_SERVER)
     context.set_session_id(os.urandom(16))
     context.set_timeout(int(lifetime))
-    context.set_alpn_select_callback(_select_ftp)
+    set_alpn_selection(context, _select_ftp)
     context.use_certificate(certificate.leaf)
     for intermediate in certificate.chain:
         context.add_extra_chain_cert(intermediate)

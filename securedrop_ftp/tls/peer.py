@@ -11,6 +11,8 @@ from typing import Any, Final
 
 from OpenSSL import SSL, crypto
 
+from securedrop_ftp.tls.callbacks import set_verification
+
 #: Longer chains end the handshake. A root, three intermediates and the leaf fit twice.
 MAX_DEPTH: Final = 8
 
@@ -18,7 +20,7 @@ MAX_DEPTH: Final = 8
 def ask_for_certificate(context: SSL.Context) -> None:
     """Have the handshakes of ``context`` ask for a client certificate. No CA names are sent: they
     would tell everyone who the partners are (RFC 5246 §7.4.4: then the client may send any)."""
-    context.set_verify(SSL.VERIFY_PEER, _take_any)
+    set_verification(context, SSL.VERIFY_PEER, _take_any)
     context.set_verify_depth(MAX_DEPTH)
 
 

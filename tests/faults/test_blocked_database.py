@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ftplib
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,6 +11,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from securedrop_ftp.server.worker import MAX_WAITING
 from tests.clients import FtpsClient
 from tests.fixtures.cast import password_of
 from tests.fixtures.processes import wait_until
@@ -76,3 +78,37 @@ def test_a_login_behind_a_lock_ends_in_a_reply(served: Serve) -> None:
         assert client.reply_to(f"PASS {password_of('alice')}").startswith("421")
     with ftps.login() as client:
         assert client.sendcmd("NOOP").startswith("200")
+
+
+def visited(ftps: ServedFtps) -> bool:
+    """One connection that is greeted and leaves; False where it is left with the kernel."""
+    with socket.create_connection(("127.0.0.1", ftps.port), 20) as sock:
+        sock.settimeout(3)
+        try:
+            if not sock.recv(100).startswith(b"220"):
+                return False  # the places of those who left are not free yet
+            sock.sendall(b"QUIT\r\n")
+            while sock.recv(100):
+                pass
+        except TimeoutError:
+            return False
+    return True
+
+
+def test_a_crowd_that_comes_and_goes_meanwhile_fills_no_memory_and_loses_no_row(
+    served: Serve,
+) -> None:
+    ftps = served("postgres")
+    ftps.faults_expected = True  # rows that the database does not take are in the log
+    visits = 0
+    with locked(ftps, "audithead"):
+        while visits < 2 * MAX_WAITING and visited(ftps):
+            visits += 1
+    # Each visit brings two rows; the batch that waits for the lock counts no more.
+    assert MAX_WAITING // 4 < visits < MAX_WAITING
+    wait_until(lambda: visited(ftps), "a place after the lock's end")
+
+    def told() -> tuple[int, int]:
+        return len(ftps.audit("session.opened")), len(ftps.audit("session.closed"))
+
+    wait_until(lambda: told()[0] == told()[1] > visits, "the rows of all visits")

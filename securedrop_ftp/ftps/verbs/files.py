@@ -40,7 +40,7 @@ def dele(session: Session, argument: str) -> Reply:
 def _discard(session: Session, path: str) -> bool:
     if suspended.find(session, path) is None or not suspended.discard(session, path):
         return False
-    session.record(
+    session.record_durably(
         Event("upload.aborted", path=path, reason="discarded by its owner", outcome="success")
     )
     return True
