@@ -14,6 +14,7 @@ from OpenSSL import SSL
 
 from securedrop_ftp.ftps.runtime import EventLoop
 from securedrop_ftp.log import get_logger
+from securedrop_ftp.tls.again import went_on
 from securedrop_ftp.tls.contexts import WrongProtocol
 from securedrop_ftp.tls.records import read_into, write_from
 
@@ -120,7 +121,7 @@ class Channel:
         except (SSL.WantReadError, SSL.WantWriteError, BlockingIOError):
             return None
         except SSL.ZeroReturnError as exc:
-            raise CleanEnd from exc
+            raise self._end() from exc
         except (SSL.Error, OSError) as exc:
             raise ConnectionLost(_why(exc)) from exc
         if not data:
@@ -143,10 +144,14 @@ class Channel:
             case None | SSL.WantReadError() | SSL.WantWriteError():
                 return 0
             case SSL.ZeroReturnError():
-                raise CleanEnd from error
+                raise self._end() from error
             case SSL.Error() | OSError():
                 raise ConnectionLost(_why(error)) from error
         raise error
+
+    def _end(self) -> CleanEnd | ConnectionLost:
+        assert self.tls is not None
+        return ConnectionLost("endless handshakes") if went_on(self.tls) else CleanEnd()
 
     def transmit(self, data: bytes | bytearray | memoryview) -> int:
         """Send what the socket takes now; bytes sent. Raises ConnectionLost."""

@@ -37,6 +37,21 @@ def set_verification(context: SSL.Context, mode: int, verify: Callable[..., bool
     library._lib.SSL_CTX_set_verify(made._context, mode, made._verify_callback)
 
 
+def set_info(context: SSL.Context, notice: Callable[[SSL.Connection, int, int], None]) -> None:
+    """:meth:`OpenSSL.SSL.Context.set_info_callback`, for a function of a module."""
+    made: Any = context
+    made._info_callback = _info_callback(notice)
+    library: Any = SSL
+    library._lib.SSL_CTX_set_info_callback(made._context, made._info_callback)
+
+
+@cache
+def _info_callback(notice: Callable[..., None]) -> Any:
+    model: Any = SSL.Context(SSL.TLS_SERVER_METHOD)
+    model.set_info_callback(notice)
+    return model._info_callback
+
+
 @cache
 def _helper(kind: str, function: Callable[..., Any]) -> Any:
     return getattr(SSL, kind)(function)

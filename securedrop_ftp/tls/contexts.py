@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL, crypto
 
 from securedrop_ftp.exceptions import ConfigurationError
+from securedrop_ftp.tls.again import limit_handshakes
 from securedrop_ftp.tls.callbacks import set_alpn_selection
 from securedrop_ftp.tls.groups import limit_groups
 from securedrop_ftp.tls.peer import ask_for_certificate
@@ -119,6 +120,7 @@ def build_context(
     context.set_cipher_list(profile.cipher_list.encode())
     context.set_tls13_ciphersuites(profile.ciphersuites)
     limit_groups(context, profile.groups)
+    limit_handshakes(context)
     context.set_session_cache_mode(SSL.SESS_CACHE_SERVER)
     context.set_session_id(os.urandom(16))
     context.set_timeout(int(lifetime))

@@ -14,6 +14,7 @@ LIVE = "tests/security/test_live_control.py"
 DEMO = "tests/security/test_demo_is_local.py"
 RESILIENCE = "tests/security/test_resilience.py"
 PERMISSIONS = "tests/security/test_permissions.py"
+ENDLESS = "tests/security/test_endless_input.py"
 ENDINGS = "tests/faults/test_bad_endings.py"
 STORAGE = "tests/faults/test_failing_storage.py"
 STALLS = "tests/faults/test_one_stalls_none.py"
@@ -160,6 +161,39 @@ ROWS: Final = (
             ),
         ),
         (f"{STALLS}::test_row_6_a_storage_that_does_not_answer_stalls_nobody_else",),
+    ),
+    Mend(
+        "6",
+        "a client asks for renegotiation, or changes its keys, without end",
+        (Cut("tls/contexts.py", "limit_handshakes(context)", "pass"),),
+        (
+            f"{ENDLESS}::test_row_6_requests_for_renegotiation_without_end_are_cut_off",
+            f"{ENDLESS}::test_row_6_key_updates_without_end_are_cut_off",
+        ),
+    ),
+    Mend(
+        "6",
+        "an upload that is cut off for that is taken for whole",
+        (
+            Cut(
+                "ftps/channel.py",
+                'ConnectionLost("endless handshakes") if went_on(self.tls) else CleanEnd()',
+                "CleanEnd()",
+            ),
+        ),
+        (f"{ENDLESS}::test_row_6_an_upload_that_is_cut_off_for_them_is_not_taken_for_whole",),
+    ),
+    Mend(
+        "6",
+        "a client sends without end after its session ended",
+        (Cut("ftps/control.py", "for _ in range(RECORDS_PER_TURN):", "while True:"),),
+        (f"{ENDLESS}::test_row_6_what_comes_behind_quit_is_thrown_away_a_turn_at_a_time",),
+    ),
+    Mend(
+        "6",
+        "a stranger's certificate chain takes long to verify",
+        (Cut("tls/peer.py", "context.set_verify_depth(NO_CHAIN)", "pass"),),
+        (f"{ENDLESS}::test_row_6_a_handshake_verifies_no_chain_of_a_strangers",),
     ),
     Mend(
         "7",
