@@ -1,6 +1,6 @@
 """Connections of all workers, counted in shared memory: caps hold across processes.
 
-One slot a connection: whether it is taken (a byte), its address (16 bytes, IPv4 mapped) and its
+One slot a connection: whether it is taken (a byte), its address (16 bytes) and its
 partner's id after login (4 bytes); each in an array of its own, so that counting is one pass. The
 lock is a POSIX record lock, which the kernel releases when a worker dies; the supervisor then
 clears that worker's slots.
@@ -16,17 +16,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from securedrop_ftp.access import network
+
 _IP: Final = 16
 _ID: Final = 4
 _FREE, _TAKEN = b"\0", b"\1"
 
 
 def packed(address: str) -> bytes:
-    """16 bytes of an address; IPv4 as its mapped form."""
-    ip = ipaddress.ip_address(address.partition("%")[0])
+    """16 bytes, never all zeros, of what caps and rates count by: an IPv4 address in its mapped
+    form, or the /64 of an IPv6 one, as guesses are counted (one customer has 2**64 addresses)."""
+    ip = network.normalise(address)
     if isinstance(ip, ipaddress.IPv4Address):
         return b"\0" * 10 + b"\xff\xff" + ip.packed
-    return ip.packed
+    return ip.packed[:8] + network.IPV6_SOURCE_PREFIX.to_bytes(8, "big")
 
 
 class ConnectionTable:

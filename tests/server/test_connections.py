@@ -15,6 +15,21 @@ def test_an_address_gets_no_more_than_its_cap_from_all_workers() -> None:
     assert isinstance(table.open(0, "192.0.2.2", per_ip=3, total=20), int)
 
 
+def test_the_addresses_of_one_ipv6_network_share_a_cap() -> None:
+    table = ConnectionTable(workers=1, slots=10)
+    addresses = ["2001:db8::1", "2001:db8::ffff:2", "2001:db8:0:0:9::", "2001:db8:0:1::1", "::1"]
+    slots = [table.open(0, address, per_ip=2, total=10) for address in addresses]
+    assert [type(s) for s in slots] == [int, int, str, int, int]
+    assert isinstance(table.open(0, "::2", per_ip=2, total=10), int)
+    assert table.open(0, "::3", per_ip=2, total=10) == "address"
+
+
+def test_an_ipv4_address_is_one_however_it_is_written() -> None:
+    table = ConnectionTable(workers=1, slots=10)
+    assert isinstance(table.open(0, "192.0.2.1", per_ip=1, total=9), int)
+    assert table.open(0, "::ffff:192.0.2.1", per_ip=1, total=9) == "address"
+
+
 def test_the_total_holds_for_all_addresses() -> None:
     table = ConnectionTable(workers=1, slots=10)
     assert isinstance(table.open(0, "2001:db8::1", per_ip=9, total=1), int)

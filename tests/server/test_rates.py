@@ -16,6 +16,13 @@ def test_an_address_gets_its_limit_in_a_minute_and_no_more() -> None:
     assert rates.allow("192.0.2.1", 3)
 
 
+def test_the_addresses_of_one_ipv6_network_share_a_limit() -> None:
+    rates = LoginRates(clock=lambda: 600.0)
+    allowed = [rates.allow(f"2001:db8::{number:x}", 3) for number in range(5)]
+    assert allowed == [True] * 3 + [False] * 2
+    assert rates.allow("2001:db8:0:1::", 3)
+
+
 def test_counts_are_shared_by_processes() -> None:
     rates = LoginRates(clock=lambda: 600.0)
     pid = os.fork()
