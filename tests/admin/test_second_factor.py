@@ -93,6 +93,47 @@ def test_enrolling_again_replaces_and_remove_removes(client: Client, enrolled: s
     assert _log_in(client)
 
 
+def test_the_admin_site_makes_no_second_factor_and_shows_no_key(
+    client: Client, olga: Any, enrolled: str, settings: Any
+) -> None:
+    settings.ADMIN_REQUIRE_TOTP = True
+    assert _log_in(client, otp_token=_code())
+    pages = "/admin/otp_totp/totpdevice/"
+    device = TOTPDevice.objects.get()
+    form = {"user": olga.pk, "name": "mine", "confirmed": "on", "key": "11" * 20, "step": 30}
+    form |= {"t0": 0, "digits": 6, "tolerance": 1, "drift": 0, "throttling_failure_count": 0}
+    assert client.get(f"{pages}add/").status_code == 403
+    assert client.post(f"{pages}add/", form).status_code == 403
+    assert client.post(f"{pages}{device.pk}/change/", form).status_code == 403
+    for page in (pages, f"{pages}{device.pk}/change/"):
+        answer = client.get(page)
+        assert answer.status_code == 200
+        assert device.key.encode() not in answer.content
+    for page in ("config", "qrcode"):
+        assert client.get(f"{pages}{device.pk}/{page}/").status_code != 200
+    assert list(TOTPDevice.objects.values_list("key")) == [(device.key,)]
+
+
+@pytest.mark.parametrize("how", ["button", "action"])
+def test_who_removes_a_second_factor_in_admin_is_audited(
+    client: Client, olga: Any, enrolled: str, how: str
+) -> None:
+    assert _log_in(client, otp_token=_code())
+    other = get_user_model().objects.create_superuser("otto", password=OPERATOR_PASSWORD)
+    device = TOTPDevice.objects.create(user=other, name="totp")
+    pages = "/admin/otp_totp/totpdevice/"
+    if how == "button":
+        client.post(f"{pages}{device.pk}/delete/", {"post": "yes"})
+    else:
+        client.post(
+            pages, {"action": "delete_selected", "_selected_action": [device.pk], "post": "yes"}
+        )
+    assert not TOTPDevice.objects.filter(pk=device.pk).exists()
+    row = AuditEvent.objects.latest("seq")
+    assert (row.event, row.account) == ("account.changed", "otto")
+    assert row.reason == "second factor removed by olga (admin)"
+
+
 def test_nobody_is_enrolled_by_mistake(db: None) -> None:
     with pytest.raises(CommandError, match="There is no user “nobody”"):
         call_command("admin_totp", "nobody")

@@ -1,0 +1,49 @@
+"""Second factors in admin: who has one, and the button that takes it away.
+
+``admin_totp`` alone makes them: it shows the key once and leaves an audit row. django-otp's own
+page shows the key of a new device, takes one that somebody else chose, and leaves no row.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django_otp.plugins.otp_totp.models import TOTPDevice
+
+from securedrop_ftp.admin.audited import address, operator
+from securedrop_ftp.admin.typed import ModelAdmin
+from securedrop_ftp.events import Event
+from securedrop_ftp.signals import emit
+
+admin.site.unregister(TOTPDevice)
+
+
+@admin.register(TOTPDevice)
+class SecondFactorAdmin(ModelAdmin):
+    """Devices are watched and removed, never added or edited."""
+
+    list_display = ("user", "name", "confirmed", "created_at", "last_used_at")
+    list_select_related = ("user",)
+    fields = list_display
+
+    def log_deletions(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
+        """Django's log entries, and our audit rows."""
+        for device in queryset:
+            emit(
+                Event(
+                    "account.changed",
+                    account=device.user.get_username(),
+                    remote_ip=address(request),
+                    reason=f"second factor removed by {operator(request)}",
+                )
+            )
+        return super().log_deletions(request, queryset)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
