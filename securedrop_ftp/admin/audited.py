@@ -11,12 +11,13 @@ from typing import Any, Final
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group
 from django.db.models.signals import post_save
 from django.http import HttpRequest
 
 from securedrop_ftp.admin.pages import ListedAdmin
 from securedrop_ftp.admin.shown import utc
-from securedrop_ftp.admin.typed import ModelForm
+from securedrop_ftp.admin.typed import ModelAdmin, ModelForm
 from securedrop_ftp.events import Event
 from securedrop_ftp.models import Account
 from securedrop_ftp.signals import emit
@@ -106,24 +107,37 @@ def _notes(request: Any) -> list[str]:
     return notes
 
 
+class EachDeletionLogged(ModelAdmin):
+    """For the admin of users and groups: one log entry after the other. Django writes those of
+    several deletions in bulk, which sends no signal, so they left no audit row."""
+
+    def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
+        """Django's log entries."""
+        entries: list[LogEntry] = []
+        for found in queryset:
+            entries += super().log_deletions(request, queryset.filter(pk=found.pk))
+        return entries
+
+
 def on_log_entry(sender: Any, instance: LogEntry, created: bool, **kwargs: Any) -> None:
-    """Changes to Django users in whatever admin (passwords, staff and active flags)."""
-    model = get_user_model()
-    if not created or instance.content_type is None:
+    """Changes to Django users and groups in whatever admin (passwords, flags, permissions)."""
+    model = instance.content_type.model_class() if instance.content_type is not None else None
+    if not created or model not in (get_user_model(), Group):
         return
-    if instance.content_type.model_class() is not model:
+    what = {1: "added", 2: "changed", 3: "deleted"}.get(instance.action_flag, "changed")
+    by = f"{what} by {instance.user.get_username()} (admin): {instance.get_change_message()}"
+    if model is Group:
+        emit(Event("account.changed", reason=f"group {instance.object_repr} {by}"))
         return
     account = (
         Account.objects.filter(user_id=str(instance.object_id)).select_related("partner").first()
     )
-    what = {1: "added", 2: "changed", 3: "deleted"}.get(instance.action_flag, "changed")
     emit(
         Event(
             "account.changed",
             partner=account.partner.name if account else "",
             account=instance.object_repr,
-            reason=f"user {what} by {instance.user.get_username()} (admin): "
-            f"{instance.get_change_message()}",
+            reason=f"user {by}",
         )
     )
 

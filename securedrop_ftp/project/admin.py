@@ -1,4 +1,5 @@
-"""Second factors in admin: who has one, and the button that takes it away.
+"""Operators in admin: users and groups, whose every deletion is audited; and second factors: who
+has one, and the button that takes it away.
 
 ``admin_totp`` alone makes them: it shows the key once and leaves an audit row. django-otp's own
 page shows the key of a new device, takes one that somebody else chose, and leaves no row.
@@ -9,16 +10,28 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.auth.admin import GroupAdmin, UserAdmin
+from django.contrib.auth.models import Group, User
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
-from securedrop_ftp.admin.audited import address, operator
+from securedrop_ftp.admin.audited import EachDeletionLogged, address, operator
 from securedrop_ftp.admin.typed import ModelAdmin
 from securedrop_ftp.events import Event
 from securedrop_ftp.signals import emit
 
-admin.site.unregister(TOTPDevice)
+admin.site.unregister((User, Group, TOTPDevice))
+
+
+@admin.register(User)
+class AuditedUserAdmin(EachDeletionLogged, UserAdmin):  # type: ignore[type-arg]  # not at run time
+    """Django's, with an audit row for each act."""
+
+
+@admin.register(Group)
+class AuditedGroupAdmin(EachDeletionLogged, GroupAdmin):
+    """Django's, with an audit row for each act."""
 
 
 @admin.register(TOTPDevice)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group
 from django.test import Client
 from django.urls import reverse
 
@@ -222,3 +223,24 @@ def test_the_last_certificate_and_its_end_are_shown(operator: Client, account: A
     for url in (change, reverse("admin:securedrop_ftp_account_changelist")):
         assert f"{end:%Y-%m-%d} (soon)" in operator.get(url).content.decode()
     assert "ab" * 32 in operator.get(change).content.decode()
+
+
+def test_every_user_that_is_deleted_in_one_act_is_audited(operator: Client) -> None:
+    model = get_user_model()
+    keys = [model.objects.create_user(name).pk for name in ("otto", "uma", "ute")]
+    form = {"action": "delete_selected", "_selected_action": keys, "post": "yes"}
+    operator.post("/admin/auth/user/", form)
+    assert not model.objects.filter(pk__in=keys).exists()
+    rows = AuditEvent.objects.filter(event="account.changed").order_by("seq")
+    deleted = [row.account for row in rows if row.reason.startswith("user deleted by olga (admin)")]
+    assert sorted(deleted) == ["otto", "uma", "ute"]
+
+
+def test_what_a_group_may_is_audited(operator: Client) -> None:
+    operator.post("/admin/auth/group/add/", {"name": "night shift"})
+    assert _last_reason().startswith("group night shift added by olga (admin)")
+    keys = [Group.objects.create(name=name).pk for name in ("a", "b")]
+    form = {"action": "delete_selected", "_selected_action": keys, "post": "yes"}
+    operator.post("/admin/auth/group/", form)
+    assert _last_reason().startswith("group ")
+    assert " deleted by olga (admin)" in _last_reason()
