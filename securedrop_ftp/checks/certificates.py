@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Generator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,6 +22,8 @@ MIN_RSA_BITS: Final = 2048
 MIN_EC_BITS: Final = 224
 
 EXPIRY_WARNING: Final = timedelta(days=30)
+
+_BEGIN: Final = re.compile(rb"-----BEGIN (?:X509 )?CERTIFICATE-----")
 
 
 def check_certificates(**kwargs: Any) -> list[CheckMessage]:
@@ -81,7 +84,8 @@ def _load_certificates(
     path: Path, name: str
 ) -> Generator[CheckMessage, None, list[x509.Certificate]]:
     try:
-        return x509.load_pem_x509_certificates(path.read_bytes())
+        pem = path.read_bytes()
+        certificates = x509.load_pem_x509_certificates(pem)
     except OSError as exc:
         yield Error(
             f"SECUREDROP_{name}: cannot read {path}: {exc.strerror}.",
@@ -93,6 +97,15 @@ def _load_certificates(
             f"SECUREDROP_{name}: {path} holds no certificate in PEM: {exc}.",
             hint="It begins with -----BEGIN CERTIFICATE-----. Convert DER with openssl x509 "
             "-inform der.",
+            id="securedrop.E022",
+        )
+    else:
+        # What is cut off is left out without a word: clients would miss the rest of the chain.
+        if len(_BEGIN.findall(pem)) == len(certificates):
+            return certificates
+        yield Error(
+            f"SECUREDROP_{name}: {path} ends in the midst of a certificate.",
+            hint="Copy it whole, under another name, and rename it then.",
             id="securedrop.E022",
         )
     return []

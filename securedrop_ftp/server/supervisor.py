@@ -244,6 +244,7 @@ class Supervisor:
             self._note(lambda status: status.after_refusal(reason))
             return
         self._conf_in_force, self._certificate = conf, certificate
+        self._next_warning = 0.0  # of this one
         self._note(lambda status: status.after_reload(certificate.leaf))
         get_conf.cache_clear()
         logger.info("reloading")

@@ -111,6 +111,11 @@ def _half_written(path: Path) -> None:
     (path / "server.pem").write_text(whole[: len(whole) // 2])
 
 
+def _half_chain(path: Path) -> None:
+    leaf, issuer = (path / "server.pem").read_text(), (path / "ca.pem").read_text()
+    (path / "server.pem").write_text(leaf + issuer[: len(issuer) // 2])
+
+
 def _missing(path: Path) -> None:
     (path / "server.key").unlink()
 
@@ -119,6 +124,7 @@ BAD: dict[str, Callable[[Path], None]] = {
     "expired on": _expired,
     "does not belong to the certificate": _another_key,
     "holds no certificate in PEM": _half_written,
+    "ends in the midst of a certificate": _half_chain,
     "cannot read": _missing,
 }
 
@@ -133,14 +139,14 @@ def test_a_bad_certificate_is_refused_loudly_and_the_old_one_serves_on(
         spoil(path)
         rotating.reload()
 
-        def refused(number: int = number) -> bool:
-            return len(rotating.log_lines(REFUSED)) == number
+        def refused(number: int = number, words: str = words) -> bool:
+            told = words in status(rotating).reload_refused  # written after the line
+            return told and len(rotating.log_lines(REFUSED)) == number
 
         wait_until(refused, "the refusal")
         line = rotating.log_lines(REFUSED)[-1]
         assert line["level"] == "error"
         assert words in line["reason"]
-        assert words in status(rotating).reload_refused
         assert presented_by_all(rotating) == {good}
         shutil.copytree(kept, path, dirs_exist_ok=True)
 
@@ -151,6 +157,14 @@ def test_a_bad_certificate_is_refused_loudly_and_the_old_one_serves_on(
     rotating.reload()
     wait_until(lambda: status(rotating).reload_refused == "", "a reload that is taken")
     assert "problem  service" not in rotating.manage("doctor", check=False)
+
+
+def test_a_certificate_that_runs_out_soon_is_said_so_when_it_is_taken(rotating: ServedFtps) -> None:
+    assert not rotating.log_lines("certificate")
+    make_certificates(directory(rotating), lifetime=timedelta(days=12))
+    rotating.reload()
+    wait_until(lambda: bool(rotating.log_lines("certificate")), "the warning")
+    assert rotating.log_lines("certificate")[0]["id"] == "securedrop.W024"
 
 
 REFUSED = "reload refused; the old certificate and settings serve on"
