@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,7 +18,8 @@ from cryptography.x509.oid import NameOID
 from OpenSSL import SSL
 
 from securedrop_ftp.conf import Conf
-from securedrop_ftp.ftps.control import RECORDS_PER_TURN, ControlChannel
+from securedrop_ftp.ftps.control import RECORDS_PER_TURN, SECONDS_PER_TURN, ControlChannel
+from securedrop_ftp.ftps.wire import Command, Violation
 from securedrop_ftp.server.loop import Loop
 from securedrop_ftp.tls.again import MAX_STEPS
 from tests.fixtures.cast import password_of
@@ -142,6 +144,40 @@ def test_row_6_what_comes_behind_quit_is_thrown_away_a_turn_at_a_time(flooded: F
     flooded.finish(None, "quit")
     flooded.handle_read_event()
     assert 0 < flooded.reads <= RECORDS_PER_TURN
+
+
+# --- commands that take long ---------------------------------------------------------------
+
+
+class Laborious(ControlChannel):
+    """Sixteen commands have come in one record, and each takes its time."""
+
+    started = 0
+
+    def receive(self, size: int) -> bytes | None:
+        return b"CWD /a/a/a\r\n" * 16
+
+    def passes_queue(self, item: Command | Violation) -> bool:
+        return False
+
+    def idle(self) -> bool:
+        return True
+
+    def start(self, item: Command | Violation) -> None:
+        self.started += 1
+        time.sleep(2 * SECONDS_PER_TURN)
+
+
+def test_row_6_costly_commands_take_turns_with_other_clients() -> None:
+    loop = Loop()
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        channel = Laborious(loop, ours, Conf())
+        channel.handle_read_event()
+        assert channel.started == 1
+        loop.call_soon(loop.stop)
+        loop.run()
+        assert channel.started == 2
 
 
 # --- certificates that take long to verify ------------------------------------------------

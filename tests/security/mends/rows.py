@@ -191,6 +191,12 @@ ROWS: Final = (
     ),
     Mend(
         "6",
+        "a client sends commands that each take long, many in one write",
+        (never("ftps/control.py", "time.monotonic() > until"),),
+        (f"{ENDLESS}::test_row_6_costly_commands_take_turns_with_other_clients",),
+    ),
+    Mend(
+        "6",
         "a stranger's certificate chain takes long to verify",
         (Cut("tls/peer.py", "context.set_verify_depth(NO_CHAIN)", "pass"),),
         (f"{ENDLESS}::test_row_6_a_handshake_verifies_no_chain_of_a_strangers",),
