@@ -56,6 +56,9 @@ TICK = 1.0
 #: two, and a crowd that comes and goes quicker than they are written would fill the memory.
 MAX_WAITING: Final = 1000
 
+#: Live control's own queue: a crowd of logins must not keep sessions alive that may no longer be.
+_CONTROL = "control"
+
 
 class Worker:
     """The :class:`~securedrop_ftp.ftps.runtime.Runtime` of its sessions."""
@@ -193,7 +196,7 @@ class Worker:
                 if reason:
                     session.end(replies.SESSION_ENDED, reason)
 
-        future = self.accounts(still_allowed, asked)
+        future = self._ask_accounts(_CONTROL, still_allowed, asked)
         future.add_done_callback(
             lambda f: None if f.exception() else self.loop.call_soon_threadsafe(end, f.result())
         )
@@ -240,7 +243,7 @@ class Worker:
         def take(wanted: bool) -> None:
             self._ask_client = wanted
 
-        future = self.accounts(client_certificates_wanted)
+        future = self._ask_accounts(_CONTROL, client_certificates_wanted)
         future.add_done_callback(
             lambda f: None if f.exception() else self.loop.call_soon_threadsafe(take, f.result())
         )
@@ -272,7 +275,9 @@ class Worker:
 
     def accounts(self, function: Callable[..., Any], *args: Any) -> Future[Any]:
         """Run with database connections that are checked before and released after."""
+        return self._ask_accounts("", function, *args)
 
+    def _ask_accounts(self, key: str, function: Callable[..., Any], *args: Any) -> Future[Any]:
         def job() -> Any:
             close_old_connections()
             try:
@@ -280,7 +285,7 @@ class Worker:
             finally:
                 close_old_connections()
 
-        return self._accounts.submit("", job)
+        return self._accounts.submit(key, job)
 
     def storage(self, partner: str, function: Callable[..., Any], *args: Any) -> Future[Any]:
         """Run on the partner's share of the storage pool."""

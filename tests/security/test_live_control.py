@@ -6,11 +6,13 @@ import contextlib
 import uuid
 
 import pytest
+from argon2 import PasswordHasher
 from django.contrib.auth.models import User
 from django.test import Client
 
 from tests.fixtures.processes import wait_until
 from tests.fixtures.served import Serve, ServedFtps
+from tests.security.test_guessing import PATIENT
 
 QUICK = {"control_check_interval": 0.2, "presence_interval": 0.2}
 
@@ -45,6 +47,22 @@ def test_a_session_ends_when(served: Serve, what: str) -> None:
     assert ftps.keys() == []
     wait_until(lambda: len(endings_of(ftps)) == 1, "the audit row")
     assert endings_of(ftps)[0] in ("upload.aborted", "upload.suspended")
+
+
+def test_a_crowd_that_logs_in_keeps_no_session_alive(served: Serve) -> None:
+    """Each of its hashes takes a second, and one is made at a time."""
+    crowd = {"account_threads": 1, "concurrent_hashes": 1, "login_timeout": 300}
+    ftps = served(options=QUICK | PATIENT | crowd)
+    slow = PasswordHasher(time_cost=80, memory_cost=19456, parallelism=1).hash("another")
+    ftps.query("UPDATE auth_user SET password = %s WHERE username = %s", f"argon2{slow}", "bob")
+    with ftps.login() as client, contextlib.ExitStack() as stack:
+        for guesser in [stack.enter_context(ftps.connect()) for _ in range(20)]:
+            assert guesser.reply_to("USER bob").startswith("331")
+            guesser.putcmd("PASS wrong")
+        wait_until(lambda: bool(ftps.audit("login.failed")), "the first of them")
+        ftps.query(CHANGES["the account is disabled"])
+        assert client.final_reply().startswith("421")
+        assert len(ftps.audit("login.failed")) < 15
 
 
 def endings_of(ftps: ServedFtps) -> list[str]:

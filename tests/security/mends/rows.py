@@ -743,6 +743,18 @@ ROWS: Final = (
         (f"{LIVE}::test_a_session_ends_when",),
     ),
     Mend(
+        "31",
+        "a crowd that logs in keeps sessions alive",
+        (
+            Cut(
+                "server/worker.py",
+                "self._ask_accounts(_CONTROL, still_allowed, asked)",
+                "self.accounts(still_allowed, asked)",
+            ),
+        ),
+        (f"{LIVE}::test_a_crowd_that_logs_in_keeps_no_session_alive",),
+    ),
+    Mend(
         "32",
         "ABOR during a commit is answered before it",
         (
