@@ -46,6 +46,7 @@ class Conf:
     # Limits and deadlines (security bar, rows 16 and 17).
     max_connections: int = 2000
     max_connections_per_ip: int = 20
+    connection_rate_per_ip: int = 300  # connections a minute from one address, 0: no limit
     max_queued_output: int = 64 * KIB
     max_queued_lines: int = 16
     max_line_length: int = 4096

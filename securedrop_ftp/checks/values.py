@@ -21,6 +21,7 @@ _RANGES: Final[dict[str, tuple[float, float | None]]] = {
     "ftps_workers": (0, 256),
     "max_connections": (1, 1_000_000),
     "max_connections_per_ip": (1, 1_000_000),
+    "connection_rate_per_ip": (0, 1_000_000),
     "max_queued_output": (4 * KIB, 64 * MIB),
     "max_queued_lines": (1, 1024),
     "max_line_length": (512, 64 * KIB),

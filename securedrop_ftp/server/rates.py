@@ -1,4 +1,4 @@
-"""Logins a minute from one address, counted across workers in shared memory.
+"""Logins, or connections, a minute from one address, counted across workers in shared memory.
 
 A fixed table of addresses, found by their hash and a short probe. Where all places of a probe are
 taken by other addresses of this minute, the oldest count wins and the newcomer shares it: the table
@@ -22,18 +22,18 @@ _PLACES: Final = 8192
 _PROBE: Final = 8
 
 
-class LoginRates:
+class AddressRates:
     """Made by the supervisor before the fork."""
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         size = _PLACES * _ENTRY.size
-        self._fd = os.memfd_create("securedrop-login-rates", os.MFD_CLOEXEC)
+        self._fd = os.memfd_create("securedrop-rates", os.MFD_CLOEXEC)
         os.ftruncate(self._fd, size)
         self._map = mmap.mmap(self._fd, size)
         self._clock = clock
 
     def allow(self, address: str, limit: int) -> bool:
-        """Count one login of ``address``; ``False`` past ``limit`` in this minute (0: no limit)."""
+        """Count one of ``address``; ``False`` past ``limit`` in this minute (0: no limit)."""
         if not limit:
             return True
         ip, minute = packed(address), int(self._clock() // 60)

@@ -22,7 +22,7 @@ from securedrop_ftp.log import get_logger
 from securedrop_ftp.server import housekeeping
 from securedrop_ftp.server.connections import ConnectionTable
 from securedrop_ftp.server.identity import new_boot, owner_name
-from securedrop_ftp.server.rates import LoginRates
+from securedrop_ftp.server.rates import AddressRates
 from securedrop_ftp.server.reload import read_settings
 from securedrop_ftp.server.signals import SignalPipe
 from securedrop_ftp.server.status import ServiceStatus, remove_status, write_status
@@ -118,7 +118,7 @@ class Supervisor:
         if problem:
             raise ConfigurationError(problem)
         self._table = ConnectionTable(conf.workers, conf.max_connections)
-        self._rates = LoginRates()
+        self._rates, self._arrivals = AddressRates(), AddressRates()
         # The workers watch the read end: it closes with us, however we end.
         self._life_read, self._life_write = os.pipe()
         self._signals = SignalPipe(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
@@ -169,6 +169,7 @@ class Supervisor:
                 self._listener,
                 self._table,
                 self._rates,
+                self._arrivals,
                 self._certificate,
                 self._life_read,
                 ready_write,

@@ -38,7 +38,7 @@ from securedrop_ftp.server.connections import ConnectionTable
 from securedrop_ftp.server.identity import node_name
 from securedrop_ftp.server.loop import Loop
 from securedrop_ftp.server.pools import FairPool
-from securedrop_ftp.server.rates import LoginRates
+from securedrop_ftp.server.rates import AddressRates
 from securedrop_ftp.server.reload import reload_settings
 from securedrop_ftp.server.signals import SignalPipe
 from securedrop_ftp.storage.registry import backend_for
@@ -69,7 +69,8 @@ class Worker:
         owner: str,
         listener: socket.socket,
         table: ConnectionTable,
-        rates: LoginRates,
+        rates: AddressRates,
+        arrivals: AddressRates,
         certificate: Certificate,
         life: int,
     ) -> None:
@@ -107,6 +108,7 @@ class Worker:
             self.loop,
             listener,
             table,
+            arrivals,
             index,
             lambda: self.conf,
             self._accepted,
@@ -376,7 +378,8 @@ def worker_main(
     owner: str,
     listener: socket.socket,
     table: ConnectionTable,
-    rates: LoginRates,
+    rates: AddressRates,
+    arrivals: AddressRates,
     certificate: Certificate,
     life: int,
     ready: int,
@@ -384,7 +387,7 @@ def worker_main(
     """The body of a worker process; its exit status."""
     give_back_what_hashes_take()
     try:
-        worker = Worker(index, owner, listener, table, rates, certificate, life)
+        worker = Worker(index, owner, listener, table, rates, arrivals, certificate, life)
         _spare_what_was_loaded()
         worker.run(lambda: os.close(ready))  # the supervisor sees the pipe's end
     except Exception:

@@ -48,6 +48,7 @@ def start_service(
         "TLS_KEY_FILE": certificates / "server.key",
         "LOG_FORMAT": "json",
         "MAX_CONNECTIONS_PER_IP": 2000,
+        "CONNECTION_RATE_PER_IP": 0,
         "LOGIN_RATE_PER_IP": 0,
     } | settings
     inherited = {n: v for n, v in os.environ.items() if not n.startswith("SECUREDROP_")}

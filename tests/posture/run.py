@@ -72,7 +72,9 @@ def scan(chosen: list[str]) -> list[Finding]:
             findings.append(Finding(name, "", f"{type(exc).__name__}: {exc}", False))
 
     for profile in ("tls12", "modern"):
-        with service(tls_profile=profile, max_connections_per_ip=500) as ftps:
+        with service(
+            tls_profile=profile, max_connections_per_ip=500, connection_rate_per_ip=0
+        ) as ftps:
             for tool in (tools.sslyze, tools.testssl, tools.sslscan):
                 run(tool, ftps, profile)
     for guesser in (tools.nmap, tools.hydra, refusals):

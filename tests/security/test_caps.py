@@ -71,6 +71,22 @@ def test_an_address_and_everybody_together_have_caps(capped: ServedFtps) -> None
         assert b"from your address" not in refused(capped, "127.0.0.3")
 
 
+def test_an_address_that_connects_all_the_time_is_refused_without_a_row(served: Serve) -> None:
+    ftps = served(workers=2, options={"connection_rate_per_ip": 10})
+    greetings = []
+    for _ in range(40):
+        sock, greeting = connect(ftps)
+        sock.close()
+        greetings.append(greeting[:3])
+    # The minute may end in the midst of it.
+    assert 10 <= greetings.count(b"220") <= 20
+    assert set(greetings) == {b"220", b"421"}
+    connect(ftps, "127.0.0.2")[0].close()
+    taken = greetings.count(b"220") + 1
+    wait_until(lambda: len(ftps.audit("session.closed")) == taken, "the rows")
+    assert len(ftps.audit("session.opened")) == taken
+
+
 def test_every_connection_that_ends_makes_room_for_one(capped: ServedFtps) -> None:
     with ExitStack() as stack:
         open_ones = fill(capped, stack, "127.0.0.1", 6)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 
-from securedrop_ftp.server.rates import LoginRates
+from securedrop_ftp.server.rates import AddressRates
 
 
 def test_an_address_gets_its_limit_in_a_minute_and_no_more() -> None:
     now = [600.0]
-    rates = LoginRates(clock=lambda: now[0])
+    rates = AddressRates(clock=lambda: now[0])
     assert [rates.allow("192.0.2.1", 3) for _ in range(5)] == [True] * 3 + [False] * 2
     assert rates.allow("192.0.2.2", 3)
     now[0] += 60
@@ -17,14 +17,14 @@ def test_an_address_gets_its_limit_in_a_minute_and_no_more() -> None:
 
 
 def test_the_addresses_of_one_ipv6_network_share_a_limit() -> None:
-    rates = LoginRates(clock=lambda: 600.0)
+    rates = AddressRates(clock=lambda: 600.0)
     allowed = [rates.allow(f"2001:db8::{number:x}", 3) for number in range(5)]
     assert allowed == [True] * 3 + [False] * 2
     assert rates.allow("2001:db8:0:1::", 3)
 
 
 def test_counts_are_shared_by_processes() -> None:
-    rates = LoginRates(clock=lambda: 600.0)
+    rates = AddressRates(clock=lambda: 600.0)
     pid = os.fork()
     if not pid:
         rates.allow("192.0.2.1", 2)
@@ -35,12 +35,12 @@ def test_counts_are_shared_by_processes() -> None:
 
 
 def test_a_crowd_of_addresses_does_not_shut_one_out() -> None:
-    rates = LoginRates(clock=lambda: 600.0)
+    rates = AddressRates(clock=lambda: 600.0)
     for number in range(20_000):
         assert rates.allow(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}", 1)
     assert rates.allow("192.0.2.1", 1)
 
 
 def test_no_limit_means_none() -> None:
-    rates = LoginRates()
+    rates = AddressRates()
     assert all(rates.allow("192.0.2.1", 0) for _ in range(100))

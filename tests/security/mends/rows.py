@@ -14,6 +14,7 @@ LIVE = "tests/security/test_live_control.py"
 DEMO = "tests/security/test_demo_is_local.py"
 RESILIENCE = "tests/security/test_resilience.py"
 PERMISSIONS = "tests/security/test_permissions.py"
+CAPS = "tests/security/test_caps.py"
 ENDLESS = "tests/security/test_endless_input.py"
 ENDINGS = "tests/faults/test_bad_endings.py"
 STORAGE = "tests/faults/test_failing_storage.py"
@@ -419,6 +420,17 @@ ROWS: Final = (
         "one address takes all connections",
         (never("server/connections.py", "_count(self._map[self._ips : self._ids], ip) >= per_ip"),),
         (f"{CHANNEL}::test_row_17_one_address_gets_no_more_than_its_cap",),
+    ),
+    Mend(
+        "17",
+        "one address connects and hangs up all the time",
+        (
+            never(
+                "server/acceptor.py",
+                "not self._arrivals.allow(address, conf.connection_rate_per_ip)",
+            ),
+        ),
+        (f"{CAPS}::test_an_address_that_connects_all_the_time_is_refused_without_a_row",),
     ),
     Mend(
         "17",
