@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,8 @@ logger = get_logger(__name__)
 RESERVED = 32
 #: How long a connection is left to a worker that has fewer sessions, seconds.
 LOOK_AWAY = 0.025
+#: How often refusals are logged, seconds.
+LINE_EVERY = 1.0
 
 
 class Acceptor:
@@ -55,6 +58,7 @@ class Acceptor:
         self._take_reserve()
         self._open = True
         self._looking = False
+        self._refused, self._next_line = 0, 0.0  # since the last line of it
         self._look()
 
     def readable(self) -> bool:
@@ -110,13 +114,22 @@ class Acceptor:
         address = peer[0].removeprefix("::ffff:")
         slot = self._slot(address)
         if isinstance(slot, str):
-            logger.warning("connection refused", remote_ip=address, cap=slot)
+            self._tell(address, slot)
             _refuse(
                 sock,
                 replies.TOO_MANY_CONNECTIONS if slot == "total" else replies.TOO_MANY_FROM_ADDRESS,
             )
             return
         self._accepted(sock, address, slot)
+
+    def _tell(self, address: str, cap: str) -> None:
+        """Into the log, a line a second at most: who is refused can come back thousands of times
+        (seen: 3 MiB of lines in 8 s)."""
+        self._refused += 1
+        now = time.monotonic()
+        if now >= self._next_line:
+            logger.warning("connection refused", remote_ip=address, cap=cap, refused=self._refused)
+            self._refused, self._next_line = 0, now + LINE_EVERY
 
     def _slot(self, address: str) -> int | str:
         """A slot for a connection, or the cap that refuses it."""

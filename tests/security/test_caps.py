@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import time
 from contextlib import ExitStack
 
 import pytest
@@ -85,6 +86,16 @@ def test_an_address_that_connects_all_the_time_is_refused_without_a_row(served: 
     taken = greetings.count(b"220") + 1
     wait_until(lambda: len(ftps.audit("session.closed")) == taken, "the rows")
     assert len(ftps.audit("session.opened")) == taken
+
+
+def test_refusals_do_not_fill_the_log(served: Serve) -> None:
+    ftps = served(options={"connection_rate_per_ip": 1})
+    began = time.monotonic()
+    for _ in range(300):
+        connect(ftps)[0].close()
+    lines = ftps.log_lines("connection refused")
+    assert 1 <= len(lines) <= time.monotonic() - began + 1
+    assert lines[0]["cap"] == "rate"
 
 
 def test_every_connection_that_ends_makes_room_for_one(capped: ServedFtps) -> None:
