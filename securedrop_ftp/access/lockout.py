@@ -24,13 +24,14 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import DateTimeField, Q
 from django.utils import timezone
 
 from securedrop_ftp.conf import get_conf
 from securedrop_ftp.db import write_transaction
 from securedrop_ftp.exceptions import AccessUnavailable
 from securedrop_ftp.models import Lockout, LoginAttempt
+from securedrop_ftp.prepared import Delete, Given, Select, Update, insert
 
 WHOLE_SOURCE: Final = ""
 
@@ -46,6 +47,41 @@ _SWEEP_EVERY: Final = 256
 _abandoned: set[int] = set()
 _abandoned_guard = threading.Lock()
 _settled = 0
+
+
+# What every login runs (docs/adr/0008).
+_TOUCH = Update(
+    lambda: Lockout.objects.filter(source=Given("source"), username=WHOLE_SOURCE),
+    touched=Given("now", DateTimeField()),
+)
+_LOCKOUTS = Select(
+    lambda: (
+        Lockout.objects.filter(
+            source=Given("source"), username__in=(WHOLE_SOURCE, Given("username"))
+        )
+        .order_by()
+        .values_list("username", "since", "until")
+    )
+)
+_ATTEMPTS = Select(
+    lambda: (
+        LoginAttempt.objects.filter(
+            source=Given("source"), started__gt=Given("window", DateTimeField())
+        )
+        .order_by()
+        .values_list("username", "state", "started")
+    )
+)
+_SUCCEED = Delete(
+    lambda: LoginAttempt.objects.filter(
+        Q(pk=Given("id"))
+        | Q(
+            source=Given("source"),
+            username=Given("username"),
+            state=LoginAttempt.State.FAILED,
+        )
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,16 +130,18 @@ def _try_reserve(username: str, source: str) -> Reservation | Locked | None:
     with write_transaction():
         now = _take_turn(source)
         _release_abandoned()
-        locked = lock_in_force(username, source)
+        standing = _Standing.of(username, source)
+        locked = standing.in_force(now)
         if locked is not None:
             return locked
-        failed, open_ = _count(username, source, now)
+        failed, open_ = _count(username, source, now, standing)
         for scope, limit in _limits(username):
             if failed[scope] >= limit:
                 return _lock(scope, source, now)
         if any(failed[scope] + open_[scope] >= limit for scope, limit in _limits(username)):
             return None
-        row = LoginAttempt.objects.create(source=source, username=username, started=now)
+        row = LoginAttempt(source=source, username=username, started=now)
+        insert(row)
     return Reservation(row.pk, source, username)
 
 
@@ -115,10 +153,11 @@ def fail(reservation: Reservation) -> Locked | None:
     with write_transaction():
         now = _take_turn(reservation.source)
         LoginAttempt.objects.filter(pk=reservation.id).update(state=LoginAttempt.State.FAILED)
-        failed, _ = _count(reservation.username, reservation.source, now)
+        standing = _Standing.of(reservation.username, reservation.source)
+        failed, _ = _count(reservation.username, reservation.source, now, standing)
         begun = None
         for scope, limit in _limits(reservation.username):
-            if failed[scope] >= limit and not _in_force(scope, reservation.source, now):
+            if failed[scope] >= limit and not standing.holds(scope, now):
                 begun = _lock(scope, reservation.source, now)
         _sweep_sometimes(now)
     return begun
@@ -126,14 +165,7 @@ def fail(reservation: Reservation) -> Locked | None:
 
 def succeed(reservation: Reservation) -> None:
     """The password was right: the reservation and the user's failures from there are gone."""
-    LoginAttempt.objects.filter(
-        Q(pk=reservation.id)
-        | Q(
-            source=reservation.source,
-            username=reservation.username,
-            state=LoginAttempt.State.FAILED,
-        )
-    ).delete()
+    _SUCCEED.run(id=reservation.id, source=reservation.source, username=reservation.username)
 
 
 def abandon(reservation: Reservation) -> None:
@@ -150,15 +182,35 @@ def abandon(reservation: Reservation) -> None:
 
 def lock_in_force(username: str, source: str) -> Locked | None:
     """The lockout that holds for ``username`` from ``source``: the one that lasts longest."""
-    row = (
-        Lockout.objects.filter(
-            source=source, username__in=(WHOLE_SOURCE, username), until__gt=timezone.now()
-        )
-        .order_by("-until")
-        .values_list("until", "username")
-        .first()
-    )
-    return Locked(row[0], row[1] == WHOLE_SOURCE) if row and row[0] else None
+    return _Standing.of(username, source).in_force(timezone.now())
+
+
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """The lockouts of a user from a source and of the whole source, past ones included: when each
+    began and ends, by scope."""
+
+    lockouts: dict[str, tuple[datetime | None, datetime | None]]
+
+    @classmethod
+    def of(cls, username: str, source: str) -> _Standing:
+        rows = _LOCKOUTS.rows(username=username, source=source)
+        return cls({scope: (since, until) for scope, since, until in rows})
+
+    def since(self, scope: str) -> datetime | None:
+        return self.lockouts.get(scope, (None, None))[0]
+
+    def holds(self, scope: str, now: datetime) -> bool:
+        until = self.lockouts.get(scope, (None, None))[1]
+        return until is not None and until > now
+
+    def in_force(self, now: datetime) -> Locked | None:
+        ends = [
+            Locked(until, scope == WHOLE_SOURCE)
+            for scope, (_, until) in self.lockouts.items()
+            if until is not None and until > now
+        ]
+        return max(ends, key=lambda locked: locked.until, default=None)
 
 
 def failures(username: str, source: str) -> int:
@@ -166,7 +218,8 @@ def failures(username: str, source: str) -> int:
     limit that it reached."""
     if lock_in_force(username, source) is not None:
         return get_conf().lockout_user_ip_limit
-    return _count(username, source, timezone.now())[0][username]
+    standing = _Standing.of(username, source)
+    return _count(username, source, timezone.now(), standing)[0][username]
 
 
 def unlock_user(username: str) -> int:
@@ -207,8 +260,7 @@ def _limits(username: str) -> tuple[tuple[str, int], tuple[str, int]]:
 def _take_turn(source: str) -> datetime:
     """Hold the source's row until the transaction ends; the time is taken after that."""
     # An UPDATE and not SELECT … FOR UPDATE: SQLite takes its write lock by it as well.
-    row = Lockout.objects.filter(source=source, username=WHOLE_SOURCE)
-    while not row.update(touched=timezone.now()):
+    while not _TOUCH.run(source=source, now=timezone.now()):
         Lockout.objects.bulk_create(
             [Lockout(source=source, username=WHOLE_SOURCE, touched=timezone.now())],
             ignore_conflicts=True,
@@ -216,28 +268,20 @@ def _take_turn(source: str) -> datetime:
     return timezone.now()
 
 
-def _count(username: str, source: str, now: datetime) -> tuple[dict[str, int], dict[str, int]]:
+def _count(
+    username: str, source: str, now: datetime, standing: _Standing
+) -> tuple[dict[str, int], dict[str, int]]:
     """Per scope: failures (dead reservations included) and open reservations in the window."""
     window = now - timedelta(seconds=get_conf().lockout_window)
     dead = now - timedelta(seconds=RESERVATION_TIMEOUT)
-    since = dict(
-        Lockout.objects.filter(
-            source=source, username__in=(WHOLE_SOURCE, username), since__isnull=False
-        ).values_list("username", "since")
-    )
     failed = {WHOLE_SOURCE: 0, username: 0}
     open_ = {WHOLE_SOURCE: 0, username: 0}
-    rows = LoginAttempt.objects.filter(source=source, started__gt=window)
-    for name, state, started in rows.values_list("username", "state", "started"):
+    for name, state, started in _ATTEMPTS.rows(source=source, window=window):
         counter = failed if state == LoginAttempt.State.FAILED or started < dead else open_
         for scope in (WHOLE_SOURCE, username):
-            if scope in (WHOLE_SOURCE, name) and started > (since.get(scope) or window):
+            if scope in (WHOLE_SOURCE, name) and started > (standing.since(scope) or window):
                 counter[scope] += 1
     return failed, open_
-
-
-def _in_force(scope: str, source: str, now: datetime) -> bool:
-    return Lockout.objects.filter(source=source, username=scope, until__gt=now).exists()
 
 
 def _lock(scope: str, source: str, now: datetime) -> Locked:

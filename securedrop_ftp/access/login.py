@@ -42,6 +42,7 @@ from securedrop_ftp.events import Event
 from securedrop_ftp.exceptions import AccessUnavailable, LoginFailed
 from securedrop_ftp.log import get_logger
 from securedrop_ftp.models import Account, ClientCertificates, IPRule
+from securedrop_ftp.prepared import Given, Instances, Select
 from securedrop_ftp.replies import Reply
 from securedrop_ftp.signals import emit
 
@@ -232,20 +233,33 @@ def _attempt(attempt: _Attempt, password: str) -> Principal | _Refusal:
         raise
 
 
+# What every login runs (docs/adr/0008).
+_ACCOUNT = Instances(
+    Account,
+    lambda: Account.objects.order_by().filter(
+        **{f"user__{get_user_model().USERNAME_FIELD}": Given("name")}
+    ),
+    "user",
+    "partner",
+)
+_RULES = Select(
+    lambda: (
+        IPRule.objects.filter(partner_id=Given("partner_id"))
+        .order_by()
+        .values_list("action", "network")
+    )
+)
+
+
 def _find(name: str | None) -> Account | None:
-    if name is None:
-        return None
-    field = get_user_model().USERNAME_FIELD
-    lookup = {f"user__{field}": name}
-    return Account.objects.select_related("user", "partner").filter(**lookup).first()
+    return _ACCOUNT.first(name=name) if name is not None else None
 
 
 def _bar(account: Account | None, remote_ip: str) -> str:
     """Why this login cannot succeed whatever the password, or ``""``."""
     if account is None:
         return "unknown"
-    rules = IPRule.objects.filter(partner_id=account.partner_id).values_list("action", "network")
-    if not network.allowed(remote_ip, rules):
+    if not network.allowed(remote_ip, _RULES.rows(partner_id=account.partner_id)):
         return "network"
     return "" if _active(account) else "inactive"
 

@@ -1,0 +1,209 @@
+"""Statements that are built once: Django's SQL, with only the values bound anew.
+
+The ORM builds a queryset's SQL each time that it runs. For the statements that every login and
+every file runs, that took ten times as long as the database needed (docs/adr/0008). Here a
+queryset with a :class:`Given` for each value that varies is compiled at its first use, once for
+each kind of database; from then on only its values are bound, as parameters.
+
+Comparisons are with values: where one may be ``None``, another statement is needed (``IS NULL``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from itertools import islice
+from typing import Any, Generic, TypeVar
+
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.models import Field, Model, QuerySet, Value
+from django.db.models.sql import DeleteQuery, UpdateQuery
+
+M = TypeVar("M", bound=Model)
+
+_Row = tuple[Any, ...]
+_Converter = tuple[int, Sequence[Callable[..., Any]], Any]
+_Build = Callable[[], QuerySet[Any, Any]]
+
+
+class Given(Value):
+    """The place of a value that comes with each run.
+
+    Args:
+        name: the keyword under which it comes.
+        field: converts it; ``None`` for texts, numbers and truth values, which go as they are.
+    """
+
+    def __init__(self, name: str, field: Field[Any, Any] | None = None) -> None:
+        super().__init__(name, output_field=field)
+        self._field = field
+
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, Any]:
+        """A placeholder, with this object for its parameter."""
+        return "%s", [self]
+
+    def bound(self, values: Mapping[str, Any], database: Any) -> Any:
+        """The parameter of one run."""
+        value = values[self.value]
+        return value if self._field is None else self._field.get_db_prep_save(value, database)
+
+
+class _Statement:
+    def __init__(self, queryset: _Build) -> None:
+        self._queryset = queryset
+        #: By vendor: SQL, and parameters of which some are still :class:`Given`.
+        self._built: dict[str, tuple[str, tuple[Any, ...]]] = {}
+
+    def _compiler(self, database: Any) -> Any:
+        raise NotImplementedError
+
+    def _execute(self, database: Any, cursor: Any, values: Mapping[str, Any]) -> None:
+        built = self._built.get(database.vendor)
+        if built is None:
+            sql, parameters = self._compiler(database).as_sql()
+            built = self._built[database.vendor] = sql, tuple(parameters)
+        sql, parameters = built
+        bound = [p.bound(values, database) if isinstance(p, Given) else p for p in parameters]
+        cursor.execute(sql, bound)
+
+
+class Select(_Statement):
+    """A queryset of ``values_list()``."""
+
+    def __init__(self, queryset: _Build) -> None:
+        super().__init__(queryset)
+        self._converters: dict[str, list[_Converter]] = {}
+
+    def _compiler(self, database: Any) -> Any:
+        compiler = self._queryset().query.get_compiler(connection=database)
+        compiler.pre_sql_setup()
+        columns = [expression for expression, _, _ in compiler.select]
+        self._converters[database.vendor] = [
+            (at, functions, expression)
+            for at, (functions, expression) in compiler.get_converters(columns).items()
+        ]
+        return compiler
+
+    def rows(self, **values: Any) -> list[_Row]:
+        """All rows."""
+        database = connections[DEFAULT_DB_ALIAS]
+        with database.cursor() as cursor:
+            self._execute(database, cursor, values)
+            rows: list[_Row] = cursor.fetchall()
+        converters = self._converters[database.vendor]
+        return [_converted(row, converters, database) for row in rows] if converters else rows
+
+
+def _converted(row: _Row, converters: Sequence[_Converter], database: Any) -> _Row:
+    cells = list(row)
+    for at, functions, expression in converters:
+        for function in functions:
+            cells[at] = function(cells[at], expression, database)
+    return tuple(cells)
+
+
+class Instances(Select, Generic[M]):
+    """A queryset's rows as instances of its model, and of ``related`` ones with them, as
+    ``select_related()`` loads them; none of these may be null."""
+
+    def __init__(
+        self, model: type[M], queryset: Callable[[], QuerySet[M, Any]], *related: str
+    ) -> None:
+        super().__init__(lambda: queryset().values_list(*self._columns()))
+        self._model = model
+        self._related = related
+
+    def _columns(self) -> Iterator[str]:
+        yield from _attributes(self._model)
+        for name in self._related:
+            for attribute in _attributes(_target(self._model, name)):
+                yield f"{name}__{attribute}"
+
+    def first(self, **values: Any) -> M | None:
+        """The first of them."""
+        rows = self.rows(**values)
+        if not rows:
+            return None
+        cells = iter(rows[0])
+        made = _from_cells(self._model, cells)
+        for name in self._related:
+            setattr(made, name, _from_cells(_target(self._model, name), cells))
+        return made
+
+
+@lru_cache
+def _attributes(model: type[Model]) -> tuple[str, ...]:
+    return tuple(field.attname for field in model._meta.concrete_fields)
+
+
+def _target(model: type[Model], name: str) -> type[Model]:
+    target: type[Model] = model._meta.get_field(name).related_model  # type: ignore[assignment]
+    return target
+
+
+def _from_cells(model: type[M], cells: Iterator[Any]) -> M:
+    names = _attributes(model)
+    return model.from_db(DEFAULT_DB_ALIAS, names, list(islice(cells, len(names))))
+
+
+class _Change(_Statement):
+    def run(self, **values: Any) -> int:
+        """How many rows it changed."""
+        database = connections[DEFAULT_DB_ALIAS]
+        with database.cursor() as cursor:
+            self._execute(database, cursor, values)
+            return int(cursor.rowcount)
+
+
+class Update(_Change):
+    """``queryset.update(**changes)``; no relations."""
+
+    def __init__(self, queryset: _Build, **changes: Any) -> None:
+        super().__init__(queryset)
+        self._changes = changes
+
+    def _compiler(self, database: Any) -> Any:
+        query: Any = self._queryset().order_by().query.chain(UpdateQuery)
+        query.add_update_values(self._changes)
+        return query.get_compiler(connection=database)
+
+
+class Delete(_Change):
+    """``queryset.delete()`` of rows that nothing refers to; sends no signals."""
+
+    def _compiler(self, database: Any) -> Any:
+        query = self._queryset().order_by().query.chain(DeleteQuery)
+        return query.get_compiler(connection=database)
+
+
+@lru_cache
+def _insert(model: type[Model], vendor: str) -> tuple[str, tuple[Field[Any, Any], ...], bool]:
+    database = connections[DEFAULT_DB_ALIAS]
+    quote = database.ops.quote_name
+    key = model._meta.pk
+    numbered = key.get_internal_type().endswith("AutoField")
+    fields = tuple(f for f in model._meta.concrete_fields if not (numbered and f is key))
+    columns = ", ".join(quote(str(field.column)) for field in fields)
+    places = ", ".join(["%s"] * len(fields))
+    table = quote(model._meta.db_table)
+    sql = f"INSERT INTO {table} ({columns}) VALUES ({places}) ON CONFLICT DO NOTHING"  # noqa: S608  (names of ours)
+    returning = numbered and database.features.can_return_columns_from_insert
+    return sql + (f" RETURNING {quote(str(key.column))}" if returning else ""), fields, numbered
+
+
+def insert(row: Model) -> bool:
+    """Insert a new row; sends no signals. False: one with its key, or with another value that may
+    be there only once, is there; nothing was done and the transaction goes on."""
+    database = connections[DEFAULT_DB_ALIAS]
+    sql, fields, numbered = _insert(type(row), database.vendor)
+    values = [f.get_db_prep_save(f.pre_save(row, add=True), database) for f in fields]
+    with database.cursor() as cursor:
+        cursor.execute(sql, values)
+        returned = cursor.fetchone() if cursor.description else None
+        done = returned is not None or cursor.rowcount > 0
+        if done and numbered:
+            row.pk = returned[0] if returned is not None else cursor.lastrowid
+    if done:
+        row._state.adding = False
+        row._state.db = DEFAULT_DB_ALIAS
+    return done
