@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from django.db import IntegrityError, transaction
+from django.db import transaction
 
 from securedrop_ftp import signals
 from securedrop_ftp.audit import statements
@@ -56,16 +56,11 @@ setattr(on_event, signals.REQUIRED, True)
 def append(row: AuditEvent) -> bool:
     """Give ``row`` its number and its place in the chain, and insert it. False where a row of
     this ``event_id`` is there already; that takes no number."""
-    try:
-        with transaction.atomic():
-            row.seq, row.prev_hash = statements.advance()
-            row.hash = digest(row)
-            statements.insert(row)
-    except IntegrityError:
-        if AuditEvent.objects.filter(event_id=row.event_id).exists():
-            return False
-        raise
-    return True
+    # A failure breaks the caller's transaction, as the act must not be without its row.
+    with transaction.atomic(savepoint=False):
+        row.seq, row.prev_hash = statements.advance()
+        row.hash = digest(row)
+        return statements.insert(row)
 
 
 def _log(row: AuditEvent, extra: dict[str, Any]) -> None:

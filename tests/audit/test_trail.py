@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from securedrop_ftp import signals
-from securedrop_ftp.audit import receivers
+from securedrop_ftp.audit import receivers, statements
 from securedrop_ftp.audit.chain import verify
 from securedrop_ftp.escaping import escape
 from securedrop_ftp.events import EVENT_NAMES, Event
@@ -84,6 +84,32 @@ def test_a_row_that_cannot_be_written_raises(db: None, monkeypatch: pytest.Monke
     monkeypatch.setattr(receivers, "append", fails)
     with pytest.raises(AuditUnavailable):
         emit(Event("session.opened"))
+
+
+def test_an_act_is_undone_with_its_row_even_where_its_caller_goes_on(
+    db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    emit(Event("session.opened"))
+
+    def fail(row: AuditEvent) -> bool:
+        raise OSError
+
+    monkeypatch.setattr(statements, "insert", fail)
+    with transaction.atomic():  # of the caller, who takes no notice
+        AuditHead.objects.filter(pk=1).update(hash="changed with the act")
+        with pytest.raises(AuditUnavailable):
+            emit(Event("upload.committed"))
+    assert AuditHead.objects.get().seq == 1
+    assert verify().broken == ""
+
+
+def test_a_row_that_the_head_knows_not_of_is_not_taken_for_this_one(db: None) -> None:
+    emit(Event("session.opened"))
+    AuditHead.objects.filter(pk=1).update(seq=0, hash="")
+    with pytest.raises(AuditUnavailable), transaction.atomic():
+        emit(Event("session.closed"))
+    assert AuditHead.objects.get().seq == 0
+    assert _seqs() == [1]
 
 
 def test_a_foreign_receiver_that_raises_changes_nothing(db: None) -> None:
