@@ -21,8 +21,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid4
 
-from django.db import IntegrityError, transaction
-from django.db.models import Q
+from django.db.models import DateTimeField, Q
 from django.utils import timezone
 
 from securedrop_ftp.exceptions import (
@@ -42,6 +41,7 @@ from securedrop_ftp.intake.sizes import PartSizes
 from securedrop_ftp.intake.steps import step
 from securedrop_ftp.models import OverwritePolicy, Permission, Upload, UploadState
 from securedrop_ftp.models.upload import LIVE
+from securedrop_ftp.prepared import Given, Select, insert
 from securedrop_ftp.storage.protocol import Backend
 
 if TYPE_CHECKING:
@@ -49,6 +49,45 @@ if TYPE_CHECKING:
 
 #: Rounds of settling, fencing and renaming before a client is asked to try again.
 _ROUNDS: Final = 20
+
+
+# What every file runs (docs/adr/0008). Each alternative names an index's columns: a condition
+# beside them all would make SQLite walk every upload of the storage instead.
+_OF_KEY: Final = {"storage": Given("storage"), "key": Given("key")}
+_OWN: Final = {
+    "account_id": Given("account_id"),
+    "path": Given("path"),
+    "storage": Given("storage"),
+}
+_NEIGHBOURS = Select(
+    lambda: (
+        Upload.objects.filter(
+            Q(**_OF_KEY, state__in=LIVE)
+            | Q(
+                **_OF_KEY,
+                state=UploadState.COMMITTED,
+                lease_until__gt=Given("now", DateTimeField()),
+            )
+            | Q(**_OWN, state__in=(UploadState.PUBLISHING, UploadState.SUSPENDED))
+            | Q(**_OWN, state=UploadState.COMMITTED, unconfirmed=True)
+        )
+        .order_by()
+        .values_list(
+            "pk", "state", "key", "account_id", "lease_until", "finished", "size", "sha256"
+        )
+    )
+)
+_ENDED_SINCE = Select(
+    lambda: (
+        Upload.objects.filter(
+            **_OF_KEY,
+            state=UploadState.COMMITTED,
+            finished__gt=Given("since", DateTimeField()),
+        )
+        .order_by()
+        .values_list("pk")[:1]
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +148,7 @@ def open_row(row: Upload, *, exists: bool, replace: bool, resumable: bool, windo
             suspended = suspended or kept
     if exists and not replace and not versions and not unconfirmed:
         raise Exists
-    try:
-        with transaction.atomic():
-            row.save(force_insert=True)
-    except IntegrityError:
+    if not insert(row):
         # Another worker was quicker: look again.
         return Opening(taken=True, fenced=tuple(fenced))
     return Opening(
@@ -128,31 +164,15 @@ def _ended_lately(row: Upload, now: datetime) -> bool:
     """Whether the key may have come to be between our look at storage and our hold of it. Ten
     minutes cover a slow look and the clocks of several nodes."""
     since = now - timedelta(minutes=10)
-    ended = Upload.objects.filter(
-        storage=row.storage, key=row.key, state=UploadState.COMMITTED, finished__gt=since
-    )
-    return ended.exists()
+    return bool(_ENDED_SINCE.rows(storage=row.storage, key=row.key, since=since))
 
 
 def _neighbours(row: Upload, now: datetime) -> Iterable[tuple[Any, ...]]:
     """What stands against ``row`` or belongs to it: uploads of its key that live or may still
     have an echo, and its account's pending, unconfirmed and suspended ones of the path. A few
     columns: this runs for each file."""
-    of_key = {"storage": row.storage, "key": row.key}
-    own = {"account_id": row.account_id, "path": row.path, "storage": row.storage}
-    # Each alternative names an index's columns: a condition beside them all would make SQLite
-    # walk every upload of the storage instead.
-    return (
-        Upload.objects.filter(
-            Q(**of_key, state__in=LIVE)
-            | Q(**of_key, state=UploadState.COMMITTED, lease_until__gt=now)
-            | Q(**own, state__in=(UploadState.PUBLISHING, UploadState.SUSPENDED))
-            | Q(**own, state=UploadState.COMMITTED, unconfirmed=True)
-        )
-        .order_by()
-        .values_list(
-            "pk", "state", "key", "account_id", "lease_until", "finished", "size", "sha256"
-        )
+    return _NEIGHBOURS.rows(
+        storage=row.storage, key=row.key, account_id=row.account_id, path=row.path, now=now
     )
 
 

@@ -16,7 +16,8 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import BinaryField, DateTimeField, F, JSONField, Q, QuerySet, UUIDField
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from securedrop_ftp.db import DatabaseWriter, is_deadlock
@@ -27,6 +28,7 @@ from securedrop_ftp.intake.durable import durable_parts, from_json, to_json
 from securedrop_ftp.log import get_logger
 from securedrop_ftp.models import Upload, UploadState
 from securedrop_ftp.models.upload import LIVE
+from securedrop_ftp.prepared import Given, Update
 from securedrop_ftp.signals import emit
 from securedrop_ftp.storage.protocol import Part
 
@@ -120,6 +122,45 @@ def held(claim: Claim, *states: str) -> QuerySet[Upload]:
     return Upload.objects.filter(pk=claim.upload_id, epoch=claim.epoch, state__in=states or LIVE)
 
 
+# What every file runs (docs/adr/0008).
+_CLAIM: Any = Claim(Given("upload_id", UUIDField()), Given("epoch"))  # type: ignore[arg-type]
+_RECORD_PARTS = Update(
+    lambda: held(_CLAIM, UploadState.RECEIVING),
+    parts=Given("parts", JSONField()),
+    received=Given("received"),
+    digest_state=Given("states", BinaryField()),
+    resume_token=Given("sealed"),
+    updated=Given("now", DateTimeField()),
+)
+_MARK_PUBLISHING = Update(
+    lambda: held(_CLAIM, UploadState.RECEIVING),
+    state=UploadState.PUBLISHING,
+    parts=Given("parts", JSONField()),
+    received=Given("size"),
+    size=Given("size"),
+    sha256=Given("sha256"),
+    digest_source=Given("digest_source"),
+    resume_token=Given("sealed"),
+    lease_until=Given("lease_until", DateTimeField()),
+    updated=Given("now", DateTimeField()),
+)
+_MARK_COMMITTED = Update(
+    lambda: held(_CLAIM),
+    state=UploadState.COMMITTED,
+    size=Given("size"),
+    sha256=Given("sha256"),
+    reason=Given("reason"),
+    unconfirmed=Given("unconfirmed"),
+    lease_until=Given("echo_until", DateTimeField()),
+    resume_token="",
+    digest_state=None,
+    key=Coalesce(Given("key"), F("key")),
+    digest_source=Coalesce(Given("digest_source"), F("digest_source")),
+    finished=Given("now", DateTimeField()),
+    updated=Given("now", DateTimeField()),
+)
+
+
 def actor_of(row: Upload) -> Actor:
     """For events about a row; ``row.partner`` should be loaded."""
     return Actor(
@@ -147,12 +188,14 @@ def record_parts(
 ) -> bool:
     """Write down what storage took so far. False: the lease is lost."""
     return bool(
-        held(claim, UploadState.RECEIVING).update(
+        _RECORD_PARTS.run(
+            upload_id=claim.upload_id,
+            epoch=claim.epoch,
             parts=to_json(parts),
             received=received,
-            digest_state=states,
-            resume_token=sealed,
-            updated=timezone.now(),
+            states=states,
+            sealed=sealed,
+            now=timezone.now(),
         )
     )
 
@@ -169,16 +212,16 @@ def mark_publishing(
 ) -> bool:
     """The write-ahead row: from here a restart can finish it or undo it."""
     return bool(
-        held(claim, UploadState.RECEIVING).update(
-            state=UploadState.PUBLISHING,
+        _MARK_PUBLISHING.run(
+            upload_id=claim.upload_id,
+            epoch=claim.epoch,
             parts=to_json(parts),
-            received=size,
             size=size,
             sha256=sha256,
             digest_source=digest_source,
-            resume_token=sealed,
+            sealed=sealed,
             lease_until=lease_until,
-            updated=timezone.now(),
+            now=timezone.now(),
         )
     )
 
@@ -211,24 +254,19 @@ def mark_committed(
 
     ``None``: the row is not ours any more; nothing was written.
     """
-    now = timezone.now()
-    changes: dict[str, Any] = {
-        "state": UploadState.COMMITTED,
-        "size": event.size,
-        "sha256": event.sha256,
-        "reason": event.reason[:255],
-        "unconfirmed": unconfirmed,
-        "lease_until": echo_until,
-        "resume_token": "",
-        "digest_state": None,
-        "finished": now,
-        "updated": now,
-    }
-    if key is not None:
-        changes["key"] = key
-    if digest_source is not None:
-        changes["digest_source"] = digest_source
-    if not held(claim).update(**changes):
+    changed = _MARK_COMMITTED.run(
+        upload_id=claim.upload_id,
+        epoch=claim.epoch,
+        size=event.size,
+        sha256=event.sha256,
+        reason=event.reason[:255],
+        unconfirmed=unconfirmed,
+        echo_until=echo_until,
+        key=key,
+        digest_source=digest_source,
+        now=timezone.now(),
+    )
+    if not changed:
         return None
     replaced: list[Upload] = []
     if supersedes is not None:
