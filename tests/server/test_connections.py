@@ -30,6 +30,16 @@ def test_an_ipv4_address_is_one_however_it_is_written() -> None:
     assert table.open(0, "::ffff:192.0.2.1", per_ip=1, total=9) == "address"
 
 
+def test_an_address_is_counted_on_either_side_of_slots_that_are_free() -> None:
+    table = ConnectionTable(workers=2, slots=10)
+    for worker in (0, 1):
+        slots = [table.open(worker, "192.0.2.1", per_ip=9, total=20) for _ in range(3)]
+        assert isinstance(slots[1], int)
+        table.release(slots[1])
+    assert isinstance(table.open(0, "192.0.2.1", per_ip=5, total=20), int)
+    assert table.open(0, "192.0.2.1", per_ip=5, total=20) == "address"
+
+
 def test_the_total_holds_for_all_addresses() -> None:
     table = ConnectionTable(workers=1, slots=10)
     assert isinstance(table.open(0, "2001:db8::1", per_ip=9, total=1), int)

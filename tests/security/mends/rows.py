@@ -418,7 +418,7 @@ ROWS: Final = (
     Mend(
         "17",
         "one address takes all connections",
-        (never("server/connections.py", "_count(self._map[self._ips : self._ids], ip) >= per_ip"),),
+        (never("server/connections.py", "self._held(self._ips, ip) >= per_ip"),),
         (f"{CHANNEL}::test_row_17_one_address_gets_no_more_than_its_cap",),
     ),
     Mend(
