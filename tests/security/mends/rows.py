@@ -844,8 +844,8 @@ ROWS: Final = (
         (
             Cut(
                 "admin/upload.py",
-                '    list_display = ("began", "state", ',
-                '    list_display = ("began", "resume_token", "state", ',
+                '    list_display = ("began", "stage", ',
+                '    list_display = ("began", "resume_token", "stage", ',
             ),
         ),
         ("tests/admin/test_lists.py::test_the_ledger_never_shows_what_could_continue_an_upload",),
