@@ -266,8 +266,11 @@ class Pipeline:
                 job()
             except Exception as exc:
                 failure = as_known(exc)
-                if failure.__cause__ is not None:
-                    logger.error("storage job failed", exc_info=failure.__cause__)
+                if failure is exc:  # its text is in the audit row, and may be no fault at all:
+                    # the upload of an older session is gone when its successor has the name
+                    logger.info("storage job failed", reason=f"{type(exc).__name__}: {exc}")
+                else:
+                    logger.error("storage job failed", exc_info=exc)
             dropped: list[FullPart] = []
             with self._lock:
                 self._active -= 1
