@@ -18,6 +18,7 @@ CAPS = "tests/security/test_caps.py"
 ENDLESS = "tests/security/test_endless_input.py"
 ENDINGS = "tests/faults/test_bad_endings.py"
 STORAGE = "tests/faults/test_failing_storage.py"
+BLOCKED = "tests/faults/test_blocked_database.py"
 STALLS = "tests/faults/test_one_stalls_none.py"
 END = "tests/faults/test_end_of_an_upload.py"
 
@@ -431,6 +432,32 @@ ROWS: Final = (
             ),
         ),
         (f"{CAPS}::test_an_address_that_connects_all_the_time_is_refused_without_a_row",),
+    ),
+    Mend(
+        "17",
+        "a crowd that comes and goes fills the memory with rows that wait for the database",
+        (
+            Cut(
+                "server/worker.py",
+                "overloaded=lambda: self._writer.waiting > MAX_WAITING",
+                "overloaded=lambda: False",
+            ),
+        ),
+        (
+            f"{BLOCKED}::test_a_crowd_that_comes_and_goes_meanwhile_fills_no_memory_and_loses_no_row",
+        ),
+    ),
+    Mend(
+        "17",
+        "a connection that is gone leaves its TLS callbacks in the memory",
+        (
+            Cut(
+                "tls/contexts.py",
+                "set_alpn_selection(context, _select_ftp)",
+                "context.set_alpn_select_callback(_select_ftp)",
+            ),
+        ),
+        ("tests/ftps/test_memory.py::test_a_tls_context_leaves_nothing_for_the_garbage_collector",),
     ),
     Mend(
         "17",
