@@ -1,8 +1,8 @@
 """``make test-mends``: take each mend out of a copy of the tree; its tests must fail then.
 
-``python -m tests.security.mends.run [ROW …]`` tries some: a row's number, an advisory, or a part of
-its name. A test counts as failed when pytest ends with 1 because the test itself failed; a server
-that does not start, or a module that cannot be imported, proves nothing.
+``python -m tests.security.mends.run [ROW …]`` tries some: a row's number, or a part of an attack or
+of an advisory's name. A test counts as failed when pytest ends with 1 because the test itself
+failed; a server that does not start, or a module that cannot be imported, proves nothing.
 """
 
 from __future__ import annotations
@@ -84,8 +84,9 @@ def main() -> int:
 
 
 def named(mend: Mend, rows: list[str]) -> bool:
-    """Whether a row's number, or a part of an advisory's name, is meant."""
-    return any(mend.of == r if r.isdigit() else r.lower() in mend.of.lower() for r in rows)
+    """Whether a row's number, or a part of the attack or of an advisory's name, is meant."""
+    words = f"{mend.of}: {mend.attack}".lower()
+    return any(mend.of == r if r.isdigit() else r.lower() in words for r in rows)
 
 
 @contextmanager
