@@ -95,7 +95,8 @@ class Transfer:
         if self._clock.stalled(now, channel.moved, excused=False):
             channel.fail(
                 Truncated(
-                    "stalled", reply=replies.TRANSFER_ABORTED.but("Stalled; nothing was stored.")
+                    "stalled",
+                    reply=replies.TRANSFER_ABORTED.but("Stalled: too little moved for too long."),
                 )
             )
 
