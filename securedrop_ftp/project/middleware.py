@@ -1,8 +1,9 @@
-"""HTTP headers of the admin site that Django 5.2 does not set itself."""
+"""HTTP headers of the admin site that Django 5.2 does not set, or not read, itself."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from ipaddress import ip_address
 from typing import Final
 
 from django.http import HttpRequest, HttpResponseBase
@@ -28,3 +29,25 @@ class ContentSecurityPolicy:
             "Permissions-Policy", "camera=(), geolocation=(), microphone=()"
         )
         return response
+
+
+class ClientAddress:
+    """Behind a proxy: the client is who the proxy says, and not the proxy.
+
+    The last address of ``X-Forwarded-For`` is the one that the proxy itself has added; those before
+    it are the client's own words. Without this all operators share one address, and whoever guesses
+    from anywhere locks out all of them.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Answer, with the client's address in ``REMOTE_ADDR``; a proxy that names none, or
+        something else than an address, is taken for the client."""
+        told = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
+        try:
+            request.META["REMOTE_ADDR"] = str(ip_address(told.strip("[]")))
+        except ValueError:
+            pass
+        return self._get_response(request)

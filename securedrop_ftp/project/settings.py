@@ -173,8 +173,9 @@ ALLOWED_HOSTS = [
 ]
 
 if _env.flag("WEB_BEHIND_PROXY"):
-    # Only behind a proxy that sets this header itself and drops the client's.
+    # Only behind a proxy that sets these headers itself and drops the client's.
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    MIDDLEWARE.insert(0, "securedrop_ftp.project.middleware.ClientAddress")
 
 SECURE_SSL_REDIRECT = True
 SECURE_HSTS_SECONDS = 365 * 86400
@@ -236,7 +237,7 @@ AXES_RESET_ON_SUCCESS = False
 AXES_ENABLE_ACCESS_FAILURE_LOG = True
 AXES_DISABLE_ACCESS_LOG = True  # our audit trail holds every login
 AXES_VERBOSE = False
-# The lockouts in force are ours (admin/lockout.py); to delete a row of axes would lift none.
+# Lockouts have one page (admin/lockout.py), and the audit trail holds every attempt.
 AXES_ENABLE_ADMIN = False
 
 # --- logging ----------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import pytest
 from django.test import Client
 
 from securedrop_ftp import __version__
+from securedrop_ftp.models import AuditEvent
 from tests.fixtures.processes import ROOT
 from tests.fixtures.served import environment
 
@@ -54,6 +55,45 @@ def test_the_admins_files_are_served_without_a_build_step() -> None:
     answer = Client().get("/static/admin/css/base.css", secure=True)
     assert answer.status_code == 200
     assert answer.headers["Content-Type"].startswith("text/css")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("header", "address"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("203.0.113.9, 192.0.2.7", "192.0.2.7"),  # the first is the client's own word
+        ("192.0.2.7, 2001:db8::1", "2001:db8::1"),
+        ("192.0.2.7, unknown", "127.0.0.1"),
+        ("", "127.0.0.1"),
+    ],
+)
+def test_behind_a_proxy_a_failed_login_has_the_clients_address(
+    settings: Any, header: str, address: str
+) -> None:
+    settings.MIDDLEWARE = [
+        "securedrop_ftp.project.middleware.ClientAddress",
+        *settings.MIDDLEWARE,
+    ]
+    form = {"username": "olga", "password": "wrong"}
+    headers = {"x-forwarded-for": header}
+    Client().post("/admin/login/", form, secure=True, headers=headers)
+    assert AuditEvent.objects.get(event="login.failed").remote_ip == address
+
+
+@pytest.mark.django_db
+def test_without_a_proxy_nobody_chooses_an_address() -> None:
+    form = {"username": "olga", "password": "wrong"}
+    headers = {"x-forwarded-for": "192.0.2.7"}
+    Client().post("/admin/login/", form, secure=True, headers=headers)
+    assert AuditEvent.objects.get(event="login.failed").remote_ip == "127.0.0.1"
+
+
+@pytest.mark.parametrize("behind", [True, False])
+def test_the_setting_says_whether_there_is_a_proxy(tmp_path: Path, behind: bool) -> None:
+    code = "from securedrop_ftp.project import settings; print(settings.MIDDLEWARE[0])"
+    done = run("-c", code, DATA_DIR=tmp_path, WEB_BEHIND_PROXY=str(behind).lower())
+    assert done.stdout.strip().endswith("ClientAddress") == behind
 
 
 def run(*code: str, **settings: object) -> subprocess.CompletedProcess[str]:
