@@ -112,3 +112,20 @@ def test_a_crowd_that_comes_and_goes_meanwhile_fills_no_memory_and_loses_no_row(
         return len(ftps.audit("session.opened")), len(ftps.audit("session.closed"))
 
     wait_until(lambda: told()[0] == told()[1] > visits, "the rows of all visits")
+
+
+def test_who_is_denied_waits_for_its_row(served: Serve) -> None:
+    """One row a command: who goes on asking is held back, and fills no memory with rows."""
+    ftps = served("postgres")
+    ftps.faults_expected = True
+    with ftps.login("carol") as client:  # who may only drop files
+        assert client.sock is not None
+        with locked(ftps, "audithead"):
+            client.putcmd("DELE /a.bin")
+            client.sock.settimeout(2)
+            with pytest.raises(TimeoutError):
+                client.sock.recv(1)
+        client.sock.settimeout(HANG)
+        assert client.final_reply().startswith("550")
+    (row,) = ftps.audit("access.denied")
+    assert (row["path"], row["outcome"]) == ("/a.bin", "denied")
