@@ -89,23 +89,7 @@ class Tree:
 
     def start_web(self, address: Address, certificate: Path, key: Path, ca: Path) -> None:
         """granian with the admin site; returns once it answers over TLS."""
-        arguments = {
-            "--interface": "wsgi",
-            "--host": address.host,
-            "--port": str(address.port),
-            "--ssl-certificate": str(certificate),
-            "--ssl-keyfile": str(key),
-            "--workers": "1",
-            "--blocking-threads": "2",
-            "--log-level": "warning",
-            # A worker that is told to stop while it starts may miss it (seen with 2.8).
-            "--workers-kill-timeout": "5",
-        }
-        flags = [part for pair in arguments.items() for part in pair]
-        child = self._start(
-            "web",
-            [sys.executable, "-m", "granian", *flags, "securedrop_ftp.project.wsgi:application"],
-        )
+        child = self._start("web", web_command(address, certificate, key))
         self._await(child, lambda: _answers(address, ca))
 
     def wait(self) -> None:
@@ -154,6 +138,30 @@ class Tree:
             if self._asked.wait(0.1):
                 raise KeyboardInterrupt
             waited += 0.1
+
+
+def web_command(address: Address, certificate: Path, key: Path) -> list[str]:
+    """The command that serves the admin site over TLS.
+
+    HTTP/1.1 only: granian 2.8.7 over HTTP/2 leaves the thread whose request body was reset
+    spinning for ever, so that two requests of a stranger's took the site and both cores
+    (docs/upstream/granian-http2-reset.md).
+    """
+    options = {
+        "--interface": "wsgi",
+        "--http": "1",
+        "--host": address.host,
+        "--port": str(address.port),
+        "--ssl-certificate": str(certificate),
+        "--ssl-keyfile": str(key),
+        "--workers": "1",
+        "--blocking-threads": "2",
+        "--log-level": "warning",
+        # A worker that is told to stop while it starts may miss it (seen with 2.8).
+        "--workers-kill-timeout": "5",
+    }
+    flags = [part for pair in options.items() for part in pair]
+    return [sys.executable, "-m", "granian", *flags, "securedrop_ftp.project.wsgi:application"]
 
 
 def _ended(child: Child) -> ConfigurationError:
