@@ -35,6 +35,28 @@ EVENT_NAMES: Final = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """Who changes something, for the trail: ``olga (admin)``, ``root (command)``.
+
+    Attributes:
+        name: the user's of the admin site, or the system's of whoever runs a command.
+        through: ``admin`` or ``command``; ``""`` where the name says it all.
+        address: where the request came from; ``""`` for a command.
+    """
+
+    name: str
+    through: str = ""
+    address: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.through})" if self.through else self.name
+
+
+#: A text stands for an operator without an address.
+By = Operator | str
+
+
 def _now() -> datetime:
     return datetime.now(UTC)
 

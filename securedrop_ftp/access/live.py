@@ -10,7 +10,7 @@ from securedrop_ftp.access.certificates import trouble
 from securedrop_ftp.access.principal import Principal, principal_of
 from securedrop_ftp.db import renew_connections
 from securedrop_ftp.exceptions import AccessUnavailable
-from securedrop_ftp.models import Account, IPRule
+from securedrop_ftp.models import Account, IPRule, is_staff
 
 #: Ids in one query: SQLite takes 999 variables in old builds.
 CHUNK: Final = 500
@@ -64,6 +64,8 @@ def _why_not(
         return "The account was removed."
     if not account.enabled or not account.user.is_active:
         return "The account was disabled."
+    if is_staff(account.user):
+        return "The account's user became one of the staff."
     if not account.partner.enabled:
         return "The partner was disabled."
     if not network.allowed(ip, rules):

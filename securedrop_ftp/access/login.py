@@ -41,7 +41,7 @@ from securedrop_ftp.db import renew_connections, write_transaction
 from securedrop_ftp.events import Event
 from securedrop_ftp.exceptions import AccessUnavailable, LoginFailed
 from securedrop_ftp.log import get_logger
-from securedrop_ftp.models import Account, ClientCertificates, IPRule
+from securedrop_ftp.models import Account, ClientCertificates, IPRule, is_staff
 from securedrop_ftp.prepared import Given, Instances, Select
 from securedrop_ftp.replies import Reply
 from securedrop_ftp.signals import emit
@@ -261,6 +261,8 @@ def _bar(account: Account | None, remote_ip: str) -> str:
         return "unknown"
     if not network.allowed(remote_ip, _RULES.rows(partner_id=account.partner_id)):
         return "network"
+    if is_staff(account.user):
+        return "staff"  # who operates the service does not log in to it for files
     return "" if _active(account) else "inactive"
 
 

@@ -16,12 +16,16 @@ from django.views.decorators.debug import sensitive_variables
 from securedrop_ftp.access import lockout, network
 from securedrop_ftp.access.names import MAX_PASSWORD_BYTES, password_fits
 from securedrop_ftp.db import write_transaction
-from securedrop_ftp.events import Event
-from securedrop_ftp.models import Account, Lockout, Partner
+from securedrop_ftp.events import By, Event, Operator
+from securedrop_ftp.models import Account, Lockout, Partner, is_staff
 from securedrop_ftp.signals import emit
 
 # No 0, O, 1, l, I: passwords are read aloud.
 _ALPHABET: Final = "23456789abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ"
+
+STAFF: Final = (
+    "This user is one of the staff. Operators get no account for files: make a user of its own."
+)
 
 
 def generate_password() -> str:
@@ -44,7 +48,7 @@ def check_new_password(password: str, user: Any = None) -> None:
     validate_password(password, user)
 
 
-def create_partner(by: str, **values: Any) -> Partner:
+def create_partner(by: By, **values: Any) -> Partner:
     """A partner with ``values`` for its fields.
 
     Raises:
@@ -57,11 +61,12 @@ def create_partner(by: str, **values: Any) -> Partner:
             partner,
             f"created by {by}: mode {partner.mode}, prefix {partner.prefix}, "
             f"storage {partner.storage}",
+            by,
         )
     return partner
 
 
-def change_partner(partner: Partner, by: str, **values: Any) -> None:
+def change_partner(partner: Partner, by: By, **values: Any) -> None:
     """Set fields of a partner; the audit row names them, not their values (PEM texts are long).
 
     Raises:
@@ -71,60 +76,114 @@ def change_partner(partner: Partner, by: str, **values: Any) -> None:
         for name, value in values.items():
             setattr(partner, name, value)
         partner.save()
-        partner_changed(partner, f"changed by {by}: {', '.join(sorted(values))}")
+        partner_changed(partner, f"changed by {by}: {', '.join(sorted(values))}", by)
 
 
 @sensitive_variables("password")
 def create_account(
-    partner: Partner, username: str, password: str, by: str, **values: Any
+    partner: Partner,
+    username: str,
+    password: str,
+    by: By,
+    *,
+    user: Any = None,
+    **values: Any,
 ) -> Account:
     """A Django user and its account. ``password`` is taken as checked.
 
+    With ``user`` the account is for that one, who exists already: ``username`` and ``password``
+    are not looked at, and the account has no power over the user.
+
     Raises:
-        ValidationError: the name is taken or not allowed, or a field is wrong.
+        ValidationError: the name is taken or not allowed, a field is wrong, or ``user`` is one of
+            the staff or has an account.
     """
-    model = get_user_model()
     with write_transaction():
-        name = model.normalize_username(username)
-        if model._default_manager.filter(**{model.USERNAME_FIELD: name}).exists():
-            raise ValidationError(f"There is a user “{name}” already.")
-        user = model(**{model.USERNAME_FIELD: name})
-        user.set_password(password)
-        user.full_clean(exclude=("password",))
-        user.save()
-        account = Account(user=user, partner=partner, **values)
+        made = user is None
+        if user is None:
+            user = _create_user(username, password)
+        elif is_staff(user):
+            raise ValidationError(STAFF)
+        account = Account(user=user, partner=partner, owns_user=made, **values)
         account.save()
-        account_changed(account, f"created by {by}")
+        account_changed(account, f"created by {by}{'' if made else ', for a user who exists'}", by)
     return account
 
 
 @sensitive_variables("password")
-def set_password(account: Account, password: str, by: str) -> None:
-    """Give the account's user another password, taken as checked."""
+def _create_user(username: str, password: str) -> Any:
+    model = get_user_model()
+    name = model.normalize_username(username)
+    if model._default_manager.filter(**{model.USERNAME_FIELD: name}).exists():
+        raise ValidationError(f"There is a user “{name}” already.")
+    user = model(**{model.USERNAME_FIELD: name})
+    user.set_password(password)
+    user.full_clean(exclude=("password",))
+    user.save()
+    return user
+
+
+@sensitive_variables("password")
+def set_password(account: Account, password: str, by: By) -> None:
+    """Give the account's user another password, taken as checked.
+
+    Raises:
+        ValidationError: the user is not the account's own (:func:`refuse_power`).
+    """
     with write_transaction():
-        account.user.set_password(password)
-        account.user.save(update_fields=["password"])
-        account_changed(account, f"password changed by {by}")
+        user = _user_again(account)
+        refuse_power(account)
+        user.set_password(password)
+        user.save(update_fields=["password"])
+        account_changed(account, f"password changed by {by}", by)
 
 
-def unlock_user(username: str, by: str) -> int:
+def delete_account(account: Account, by: By) -> bool:
+    """Delete the account, and its user where that one was made with it and has no other power;
+    else the user stays as it is. Returns whether the user went too."""
+    with write_transaction():
+        user = _user_again(account)
+        both = account.governs_user
+        account_changed(account, f"deleted by {by}{'' if both else '; its user stays'}", by)
+        if both:
+            user.delete()
+        else:
+            account.delete()
+    return both
+
+
+def refuse_power(account: Account) -> None:
+    """Raise ValidationError unless power over the account is power over its user."""
+    if is_staff(account.user):
+        raise ValidationError(
+            f"“{account.username}” is one of the staff: who may change accounts may not change "
+            "that user. A superuser can, under Users."
+        )
+    if not account.owns_user:
+        raise ValidationError(
+            f"The user “{account.username}” was there before this account, which has no power "
+            "over it: its password is changed where the user belongs."
+        )
+
+
+def _user_again(account: Account) -> Any:
+    """The account's user as it is now: it may have become one of the staff since it was read."""
+    user: Any = get_user_model()._default_manager.select_for_update().get(pk=account.user_id)
+    account.user = user
+    return user
+
+
+def unlock_user(username: str, by: By) -> int:
     """Lift the lockouts of ``username``. Returns how many; nothing is audited where none was."""
     with write_transaction():
         lifted = lockout.unlock_user(username)
         _clear_axes_rows(username=username)
         if lifted:
-            emit(
-                Event(
-                    "account.changed",
-                    partner=_partner_of(username),
-                    account=username,
-                    reason=f"unlocked by {by}",
-                )
-            )
+            _unlocked(by, "unlocked", username)
     return lifted
 
 
-def unlock_address(address: str, by: str) -> int:
+def unlock_address(address: str, by: By) -> int:
     """Lift the lockout of a whole address (or of the /64 of an IPv6 one).
 
     Raises:
@@ -134,11 +193,11 @@ def unlock_address(address: str, by: str) -> int:
     with write_transaction():
         lifted = lockout.unlock_source(source)
         if lifted:
-            emit(Event("account.changed", reason=f"address {source} unlocked by {by}"))
+            _unlocked(by, f"address {source} unlocked")
     return lifted
 
 
-def unlock(rows: Sequence[Lockout], by: str) -> int:
+def unlock(rows: Sequence[Lockout], by: By) -> int:
     """Lift single lockouts."""
     count = 0
     for row in rows:
@@ -149,40 +208,53 @@ def unlock(rows: Sequence[Lockout], by: str) -> int:
     return count
 
 
-def _unlock_one(row: Lockout, by: str) -> int:
+def _unlock_one(row: Lockout, by: By) -> int:
     with write_transaction():
         lifted = lockout.unlock(row)
         if lifted:
             _clear_axes_rows(username=row.username)
-            emit(
-                Event(
-                    "account.changed",
-                    partner=_partner_of(row.username),
-                    account=row.username,
-                    reason=f"unlocked from {row.source} by {by}",
-                )
-            )
+            _unlocked(by, f"unlocked from {row.source}", row.username)
     return lifted
 
 
-def partner_changed(partner: Partner, reason: str) -> None:
+def _unlocked(by: By, what: str, username: str = "") -> None:
+    emit(
+        Event(
+            "account.changed",
+            partner=_partner_of(username),
+            account=username,
+            remote_ip=address_of(by),
+            reason=f"{what} by {by}",
+        )
+    )
+
+
+def partner_changed(partner: Partner, reason: str, by: By = "") -> None:
     """Emit ``partner.changed``. Inside the transaction of the change."""
-    emit(Event("partner.changed", partner=partner.name, reason=reason))
+    emit(Event("partner.changed", partner=partner.name, remote_ip=address_of(by), reason=reason))
 
 
-def account_changed(account: Account, reason: str) -> None:
+def account_changed(account: Account, reason: str, by: By = "") -> None:
     """Emit ``account.changed``. Inside the transaction of the change."""
     emit(
         Event(
             "account.changed",
             partner=account.partner.name,
             account=account.username,
+            remote_ip=address_of(by),
             reason=reason,
         )
     )
 
 
+def address_of(by: By) -> str:
+    """Where an operator's request came from; ``""`` for a command."""
+    return by.address if isinstance(by, Operator) else ""
+
+
 def _partner_of(username: str) -> str:
+    if not username:
+        return ""
     field = f"user__{get_user_model().USERNAME_FIELD}"
     account = Account.objects.select_related("partner").filter(**{field: username}).first()
     return account.partner.name if account is not None else ""

@@ -7,8 +7,7 @@ from typing import Any, Final
 
 from django.contrib import admin, messages
 from django.contrib.auth import get_user_model
-from django.core.exceptions import PermissionDenied
-from django.db import transaction
+from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -21,11 +20,9 @@ from django.views.decorators.debug import sensitive_post_parameters
 from securedrop_ftp.access import provisioning
 from securedrop_ftp.access.certificates import EXPIRY_WARNING
 from securedrop_ftp.admin.account_forms import AccountCreationForm, AccountForm, PasswordFields
-from securedrop_ftp.admin.audited import AuditedAdmin, address, operator
+from securedrop_ftp.admin.audited import AuditedAdmin, operator
 from securedrop_ftp.admin.shown import utc
-from securedrop_ftp.events import Event
 from securedrop_ftp.models import Account, Lockout
-from securedrop_ftp.signals import emit
 
 #: Shown, never edited.
 _OBSERVED: Final = (
@@ -41,7 +38,8 @@ _OBSERVED: Final = (
 
 @admin.register(Account)
 class AccountAdmin(AuditedAdmin):
-    """See the module's docstring. Deleting an account deletes its Django user."""
+    """See the module's docstring. Deleting an account deletes the Django user that was made
+    with it; a user who was there before stays."""
 
     form = AccountForm
     list_display = (
@@ -180,10 +178,8 @@ class AccountAdmin(AuditedAdmin):
         return self._show_password(request, obj, password)
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
-        """Delete the user, which takes the account along."""
-        with transaction.atomic():
-            self.audit(request, obj, f"deleted by {operator(request)}")
-            obj.user.delete()
+        """With its user, where that one was made with it and serves nothing else."""
+        provisioning.delete_account(obj, operator(request))
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         """One by one, each with its audit row."""
@@ -192,15 +188,7 @@ class AccountAdmin(AuditedAdmin):
 
     def audit(self, request: HttpRequest, obj: Account, reason: str) -> None:
         """``account.changed``."""
-        emit(
-            Event(
-                "account.changed",
-                partner=obj.partner.name,
-                account=obj.username,
-                remote_ip=address(request),
-                reason=reason,
-            )
-        )
+        provisioning.account_changed(obj, reason, operator(request))
 
     # --- password and unlock ---------------------------------------------------------
 
@@ -220,6 +208,11 @@ class AccountAdmin(AuditedAdmin):
     def password_view(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Change the password: typed twice, or generated and shown once."""
         account = self._changeable(request, pk)
+        try:
+            provisioning.refuse_power(account)
+        except ValidationError as exc:
+            self.message_user(request, " ".join(exc.messages), messages.ERROR)
+            return HttpResponseRedirect(self._change_url(account))
         form = PasswordFields(request.POST or None)
         if request.method == "POST" and form.is_valid():
             password = form.cleaned_data["password1"]

@@ -18,7 +18,7 @@ from django.http import HttpRequest
 from securedrop_ftp.admin.pages import ListedAdmin
 from securedrop_ftp.admin.shown import utc
 from securedrop_ftp.admin.typed import ModelAdmin, ModelForm
-from securedrop_ftp.events import Event
+from securedrop_ftp.events import Event, Operator
 from securedrop_ftp.models import Account
 from securedrop_ftp.signals import emit
 
@@ -26,9 +26,9 @@ from securedrop_ftp.signals import emit
 _LONGEST_SHOWN: Final = 200
 
 
-def operator(request: HttpRequest) -> str:
+def operator(request: HttpRequest) -> Operator:
     """Who makes this request, for the audit trail."""
-    return f"{request.user.get_username()} (admin)"
+    return Operator(request.user.get_username(), "admin", address(request))
 
 
 def address(request: HttpRequest) -> str:

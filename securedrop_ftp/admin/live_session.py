@@ -89,7 +89,7 @@ class LiveSessionAdmin(AskingAdmin):
         return "That session has ended."
 
     def _ask_workers(self, request: HttpRequest, queryset: QuerySet[LiveSession]) -> int:
-        return queryset.update(end_requested_by=operator(request)[:255])
+        return queryset.update(end_requested_by=str(operator(request))[:255])
 
     @admin.action(description="End the selected sessions", permissions=("end",))
     def end_selected(self, request: HttpRequest, queryset: QuerySet[LiveSession]) -> None:

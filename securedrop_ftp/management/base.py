@@ -9,6 +9,7 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, InterfaceError, OperationalError, ProgrammingError
 
+from securedrop_ftp.events import Operator
 from securedrop_ftp.exceptions import SecureDropError
 
 
@@ -40,9 +41,9 @@ def _database_sentence(exc: DatabaseError | InterfaceError) -> str:
     return f"The database did not answer: {text}. Check SECUREDROP_DATABASE_URL."
 
 
-def operator() -> str:
+def operator() -> Operator:
     """Who runs the command, for the audit trail."""
     try:
-        return f"{getpass.getuser()} (command)"
+        return Operator(getpass.getuser(), "command")
     except (KeyError, OSError):  # no name for this user id
-        return "command"
+        return Operator("command")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from securedrop_ftp.models.account import Account
+from securedrop_ftp.models.account import Account, is_staff
 from securedrop_ftp.models.audit_event import AuditEvent, AuditHead
 from securedrop_ftp.models.client_certificates import ClientCertificates
 from securedrop_ftp.models.ip_rule import IPRule
@@ -28,4 +28,5 @@ __all__ = [
     "Permission",
     "Upload",
     "UploadState",
+    "is_staff",
 ]

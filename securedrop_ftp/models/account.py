@@ -15,11 +15,24 @@ from securedrop_ftp.models.partner import Partner
 from securedrop_ftp.models.permissions import DEFAULT_PERMISSIONS, Permission
 
 
+def is_staff(user: Any) -> bool:
+    """Whether a user has power elsewhere: such users neither get an account nor log in with one.
+    User models of other projects may know no staff."""
+    return bool(getattr(user, "is_staff", False) or getattr(user, "is_superuser", False))
+
+
 class Account(models.Model):
     """Permissions come from the partner's mode; ``permissions`` may narrow them, never widen."""
 
     user = models.OneToOneField(
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="ftps_account"
+    )
+    owns_user = models.BooleanField(
+        "made with its user",
+        default=False,
+        editable=False,
+        help_text="Whether the user was made with this account and serves nothing else. Where the "
+        "user was there before, the account has no power over it.",
     )
     partner = models.ForeignKey(Partner, on_delete=models.PROTECT, related_name="accounts")
     permissions = models.JSONField(
@@ -59,6 +72,12 @@ class Account(models.Model):
     def username(self) -> str:
         """The Django user's name: what USER sends."""
         return self.user.get_username()
+
+    @property
+    def governs_user(self) -> bool:
+        """Whether power over this account is power over its user: to set the password, and to
+        delete it. Asked at each act, because a user may have become one of the staff since."""
+        return self.owns_user and not is_staff(self.user)
 
     @property
     def effective_permissions(self) -> frozenset[Permission]:

@@ -9,6 +9,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from securedrop_ftp.access import lockout
 from securedrop_ftp.access.provisioning import unlock_address, unlock_user
+from securedrop_ftp.events import By
 from securedrop_ftp.management.base import SentenceCommand, operator
 
 
@@ -38,7 +39,7 @@ class Command(SentenceCommand):
                     f"{row.until:%Y-%m-%d %H:%M:%S} UTC; lift that with --address {row.source}."
                 )
 
-    def _lift_address(self, address: str, by: str) -> None:
+    def _lift_address(self, address: str, by: By) -> None:
         try:
             lifted = unlock_address(address, by)
         except ValueError as exc:

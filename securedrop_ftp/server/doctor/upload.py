@@ -129,8 +129,7 @@ def _remove(partner: Partner) -> None:
     with write_transaction():
         Upload.objects.filter(partner=partner).delete()
         for account in Account.objects.filter(partner=partner).select_related("user", "partner"):
-            provisioning.account_changed(account, f"removed by {BY}")
-            account.user.delete()
+            provisioning.delete_account(account, BY)
         provisioning.partner_changed(partner, f"removed by {BY}")
         partner.delete()
 

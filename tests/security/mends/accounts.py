@@ -4,6 +4,51 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.security.mends import Mend
+from tests.security.mends import Cut, Mend, never
 
-ROWS: Final[tuple[Mend, ...]] = ()
+POWER = "tests/access/test_power_over_users.py"
+ADMIN_POWER = "tests/admin/test_power_over_users.py"
+
+ROWS: Final[tuple[Mend, ...]] = (
+    Mend(
+        "71",
+        "an account's operator sets the password of a user with a life of its own",
+        (
+            Cut(
+                "access/provisioning.py",
+                "        refuse_power(account)\n        user.set_password",
+                "        user.set_password",
+            ),
+        ),
+        (f"{POWER}::test_a_user_with_a_life_of_its_own_keeps_its_password",),
+    ),
+    Mend(
+        "71",
+        "the user goes with its account, whoever it is",
+        (Cut("access/provisioning.py", "both = account.governs_user", "both = True"),),
+        (
+            f"{POWER}::test_a_user_with_a_life_of_its_own_survives_its_account",
+            f"{ADMIN_POWER}::test_who_may_change_accounts_does_not_reach_a_superuser",
+        ),
+    ),
+    Mend(
+        "71",
+        "an account for one of the staff",
+        (Cut("access/provisioning.py", "elif is_staff(user):", "elif False:"),),
+        (f"{POWER}::test_no_account_is_made_for_the_staff",),
+    ),
+    Mend(
+        "71",
+        "staff log in for files",
+        (never("access/login.py", "is_staff(account.user)"),),
+        (f"{POWER}::test_staff_do_not_log_in_and_their_sessions_end",),
+    ),
+    Mend(
+        "71",
+        "every old account is said to own its user",
+        (Cut("migrations/0004_account_owns_user.py", "if _made_with(account):", "if True:"),),
+        (
+            "tests/access/test_accounts_of_before.py::test_only_users_beyond_doubt_are_their_accounts_own",
+        ),
+    ),
+)
