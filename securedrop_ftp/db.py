@@ -55,6 +55,36 @@ def renew_connections() -> None:
         close_old_connections()
 
 
+@contextmanager
+def renewed_connections() -> Iterator[None]:
+    """Look at this thread's connections before and after a job of a pool: one that was lost, or is
+    too old, is closed, and the ORM opens another at its next use. Never fails: the job runs."""
+    _renew()
+    try:
+        yield
+    finally:
+        _renew()
+
+
+def _renew() -> None:
+    try:
+        renew_connections()
+    except Exception:
+        logger.exception("database connections not renewed")
+
+
+def check_connections() -> None:
+    """From now on every connection of this process is asked whether it lives, at its first use
+    after each :func:`renew_connections`, also where ``DATABASES`` has no ``CONN_HEALTH_CHECKS``.
+    For workers: whoever keeps a connection for long finds it closed one day (PostgreSQL restarted,
+    a failover, a firewall's timeout), and nobody's upload should be what finds out."""
+    connection_created.connect(_check, dispatch_uid="securedrop_ftp.db.check")
+
+
+def _check(*, connection: Any, **_: Any) -> None:
+    connection.health_check_enabled = True
+
+
 #: What a worker lets PostgreSQL take. Keepalives bound a silent server; these bound a statement
 #: that waits for another session's lock, and our own transaction in a process that was stopped in
 #: its midst and holds locks that others wait for.

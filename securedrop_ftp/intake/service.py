@@ -13,12 +13,10 @@ from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
-from django.db import close_old_connections, connection
-
 from securedrop_ftp import audit, replies
 from securedrop_ftp.access.principal import Principal
 from securedrop_ftp.conf import Conf
-from securedrop_ftp.db import DatabaseWriter
+from securedrop_ftp.db import DatabaseWriter, renew_connections
 from securedrop_ftp.exceptions import (
     AuditUnavailable,
     LedgerUnavailable,
@@ -207,8 +205,7 @@ class Intake:
     def heartbeat(self) -> None:
         """Extend our leases, retry what the database did not take, and settle a few rows whose
         owner is gone. Blocks; call it every third of ``lease_seconds``."""
-        if not connection.in_atomic_block:
-            close_old_connections()
+        renew_connections()
         self.unsettled.retry()
         with self._lock:
             streams = dict(self._live)

@@ -2,6 +2,9 @@
 
 A pool keeps one queue per key (the partner) and takes from them in turn; no key may have more
 than its cap running at once, so that one partner's slow bucket cannot hold every thread.
+
+Any job may use the ORM: a thread's database connections are looked at around each one, here, so
+that no job has to remember it (:func:`securedrop_ftp.db.renewed_connections`).
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from typing import Any, TypeVar
 
 import structlog
 
+from securedrop_ftp.db import renewed_connections
 from securedrop_ftp.log import get_logger
 
 logger = get_logger(__name__)
@@ -90,7 +94,8 @@ class FairPool:
                     self._work.wait()
                 key, job = taken
             try:
-                job()
+                with renewed_connections():
+                    job()
             except Exception:
                 logger.exception("pool job failed")
             finally:

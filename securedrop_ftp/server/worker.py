@@ -16,7 +16,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Final
 
-from django.db import close_old_connections, connections
+from django.db import connections
 from OpenSSL import SSL
 
 from securedrop_ftp import audit, replies
@@ -24,7 +24,7 @@ from securedrop_ftp.access.certificates import client_certificates_wanted
 from securedrop_ftp.access.hashers import give_back_what_hashes_take
 from securedrop_ftp.access.live import still_allowed
 from securedrop_ftp.conf import Conf, get_conf
-from securedrop_ftp.db import DatabaseWriter, limit_statements
+from securedrop_ftp.db import DatabaseWriter, check_connections, limit_statements
 from securedrop_ftp.events import Event
 from securedrop_ftp.ftps import verbs
 from securedrop_ftp.ftps.downloads import ReadBudget
@@ -91,6 +91,7 @@ class Worker:
         conf = self.conf
         self._accounts = FairPool("accounts", conf.account_threads, conf.account_threads)
         self._storage = FairPool("storage", conf.storage_threads, conf.partner_storage_jobs)
+        check_connections()
         limit_statements()
         self._writer = DatabaseWriter().start()
         self.intake = Intake(
@@ -276,18 +277,11 @@ class Worker:
             self.loop.stop()
 
     def accounts(self, function: Callable[..., Any], *args: Any) -> Future[Any]:
-        """Run with database connections that are checked before and released after."""
+        """Run in the accounts pool."""
         return self._ask_accounts("", function, *args)
 
     def _ask_accounts(self, key: str, function: Callable[..., Any], *args: Any) -> Future[Any]:
-        def job() -> Any:
-            close_old_connections()
-            try:
-                return function(*args)
-            finally:
-                close_old_connections()
-
-        return self._accounts.submit(key, job)
+        return self._accounts.submit(key, function, *args)
 
     def storage(self, partner: str, function: Callable[..., Any], *args: Any) -> Future[Any]:
         """Run on the partner's share of the storage pool."""

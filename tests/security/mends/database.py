@@ -4,6 +4,25 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.security.mends import Mend
+from tests.security.mends import Cut, Mend
 
-ROWS: Final[tuple[Mend, ...]] = ()
+LOST = "tests/faults/test_lost_connections.py"
+
+ROWS: Final[tuple[Mend, ...]] = (
+    Mend(
+        "54",
+        "a lost database connection stays with its thread, and every upload on it fails",
+        (Cut("server/pools.py", "with renewed_connections():", "if True:"),),
+        (
+            f"{LOST}::test_uploads_begun_after_every_connection_was_ended_under_load_are_stored",
+            f"{LOST}::test_uploads_go_on_after_postgresql_was_killed_and_started_again",
+            "tests/server/test_pools.py::test_a_thread_outlives_its_connection_to_the_database",
+        ),
+    ),
+    Mend(
+        "54",
+        "a project that does not have Django ask its connections",
+        (Cut("db.py", "connection.health_check_enabled = True", "pass"),),
+        ("tests/server/test_pools.py::test_a_thread_outlives_its_connection_to_the_database",),
+    ),
+)
