@@ -62,7 +62,7 @@ test-posture: $(STAMP)  ## sslyze, testssl.sh, sslscan, nmap, hydra, times of re
 	@.ci/packages posture
 	@$(PY) -m tests.posture.run $(ARGS)
 
-bench: $(STAMP)  ## a table of ratios against pure-ftpd, run in turn (MIB=512, ROUNDS=5, ARGS=--tls13)
+bench: $(STAMP)  ## tables of ratios against pure-ftpd and proftpd, run in turn (MIB=512, ROUNDS=5, ARGS=--tls13)
 	@.ci/packages bench
 	@BENCH_MIB=$(or $(MIB),$(BENCH_MIB)) BENCH_ROUNDS=$(or $(ROUNDS),$(BENCH_ROUNDS)) \
 	  $(PY) -m tests.bench.run $(ARGS)

@@ -1,8 +1,9 @@
-"""The benchmark: ours and pure-ftpd in turn, round by round, and one table of ratios.
+"""The benchmark: ours and its peers in turn, round by round; for each peer a table of ratios.
 
-``make bench``, or ``python -m tests.bench.run``. Both serve from tmpfs, the database included, so
-that no disk is measured; client and servers share the cores. What counts is the ratio of two
-runs that follow one another: absolute figures are this machine's, at this minute.
+``make bench``, or ``python -m tests.bench.run``. The peers are Debian's pure-ftpd and proftpd. All
+serve from tmpfs, the database included, so that no disk is measured; client and servers share the
+cores. What counts is the ratio of two runs that follow one another: absolute figures are this
+machine's, at this minute.
 """
 
 from __future__ import annotations
@@ -15,11 +16,14 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.bench import table
 from tests.bench.load import LoadClient
 from tests.bench.measures import Bench, Figure, Figures
+from tests.bench.proftpd import missing as proftpd_missing
+from tests.bench.proftpd import proftpd
 from tests.bench.pureftpd import missing, pure_ftpd
 from tests.bench.server import Server
 from tests.bench.service import start_service
@@ -32,10 +36,14 @@ MEASURES = (
     "small_files", "logins",
 )  # fmt: skip
 Pairs = dict[Figure, list[table.Pair]]
+#: How a measure fails: the load client's or the server's error, or no end in time.
+FAILS = (RuntimeError, OSError, ValueError, ZeroDivisionError, subprocess.SubprocessError)
 
 
 @contextmanager
-def ours(directory: Path, root: Path = ROOT, *, tls13: bool = False) -> Iterator[Server]:
+def ours(
+    directory: Path, root: Path = ROOT, *, tls13: bool = False, name: str = "ours"
+) -> Iterator[Server]:
     """Our service from the checkout ``root``: two workers, the ledger and the audit trail on."""
     directory.mkdir()
     service, child = start_service(
@@ -49,7 +57,7 @@ def ours(directory: Path, root: Path = ROOT, *, tls13: bool = False) -> Iterator
     files = directory / "storage" / "acme"
     files.mkdir(exist_ok=True)
     try:
-        yield Server("ours", service.port, "alice", password_of("alice"), files, child.pid)
+        yield Server(name, service.port, "alice", password_of("alice"), files, child.pid)
     finally:
         child.stop(20)
 
@@ -60,25 +68,46 @@ def _allow_many_sessions(root: Path, environment: dict[str, str]) -> None:
     subprocess.run(shell, env=environment, cwd=root, check=True)
 
 
+@dataclass
+class Outcome:
+    """``pairs`` of each peer's name; ``failures`` in a line each.
+
+    A measure that fails costs its own figures of that round and no others.
+    """
+
+    pairs: dict[str, Pairs] = field(default_factory=lambda: defaultdict(lambda: defaultdict(list)))
+    failures: list[str] = field(default_factory=list)
+
+    def figures(self, name: str, bench: Bench, server: Server) -> Figures:
+        """One measure of one server; none where it failed."""
+        measure: Callable[[Server], Figures] = getattr(bench, name)
+        try:
+            return measure(server)
+        except FAILS as exc:
+            self.failures.append(f"{name} of {server.name}: {exc}")
+            print(self.failures[-1], file=sys.stderr)
+            return {}
+
+
 def rounds(
-    bench: Bench, options: argparse.Namespace, us: Server, peer: Server, digesting: Server
-) -> Pairs:
-    """Ours first in even rounds, the peer in odd ones."""
-    pairs: Pairs = defaultdict(list)
+    bench: Bench, options: argparse.Namespace, us: Server, peers: list[Server], digesting: Server
+) -> Outcome:
+    """Ours first in even rounds, last in odd ones."""
+    outcome = Outcome()
     for number in range(options.rounds):
         print(f"round {number + 1} of {options.rounds}", file=sys.stderr)
         for name in options.only or MEASURES:
             if name == "memory" and number:
                 continue  # of fresh servers only, and it hardly varies
-            measure: Callable[[Server], Figures] = getattr(bench, name)
-            other = digesting if name == "uploads_with_digest" else peer
-            if number % 2:
-                theirs, own = measure(other), measure(us)
-            else:
-                own, theirs = measure(us), measure(other)
-            for figure, value in own.items():
-                pairs[figure].append((value, theirs[figure]))
-    return pairs
+            others = [digesting] if name == "uploads_with_digest" else peers
+            in_turn = [us, *others] if number % 2 == 0 else [*others, us]
+            figures = {id(server): outcome.figures(name, bench, server) for server in in_turn}
+            for other in others:
+                peer = peers[0].name if other is digesting else other.name
+                for figure, value in figures[id(us)].items():
+                    if figure in figures[id(other)]:
+                        outcome.pairs[peer][figure].append((value, figures[id(other)][figure]))
+    return outcome
 
 
 def arguments() -> argparse.Namespace:
@@ -96,11 +125,26 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def peers_of(
+    stack: ExitStack, options: argparse.Namespace, directory: Path, certificates: Path
+) -> tuple[list[Server], Server]:
+    """The peers in the order of the tables, and the one that takes digests."""
+    if options.against:
+        other = stack.enter_context(
+            ours(directory / "peer", options.against, tls13=options.tls13, name="before")
+        )
+        return [other], other
+    digesting = stack.enter_context(pure_ftpd(directory / "digesting", certificates, digest=True))
+    first = stack.enter_context(pure_ftpd(directory / "pure-ftpd", certificates))
+    return [first, stack.enter_context(proftpd(directory / "proftpd", certificates))], digesting
+
+
 def main() -> int:
-    """See the module's docstring."""
+    """See the module's docstring. Exit 1 if a measure failed; the others' figures stand."""
     options = arguments()
-    if options.against is None and missing():
-        print(f"The benchmark compares with pure-ftpd: {missing()}.", file=sys.stderr)
+    trouble = "" if options.against else missing() or proftpd_missing()
+    if trouble:
+        print(f"The benchmark compares with pure-ftpd and proftpd: {trouble}.", file=sys.stderr)
         return 1
     memory = Path("/dev/shm")
     with ExitStack() as stack:
@@ -111,26 +155,21 @@ def main() -> int:
         client = LoadClient(directory, tls13=options.tls13)
         bench = Bench(client, options.mib)
         us = stack.enter_context(ours(directory / "ours", tls13=options.tls13))
-        certificates = directory / "ours" / "certs"
-        if options.against:
-            peer = digesting = stack.enter_context(
-                ours(directory / "peer", options.against, tls13=options.tls13)
-            )
-        else:
-            digesting = stack.enter_context(
-                pure_ftpd(directory / "digesting", certificates, digest=True)
-            )
-            peer = stack.enter_context(pure_ftpd(directory / "peer", certificates))
-        for server in (us, peer):
+        peers, digesting = peers_of(stack, options, directory, directory / "ours" / "certs")
+        for server in (us, *peers):
             bench.prepare(server)
-        pairs = rounds(bench, options, us, peer, digesting)
+        outcome = rounds(bench, options, us, peers, digesting)
     version = subprocess.run(
         ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True
     )
     state = version.stdout.strip() or "no revision"
-    print(f"\n{state}, {os.cpu_count()} cores, {options.mib} MiB, {options.rounds} rounds\n")
-    print("\n".join(table.lines(pairs, str(options.against or "pure-ftpd"))))
-    return 0
+    print(f"\n{state}, {os.cpu_count()} cores, {options.mib} MiB, {options.rounds} rounds")
+    for peer in peers:
+        title = str(options.against) if options.against else peer.name
+        print("\n" + "\n".join(table.lines(outcome.pairs[peer.name], title)))
+    for failure in outcome.failures:
+        print(f"\nfailed: {failure}")
+    return 1 if outcome.failures else 0
 
 
 if __name__ == "__main__":
