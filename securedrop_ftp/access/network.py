@@ -1,4 +1,8 @@
-"""Addresses and the partners' network rules. Deny wins; any allow rule means: match one."""
+"""Addresses, and the partners' network rules. Deny wins; any allow rule means: match one.
+
+An address has one spelling everywhere: :func:`canonical` is called where it enters (an accepted
+connection, a PROXY header, an HTTP request), and what is stored, counted or compared later is that.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +30,19 @@ def normalise(text: str) -> Address:
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         return address.ipv4_mapped
     return address
+
+
+def canonical(text: str) -> str:
+    """The one spelling of an address: IPv4-mapped IPv6 as IPv4, IPv6 in RFC 5952's form, without
+    the zone, which is this machine's name for an interface and not part of who the peer is.
+
+    On a dual-stack listener the kernel says ``::ffff:192.0.2.7`` for an IPv4 peer (RFC 4291
+    §2.5.5.2); beside ``192.0.2.7`` from elsewhere it was another client (data channels refused).
+
+    Raises:
+        ValueError: not an address.
+    """
+    return str(normalise(text))
 
 
 def network(text: str) -> Network:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Any, Final
 
 from django.core.checks import CheckMessage, Error
 
+from securedrop_ftp.access import network
 from securedrop_ftp.conf import Conf, get_conf
 
 #: The demo's passwords, in the data directory; its presence marks a demo's database.
@@ -18,7 +18,7 @@ def is_loopback(host: str) -> bool:
     if host == "localhost":
         return True
     try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
+        return network.normalise(host.strip("[]")).is_loopback
     except ValueError:
         return False
 

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from securedrop_ftp import replies
+from securedrop_ftp.access import network
 from securedrop_ftp.exceptions import SecureDropError
 from securedrop_ftp.ftps.channel import ConnectionLost
 from securedrop_ftp.ftps.data import DataChannel
@@ -41,8 +42,9 @@ class NoDataChannel(SecureDropError):
     reply = replies.NO_DATA_CHANNEL
 
 
-def bind_passive(family: int, host: str, ports: range) -> socket.socket:
-    """A listening socket on a random port of the range.
+def bind_passive(control: socket.socket, ports: range) -> socket.socket:
+    """A listening socket on a random port of the range, at the address that the control connection
+    was made to (of a link-local one the interface, too).
 
     Ports are shared by all workers: a port may turn out to be taken at ``bind`` or only at
     ``listen``; then another is tried, and never one outside the range (row 26).
@@ -50,11 +52,14 @@ def bind_passive(family: int, host: str, ports: range) -> socket.socket:
     Raises:
         NoDataChannel: no port is free.
     """
+    host, _, *rest = control.getsockname()  # rest of an IPv6 one: flow, interface
     for port in _draw(ports):
-        sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+        sock = socket.socket(control.family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         try:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            sock.bind((host, port))
+            if control.family == socket.AF_INET6:  # an IPv4 client's mapped address, too
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+            sock.bind((host, port, *rest))
             sock.listen(MAX_CANDIDATES)
         except OSError as exc:
             sock.close()
@@ -111,8 +116,9 @@ class PassiveListener:
                 logger.warning("passive accept failed", error=str(exc))
                 self._fail(NoDataChannel())
             return
-        if peer[0] != self.session.remote_ip or len(self._candidates) >= MAX_CANDIDATES:
-            logger.warning("data connection refused", peer=peer[0], port=self.port)
+        peer_ip = network.canonical(peer[0])
+        if peer_ip != self.session.remote_ip or len(self._candidates) >= MAX_CANDIDATES:
+            logger.warning("data connection refused", peer=peer_ip, port=self.port)
             sock.close()
             return
         assert self.session.context is not None

@@ -22,6 +22,7 @@ import greenlet
 import structlog
 
 from securedrop_ftp import replies
+from securedrop_ftp.access import network
 from securedrop_ftp.access.principal import Principal
 from securedrop_ftp.events import Event
 from securedrop_ftp.exceptions import Cancelled, SecureDropError, SessionGone
@@ -61,7 +62,7 @@ class Session(ControlChannel):
         self.id = uuid.uuid4().hex
         self.remote_ip = remote_ip
         self.slot = slot
-        self.local_ip = sock.getsockname()[0]
+        self.local_ip = network.canonical(sock.getsockname()[0])
 
         self.principal: Principal | None = None
         self.fs: StorageFS | None = None

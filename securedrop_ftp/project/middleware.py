@@ -1,12 +1,14 @@
-"""HTTP headers of the admin site that Django 5.2 does not set, or not read, itself."""
+"""HTTP headers of the admin site that Django 5.2 does not set, or not read, itself; and one
+spelling of the client's address."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from ipaddress import ip_address
 from typing import Final
 
 from django.http import HttpRequest, HttpResponseBase
+
+from securedrop_ftp.access.network import canonical
 
 #: Everything from this origin, nothing inline, never framed.
 POLICY: Final = (
@@ -47,7 +49,30 @@ class ClientAddress:
         something else than an address, is taken for the client."""
         told = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip()
         try:
-            request.META["REMOTE_ADDR"] = str(ip_address(told.strip("[]")))
+            request.META["REMOTE_ADDR"] = canonical(_without_port(told))
         except ValueError:
             pass
         return self._get_response(request)
+
+
+class CanonicalAddress:
+    """``REMOTE_ADDR`` in its one spelling: served on ``[::]`` the server says ``::ffff:192.0.2.7``
+    of an IPv4 client, and lockouts and the trail would know two clients where there is one."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        """Answer; what is not an address (a Unix socket's client has none) stays as it is."""
+        try:
+            request.META["REMOTE_ADDR"] = canonical(request.META.get("REMOTE_ADDR", ""))
+        except ValueError:
+            pass
+        return self._get_response(request)
+
+
+def _without_port(told: str) -> str:
+    """``192.0.2.7:4711`` and ``[2001:db8::1]:4711``, as some proxies write, without the port."""
+    if told.startswith("["):
+        return told[1:].partition("]")[0]
+    return told.partition(":")[0] if told.count(":") == 1 else told

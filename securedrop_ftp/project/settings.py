@@ -45,6 +45,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "securedrop_ftp.project.middleware.CanonicalAddress",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "securedrop_ftp.project.middleware.ContentSecurityPolicy",

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from securedrop_ftp import replies
+from securedrop_ftp.access import network
 from securedrop_ftp.log import get_logger
 from securedrop_ftp.replies import Reply
 from securedrop_ftp.server.connections import ConnectionTable
@@ -111,7 +112,7 @@ class Acceptor:
                 logger.warning("accept failed", error=str(exc))
             return
         self._take_reserve()  # where a crowd left none
-        address = peer[0].removeprefix("::ffff:")
+        address = network.canonical(peer[0])
         slot = self._slot(address)
         if isinstance(slot, str):
             self._tell(address, slot)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from securedrop_ftp.access.network import allowed
+from securedrop_ftp.access.network import allowed, canonical
 
 ALLOW, DENY = "allow", "deny"
 
@@ -34,3 +34,26 @@ ALLOW, DENY = "allow", "deny"
 )
 def test_rules(address: str, rules: list[tuple[str, str]], expected: bool) -> None:
     assert allowed(address, rules) is expected
+
+
+@pytest.mark.parametrize(
+    ("told", "address"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("::ffff:c000:207", "192.0.2.7"),
+        ("0:0:0:0:0:FFFF:192.0.2.7", "192.0.2.7"),
+        ("2001:DB8:0:0::1", "2001:db8::1"),
+        ("fe80::1%eth0", "fe80::1"),
+        ("::1", "::1"),
+        ("::192.0.2.7", "::c000:207"),  # deprecated "IPv4-compatible": another address
+    ],
+)
+def test_an_address_has_one_spelling(told: str, address: str) -> None:
+    assert canonical(told) == address
+
+
+@pytest.mark.parametrize("told", ["", "localhost", "192.0.2", "192.0.2.07", "::g"])
+def test_what_is_no_address_is_not_spelt(told: str) -> None:
+    with pytest.raises(ValueError, match="address"):
+        canonical(told)

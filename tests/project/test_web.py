@@ -64,6 +64,10 @@ def test_the_admins_files_are_served_without_a_build_step() -> None:
         ("192.0.2.7", "192.0.2.7"),
         ("203.0.113.9, 192.0.2.7", "192.0.2.7"),  # the first is the client's own word
         ("192.0.2.7, 2001:db8::1", "2001:db8::1"),
+        ("192.0.2.7:4711", "192.0.2.7"),
+        ("[2001:DB8:0::1]:4711", "2001:db8::1"),
+        ("[2001:db8::1]", "2001:db8::1"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
         ("192.0.2.7, unknown", "127.0.0.1"),
         ("", "127.0.0.1"),
     ],
@@ -87,6 +91,13 @@ def test_without_a_proxy_nobody_chooses_an_address() -> None:
     headers = {"x-forwarded-for": "192.0.2.7"}
     Client().post("/admin/login/", form, secure=True, headers=headers)
     assert AuditEvent.objects.get(event="login.failed").remote_ip == "127.0.0.1"
+
+
+@pytest.mark.django_db
+def test_on_a_dual_stack_listener_an_ipv4_client_has_its_ipv4_address() -> None:
+    form = {"username": "olga", "password": "wrong"}
+    Client(REMOTE_ADDR="::ffff:192.0.2.7").post("/admin/login/", form, secure=True)
+    assert AuditEvent.objects.get(event="login.failed").remote_ip == "192.0.2.7"
 
 
 @pytest.mark.parametrize("behind", [True, False])

@@ -17,7 +17,6 @@ def pasv(session: Session, _argument: str) -> Reply:
     if session.epsv_all:
         return replies.BAD_SEQUENCE.but("EPSV ALL was sent.")
     address = session.conf.ftps_passive_address or session.local_ip
-    address = address.removeprefix("::ffff:")
     try:
         octets = ipaddress.IPv4Address(address).packed
     except ValueError:
@@ -33,7 +32,7 @@ def epsv(session: Session, argument: str) -> Reply:
     if argument.upper() == "ALL":
         session.epsv_all = True
         return replies.OK.but("EPSV only from now on.")
-    family = "2" if ":" in session.local_ip.removeprefix("::ffff:") else "1"
+    family = "2" if ":" in session.remote_ip else "1"
     if argument not in ("", family):
         return replies.PROTOCOL_UNSUPPORTED.but(f"Network protocol not supported, use ({family}).")
     return Reply(229, f"Entering extended passive mode (|||{_listen(session)}|).")
@@ -51,7 +50,7 @@ def _listen(session: Session) -> int:
     if not runtime.passive_listener_opened(principal.partner_id, limit):
         raise NoDataChannel(reply=replies.NO_PASSIVE_PORT)
     try:
-        sock = bind_passive(session.socket.family, session.local_ip, session.conf.passive_ports)
+        sock = bind_passive(session.socket, session.conf.passive_ports)
         session.passive = PassiveListener(session, sock)
     except BaseException:
         runtime.passive_listener_closed(principal.partner_id)
