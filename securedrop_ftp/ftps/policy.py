@@ -29,6 +29,7 @@ class Verb:
         argument: ``True`` needed, ``False`` refused, ``None`` either.
         permission: any one of these is needed; empty: none.
         data: opens a data channel or moves data: refused while a transfer runs.
+        prepares: sets the next transfer up, or does nothing: what REST and ALLO said stands on.
     """
 
     name: str
@@ -38,7 +39,23 @@ class Verb:
     argument: bool | None = None
     permission: tuple[Permission, ...] = ()
     data: bool = False
+    prepares: bool = False
     syntax: str = ""
+
+
+@dataclass(slots=True)
+class Said:
+    """What commands say of the one that follows them.
+
+    Attributes:
+        restart_at: where the transfer begins, bytes (REST).
+        announced: bytes that will come (ALLO).
+        rename_from: an absolute FTP path (RNFR).
+    """
+
+    restart_at: int = 0
+    announced: int | None = None
+    rename_from: str | None = None
 
 
 VERBS: Final[dict[str, Verb]] = {}
@@ -51,13 +68,16 @@ def verb(
     argument: bool | None = None,
     permission: tuple[Permission, ...] = (),
     data: bool = False,
+    prepares: bool = False,
     syntax: str = "",
 ) -> Callable[[Run], Run]:
     """Register a function as the implementation of one or more verbs."""
 
     def register(run: Run) -> Run:
         for name in names:
-            VERBS[name] = Verb(name, run, clear, login, argument, permission, data, syntax)
+            VERBS[name] = Verb(
+                name, run, clear, login, argument, permission, data, prepares, syntax
+            )
         return run
 
     return register
@@ -66,6 +86,7 @@ def verb(
 def dispatch(session: Session, command: Command) -> Reply | None:
     """Check the conditions in the order in which a client can mend them, then run."""
     found = VERBS.get(command.verb)
+    hand_on(session, command.verb, found)
     if found is None:
         session.count_bad_command()
         return replies.NOT_UNDERSTOOD
@@ -80,6 +101,19 @@ def dispatch(session: Session, command: Command) -> Reply | None:
     if found.permission and not any(session.may(p) for p in found.permission):
         deny(session, command.verb, command.argument)
     return found.run(session, command.argument)
+
+
+def hand_on(session: Session, verb_name: str, found: Verb | None) -> None:
+    """What REST, ALLO and RNFR said is for the command that they precede, whatever becomes of it.
+
+    REST is the last command before its transfer (RFC 3659 §5.3), ALLO stands before STOR or APPE
+    and RNFR before RNTO (RFC 959 §4.1.3). Between REST or ALLO and the transfer clients send the
+    transfer's parameters, and NOOP affects nothing that was sent before it (§4.1.3).
+    """
+    if found is None or not found.prepares:
+        session.said, session.said_next = session.said_next, Said()
+    elif verb_name != "NOOP":
+        session.said_next.rename_from = None
 
 
 def deny(session: Session, verb_name: str, argument: str) -> None:

@@ -75,9 +75,8 @@ class Session(ControlChannel):
         self.retired: PassiveListener | None = None
         self.transfer: Transfer | None = None
         self.bytes_before = 0  # of transfers that have ended
-        self.restart_at = 0
-        self.announced: int | None = None
-        self.rename_from: str | None = None
+        self.said = policy.Said()  # of the command that runs
+        self.said_next = policy.Said()  # of the one to come
         self.own_files: set[str] = set()
         self.told_lengths: dict[str, int] = {}  # of suspended uploads, for APPE
         self.binary = False
@@ -298,6 +297,7 @@ class Session(ControlChannel):
         if violation.fatal:
             self.end(violation.reply, "protocol violation")
             return
+        policy.hand_on(self, "", None)
         self.count_bad_command()
         self.reply(violation.reply)
 

@@ -32,11 +32,10 @@ def upload(session: Session, path: str, *, offset: int | None, append: bool) -> 
         remote_ip=session.remote_ip,
         path=path,
         key=fs.key(path),
-        announced=session.announced,
+        announced=session.said.announced,
         offset=offset,
         append=append,
     )
-    session.announced = None
     transfer = session.transfer = Transfer(session, "Upload", path)
     try:
         stream = session.storage(session.runtime.intake.begin, request, orphan=_abandon)

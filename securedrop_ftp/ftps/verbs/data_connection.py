@@ -11,7 +11,7 @@ from securedrop_ftp.ftps.session import Session
 from securedrop_ftp.replies import Reply
 
 
-@verb("PASV", argument=False, data=True, syntax="PASV")
+@verb("PASV", argument=False, data=True, prepares=True, syntax="PASV")
 def pasv(session: Session, _argument: str) -> Reply:
     """A port for an IPv4 client."""
     if session.epsv_all:
@@ -26,7 +26,7 @@ def pasv(session: Session, _argument: str) -> Reply:
     return Reply(227, f"Entering passive mode ({numbers}).")
 
 
-@verb("EPSV", data=True, syntax="EPSV [1|2|ALL]")
+@verb("EPSV", data=True, prepares=True, syntax="EPSV [1|2|ALL]")
 def epsv(session: Session, argument: str) -> Reply:
     """A port, whatever the address family."""
     if argument.upper() == "ALL":

@@ -61,7 +61,7 @@ def rnfr(session: Session, argument: str) -> Reply:
     if path == "/":
         return replies.NO_PERMISSION.but("The top directory stays.")
     session.fs.stat(path)
-    session.rename_from = path
+    session.said_next.rename_from = path
     return replies.NEED_RNTO
 
 
@@ -70,7 +70,7 @@ def rnto(session: Session, argument: str) -> Reply:
     """The new name. It follows the partner's overwrite policy like an upload."""
     assert session.fs is not None
     assert session.principal is not None
-    source, session.rename_from = session.rename_from, None
+    source = session.said.rename_from
     if source is None:
         return replies.BAD_SEQUENCE.but("Send RNFR first.")
     target = session.fs.resolve(argument)

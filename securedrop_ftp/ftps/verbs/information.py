@@ -14,7 +14,7 @@ from securedrop_ftp.replies import Reply
 STAT_ENTRIES = 100
 
 
-@verb("NOOP", clear=True, login=False, syntax="NOOP")
+@verb("NOOP", clear=True, login=False, prepares=True, syntax="NOOP")
 def noop(_session: Session, _argument: str) -> Reply:
     """I am here."""
     return replies.NOOP_OK

@@ -39,7 +39,7 @@ def auth(session: Session, argument: str) -> Reply | None:
     return replies.AUTH_OK
 
 
-@verb("PBSZ", login=False, argument=True, syntax="PBSZ 0")
+@verb("PBSZ", login=False, argument=True, prepares=True, syntax="PBSZ 0")
 def pbsz(session: Session, argument: str) -> Reply:
     """RFC 4217 §8: 0 is the one size that TLS knows."""
     if not re.fullmatch(r"[0-9]{1,10}", argument):
@@ -48,7 +48,7 @@ def pbsz(session: Session, argument: str) -> Reply:
     return replies.OK.but("PBSZ=0")
 
 
-@verb("PROT", login=False, argument=True, syntax="PROT P")
+@verb("PROT", login=False, argument=True, prepares=True, syntax="PROT P")
 def prot(session: Session, argument: str) -> Reply:
     """RFC 4217 §9. PROT C is refused for good (invariant 5)."""
     level = argument.upper()

@@ -9,7 +9,7 @@ from securedrop_ftp.ftps.session import Session
 from securedrop_ftp.replies import Reply
 
 
-@verb("TYPE", argument=True, syntax="TYPE A|I|L 8")
+@verb("TYPE", argument=True, prepares=True, syntax="TYPE A|I|L 8")
 def type_(session: Session, argument: str) -> Reply:
     """A and I are accepted; either way bytes are stored as they were sent."""
     wanted = argument.upper()
@@ -22,13 +22,13 @@ def type_(session: Session, argument: str) -> Reply:
     return replies.BAD_PARAMETER
 
 
-@verb("MODE", argument=True, syntax="MODE S")
+@verb("MODE", argument=True, prepares=True, syntax="MODE S")
 def mode(_session: Session, argument: str) -> Reply:
     """Stream only."""
     return replies.OK if argument.upper() == "S" else replies.BAD_PARAMETER
 
 
-@verb("STRU", argument=True, syntax="STRU F")
+@verb("STRU", argument=True, prepares=True, syntax="STRU F")
 def stru(_session: Session, argument: str) -> Reply:
     """File only."""
     return replies.OK if argument.upper() == "F" else replies.BAD_PARAMETER

@@ -11,13 +11,13 @@ from securedrop_ftp.ftps.session import Session
 from securedrop_ftp.replies import Reply
 
 
-@verb("PORT", "EPRT", "LPRT")
+@verb("PORT", "EPRT", "LPRT", "LPSV", prepares=True)
 def active_mode(_session: Session, _argument: str) -> Reply:
     """The server never opens a connection (RFC 2577: bounce attacks)."""
     return replies.NOT_IMPLEMENTED.but("Active mode is off; use EPSV or PASV.")
 
 
-@verb("CCC", "REIN", "SITE", "MFMT", "MFF", "SMNT", "ACCT", "ADAT", "MIC", "CONF", "ENC", "LPSV")
+@verb("CCC", "REIN", "SITE", "MFMT", "MFF", "SMNT", "ACCT", "ADAT", "MIC", "CONF", "ENC")
 def refused(_session: Session, _argument: str) -> Reply:
     """Off, on purpose."""
     return replies.NOT_IMPLEMENTED

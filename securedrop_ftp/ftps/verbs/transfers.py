@@ -18,11 +18,6 @@ from securedrop_ftp.replies import Reply
 _UPLOAD = (Permission.UPLOAD,)
 
 
-def _take_offset(session: Session) -> int:
-    offset, session.restart_at = session.restart_at, 0
-    return offset
-
-
 def _file_path(session: Session, argument: str) -> str:
     assert session.fs is not None
     path = session.fs.resolve(argument)
@@ -34,7 +29,7 @@ def _file_path(session: Session, argument: str) -> str:
 @verb("STOR", argument=True, permission=_UPLOAD, data=True, syntax="STOR <file>")
 def stor(session: Session, argument: str) -> Reply:
     """Store a file; after REST, go on with a suspended upload."""
-    offset = _take_offset(session)
+    offset = session.said.restart_at
     if offset and not session.may(Permission.RESUME):
         policy.deny(session, "REST and STOR", argument)
     return upload(session, _file_path(session, argument), offset=offset or None, append=False)
@@ -43,7 +38,6 @@ def stor(session: Session, argument: str) -> Reply:
 @verb("STOU", permission=_UPLOAD, data=True, syntax="STOU")
 def stou(session: Session, _argument: str) -> Reply:
     """Store under a name that nobody has; RFC 1123 §4.1.2.9 asks that the client be told."""
-    _take_offset(session)
     name = f"{uuid.uuid4().hex}.dat"
     reply = upload(session, _file_path(session, name), offset=None, append=False)
     return reply if reply.is_error else reply.but(f"FILE: {name}. {reply.text}")
@@ -52,7 +46,6 @@ def stou(session: Session, _argument: str) -> Reply:
 @verb("APPE", argument=True, permission=_UPLOAD, data=True, syntax="APPE <file>")
 def appe(session: Session, argument: str) -> Reply:
     """Go on with a suspended upload at its durable length; a new file where there is none."""
-    _take_offset(session)
     path = _file_path(session, argument)
     told = session.told_lengths.pop(path, None)
     return upload(session, path, offset=told, append=True)
@@ -61,20 +54,19 @@ def appe(session: Session, argument: str) -> Reply:
 @verb("RETR", argument=True, permission=(Permission.DOWNLOAD,), data=True, syntax="RETR <file>")
 def retr(session: Session, argument: str) -> Reply:
     """Send a file, from the offset of REST."""
-    offset = _take_offset(session)
-    return download(session, _file_path(session, argument), offset)
+    return download(session, _file_path(session, argument), session.said.restart_at)
 
 
-@verb("REST", argument=True, data=True, syntax="REST <offset>")
+@verb("REST", argument=True, data=True, prepares=True, syntax="REST <offset>")
 def rest(session: Session, argument: str) -> Reply:
     """Where the next transfer begins (RFC 3659 §5.3): ASCII digits, nothing else (row 27)."""
     if not re.fullmatch(r"[0-9]{1,19}", argument):
         return replies.BAD_ARGUMENT.but("REST needs a number of bytes.")
-    session.restart_at = int(argument)
-    return replies.RESTART_AT.but(f"Restarting at {session.restart_at}.")
+    session.said_next.restart_at = int(argument)
+    return replies.RESTART_AT.but(f"Restarting at {int(argument)}.")
 
 
-@verb("ALLO", argument=True, syntax="ALLO <bytes>")
+@verb("ALLO", argument=True, prepares=True, syntax="ALLO <bytes>")
 def allo(session: Session, argument: str) -> Reply:
     """The size that will come; an upload that cannot be taken is refused early."""
     match = re.fullmatch(r"([0-9]{1,19})(?: R [0-9]{1,19})?", argument)
@@ -84,7 +76,7 @@ def allo(session: Session, argument: str) -> Reply:
     limit = session.principal.max_file_size if session.principal is not None else None
     if limit is not None and announced > limit:
         return replies.TOO_LARGE.but(f"The limit is {limit} bytes.")
-    session.announced = announced
+    session.said_next.announced = announced
     return replies.OK
 
 
