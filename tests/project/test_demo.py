@@ -102,7 +102,6 @@ def running_demo(tmp_path: Path, data_dir: Path, env: dict[str, str]) -> Iterato
             os.kill(pid, signal.SIGKILL)
 
 
-@pytest.mark.timeout(240)
 def test_the_printed_lines_work_and_ctrl_c_leaves_nothing_and_a_second_start_reuses(
     tmp_path: Path,
 ) -> None:
@@ -133,7 +132,6 @@ def test_the_printed_lines_work_and_ctrl_c_leaves_nothing_and_a_second_start_reu
         assert again.paste("curl ").returncode == 0
 
 
-@pytest.mark.timeout(240)
 def test_the_demo_on_s3_stores_in_the_bucket_and_dies_whole_when_it_is_killed(
     tmp_path: Path, moto_server: MotoServer, certificates: Certificates
 ) -> None:

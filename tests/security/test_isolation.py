@@ -5,9 +5,10 @@ they are asked for: memory, the file system, and S3 (moto) with its HTTP request
 generated from what has fooled path code before (CVE-2026-30914, CVE-2024-4040, CVE-2024-39330).
 The verbs run as they are, without sockets; ``make test-isolation`` takes 100 000 names.
 
-Every name meets every verb in the long form (on moto that takes two cores two hours and a half).
-In the short one a name meets some of them; on moto, where a request takes a hundred times as long,
-one of those that reach storage, in turn.
+In the long form every name meets every verb; on moto, where a request takes a hundred times as
+long, a tenth of the names does (all of them took two cores two hours and a half), and the others
+meet one verb of those that reach storage, in turn. In the short form a name meets some of the
+verbs, on moto one.
 """
 
 from __future__ import annotations
@@ -115,7 +116,7 @@ def attack_with(
     return counts
 
 
-@pytest.mark.timeout(180 + NAMES // 5)
+@pytest.mark.timeout(0)  # it ends with its names, however busy the machine is
 @pytest.mark.parametrize("share", range(SHARES))
 @pytest.mark.parametrize("kind", ["memory", "filesystem", "moto"])
 def test_no_name_reaches_storage_outside_the_prefix(
@@ -139,7 +140,8 @@ def test_no_name_reaches_storage_outside_the_prefix(
     )
     def try_names(batch: list[str], cwd: str, turn: int) -> None:
         order = random.Random(turn).sample(VERBS, VERBS_FOR_EACH)
-        turns = one_by_one if kind == "moto" and not NAMES else repeat(order)
+        one = kind == "moto" and (not NAMES or counts["names"] >= wanted // 10)
+        turns = one_by_one if one else repeat(order)
         counts.update(attack_with(store, ROOTS[turn % 2], batch, cwd, turns))
 
     with watched(kind, tmp_path / "files") as store:
@@ -149,7 +151,7 @@ def test_no_name_reaches_storage_outside_the_prefix(
     assert counts["keys asked for"] > wanted // 10
 
 
-@pytest.mark.timeout(120 + NAMES // 20)
+@pytest.mark.timeout(0)
 @settings(max_examples=EXAMPLES // 3, deadline=None)
 @given(name=names, cwd=names)
 def test_a_path_becomes_a_key_inside_the_root_or_nothing(name: str, cwd: str) -> None:
