@@ -1,8 +1,15 @@
-"""Live control: which sessions must end because what let them in is no more (row 31)."""
+"""Live control: which sessions must end because what let them in is no more, and what the others
+may from now on (rows 31 and 73).
+
+A session ends where something that it may have used already was taken away: it was disabled, its
+password was changed, an address, a certificate, a permission, the root, a policy. Limits, and what
+was added, take effect in the session as it is.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from securedrop_ftp.access import network
@@ -10,16 +17,27 @@ from securedrop_ftp.access.certificates import trouble
 from securedrop_ftp.access.principal import Principal, principal_of
 from securedrop_ftp.db import renew_connections
 from securedrop_ftp.exceptions import AccessUnavailable
-from securedrop_ftp.models import Account, IPRule, is_staff
+from securedrop_ftp.models import Account, IPRule, OverwritePolicy, is_staff
 
 #: Ids in one query: SQLite takes 999 variables in old builds.
 CHUNK: Final = 500
 
 
-def still_allowed(principals: Sequence[tuple[Principal, str]]) -> list[str | None]:
-    """For each ``(principal, remote_ip)`` of a live session: ``None``, or why it must end.
+#: From the strictest: who goes to the left takes something away.
+_LOOSER: Final = (OverwritePolicy.REJECT, OverwritePolicy.VERSION, OverwritePolicy.REPLACE)
 
-    Two queries for each :data:`CHUNK` accounts or partners. Blocking.
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What became of a live session: why it must end, or who it is from now on."""
+
+    ended: str | None
+    principal: Principal
+
+
+def standings(principals: Sequence[tuple[Principal, str]]) -> list[Standing]:
+    """For each ``(principal, remote_ip)`` of a live session. Two queries for each :data:`CHUNK`
+    accounts or partners. Blocking.
 
     Raises:
         AccessUnavailable: the database failed; nothing is known.
@@ -30,10 +48,18 @@ def still_allowed(principals: Sequence[tuple[Principal, str]]) -> list[str | Non
         rules = _load_rules({p.partner_id for p, _ in principals})
     except Exception as exc:
         raise AccessUnavailable("The database did not answer.") from exc
-    return [
-        _why_not(p, ip, accounts.get(p.account_id), rules.get(p.partner_id, []))
-        for p, ip in principals
-    ]
+    found = []
+    for p, ip in principals:
+        account = accounts.get(p.account_id)
+        ended = _why_not(p, ip, account, rules.get(p.partner_id, []))
+        now = p if ended or account is None else principal_of(account, p.certificate)
+        found.append(Standing(ended, now))
+    return found
+
+
+def still_allowed(principals: Sequence[tuple[Principal, str]]) -> list[str | None]:
+    """For each: ``None``, or why it must end. See :func:`standings`."""
+    return [standing.ended for standing in standings(principals)]
 
 
 def _chunks(ids: set[int]) -> list[list[int]]:
@@ -73,11 +99,18 @@ def _why_not(
     reason = trouble(account, principal.certificate)  # expired, revoked, or newly required
     if reason:
         return f"The login would be refused now: {reason}."
-    now = principal_of(account)
-    if (now.partner_id, now.root, now.storage) != (
-        principal.partner_id,
-        principal.root,
-        principal.storage,
-    ) or not principal.permissions <= now.permissions:
+    return _taken_away(principal, principal_of(account, principal.certificate))
+
+
+def _taken_away(then: Principal, now: Principal) -> str | None:
+    if now.stamp != then.stamp:
+        return "The password was changed."
+    if (now.partner_id, now.root, now.storage) != (then.partner_id, then.root, then.storage):
         return "The account's settings were changed."
+    if not then.permissions <= now.permissions:
+        return "The account's settings were changed."
+    if _LOOSER.index(now.overwrite) < _LOOSER.index(then.overwrite):
+        return "The partner's overwrite policy was changed."
+    if now.require_tls_session_reuse and not then.require_tls_session_reuse:
+        return "The partner's data channels must resume the TLS session now."
     return None

@@ -299,7 +299,7 @@ def _admit(
 ) -> Principal:
     policy = account.partner.client_certificates
     shown = attempt.certificate if policy != ClientCertificates.OFF else None
-    principal = principal_of(account, shown)
+    principal = principal_of(account, shown, user)
     with write_transaction():
         if held is not None:
             lockout.succeed(held)

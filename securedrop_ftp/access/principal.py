@@ -1,12 +1,18 @@
-"""Who is logged in and what they may do: small, frozen, made once at login."""
+"""Who is logged in and what they may do: small, frozen, made at login and again when an operator
+changed something."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+import secrets
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 from securedrop_ftp.access.certificates import PeerCertificate
 from securedrop_ftp.conf import get_conf
 from securedrop_ftp.models import Account, Mode, OverwritePolicy, Permission
+
+_STAMP_KEY: Final = secrets.token_bytes(32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +26,7 @@ class Principal:
         max_file_size: bytes, ``None``: no limit.
         resume_window: seconds that an interrupted upload is kept.
         certificate: the client certificate that the login was checked with, if it was.
+        stamp: differs once the user's password was changed; of no use outside these processes.
     """
 
     account_id: int
@@ -38,14 +45,18 @@ class Principal:
     require_tls_session_reuse: bool
     resume_window: int
     certificate: PeerCertificate | None = None
+    stamp: bytes = field(default=b"", repr=False)
 
     def may(self, permission: Permission) -> bool:
         """Whether the account holds ``permission``."""
         return permission in self.permissions
 
 
-def principal_of(account: Account, certificate: PeerCertificate | None = None) -> Principal:
-    """The principal of an account whose ``user`` and ``partner`` are loaded."""
+def principal_of(
+    account: Account, certificate: PeerCertificate | None = None, user: Any = None
+) -> Principal:
+    """The principal of an account whose ``user`` and ``partner`` are loaded. ``user`` is the one
+    that was authenticated, where its password may have been hashed anew by that."""
     partner = account.partner
     window = partner.resume_window
     return Principal(
@@ -65,4 +76,9 @@ def principal_of(account: Account, certificate: PeerCertificate | None = None) -
         require_tls_session_reuse=partner.require_tls_session_reuse,
         resume_window=get_conf().resume_window if window is None else window,
         certificate=certificate,
+        stamp=_stamp(user or account.user),
     )
+
+
+def _stamp(user: Any) -> bytes:
+    return hashlib.blake2b(user.password.encode(), key=_STAMP_KEY, digest_size=16).digest()

@@ -240,6 +240,13 @@ class Session(ControlChannel):
                 certificate=certificate.fingerprint, certificate_subject=certificate.subject
             )
 
+    def become(self, principal: Principal) -> None:
+        """What an operator changed takes effect in this session: the limits of an upload that
+        runs, and everything that begins after."""
+        self.principal = principal
+        if self.transfer is not None and self.transfer.narrow is not None:
+            self.transfer.narrow(principal.max_file_size)
+
     # --- commands --------------------------------------------------------------------
 
     def passes_queue(self, item: Command | Violation) -> bool:

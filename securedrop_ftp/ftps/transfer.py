@@ -41,6 +41,7 @@ class Transfer:
         self.channel: DataChannel | None = None
         self.cancelled: Cancelled | None = None
         self.on_cancel: Callable[[Cancelled], object] | None = None
+        self.narrow: Callable[[int | None], object] | None = None  # an upload's limit
         self._clock = StallClock(session.conf.stall_window, session.conf.min_transfer_rate)
         self._since = time.monotonic()
         session.go_on_soon()  # ABOR may wait in the queue already

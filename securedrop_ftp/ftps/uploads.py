@@ -67,6 +67,9 @@ def _abandon(stream: UploadStream) -> None:
 
 def _receive(session: Session, transfer: Transfer, stream: UploadStream) -> Reply:
     try:
+        transfer.narrow = stream.narrow
+        if session.principal is not None:  # it may have changed since the upload was admitted
+            stream.narrow(session.principal.max_file_size)
         session.reply(replies.OPENING_DATA)
         channel = transfer.open()
         session.wait(channel.receive_all(stream))

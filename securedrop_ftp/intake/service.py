@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
@@ -113,6 +114,13 @@ class Intake:
         self._lock = threading.Lock()
         if conf.fault_step:
             steps.arm(conf.fault_step)
+
+    def take_limits(self, conf: Conf) -> None:
+        """After a reload: sizes and memory as they are set now, for uploads that begin. What is
+        held stays until it is given back."""
+        names = ("part_size", "max_part_size", "parts_in_flight", "upload_memory", "worker_memory")
+        self.conf = replace(self.conf, **{name: getattr(conf, name) for name in names})
+        self.budget.limit = conf.worker_memory
 
     # --- uploads ---------------------------------------------------------------------
 

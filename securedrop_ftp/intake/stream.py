@@ -41,6 +41,7 @@ class UploadStream:
         self.attempt = attempt
         self.upload_id = str(attempt.upload_id)
         self.received = length_of(attempt.parts)
+        self._limit = attempt.limit  # bytes; may be lowered while it runs
         self.on_ready: Callable[[], None] | None = None
         self.error: SecureDropError | None = None
         self._intake = intake
@@ -86,7 +87,7 @@ class UploadStream:
             if current.filled == 0 and self._number > 1:
                 self.pipeline.expect_more()
             return None
-        limit = self.attempt.limit
+        limit = self._limit
         if limit is not None and len(room) > limit - self.received + 1:
             return room[: limit - self.received + 1]  # one byte too many tells
         return room
@@ -100,16 +101,20 @@ class UploadStream:
             self.pipeline.expect_more()
         current.filled += count
         self.received += count
-        limit = self.attempt.limit
+        limit = self._limit
         if limit is not None and self.received > limit:
-            self._set_error(
-                TooLarge(
-                    f"more than {limit} bytes",
-                    reply=TooLarge.reply.but(f"The file is larger than {limit} bytes."),
-                )
-            )
+            self._set_error(_too_large(limit))
         elif current.full:
             self._hand_over(current)
+
+    def narrow(self, limit: int | None) -> None:
+        """The account's limit was changed: a lower one holds for this upload as well."""
+        if limit is None or (self._limit is not None and self._limit <= limit):
+            return
+        self._limit = limit
+        if self.received > limit and not self._closed:
+            self._set_error(_too_large(limit))
+            self._wake()
 
     def _new_part(self) -> PartBuffer | None:
         sizes = self.attempt.sizes
@@ -226,3 +231,10 @@ class UploadStream:
             self._intake.forget(self)
             resolve(self._receipt, receipt, failure)
             resolve(self._settled, None, None)
+
+
+def _too_large(limit: int) -> TooLarge:
+    return TooLarge(
+        f"more than {limit} bytes",
+        reply=TooLarge.reply.but(f"The file is larger than {limit} bytes."),
+    )

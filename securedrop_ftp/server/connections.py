@@ -79,6 +79,13 @@ class ConnectionTable:
             self._map[at : at + _ID] = value
             return True
 
+    def is_beyond(self, slot: int, partner_id: int, limit: int) -> bool:
+        """Whether ``limit`` connections of the partner have slots before this one's: after the
+        limit was lowered, those beyond it end, and every worker sees the same ones."""
+        value = partner_id.to_bytes(_ID, "little")
+        with self._locked():
+            return _count(self._map[self._ids : self._ids + slot * _ID], value) >= limit
+
     def release(self, slot: int) -> None:
         """The connection ended."""
         with self._locked():

@@ -22,7 +22,8 @@ from OpenSSL import SSL
 from securedrop_ftp import audit, replies
 from securedrop_ftp.access.certificates import client_certificates_wanted
 from securedrop_ftp.access.hashers import give_back_what_hashes_take
-from securedrop_ftp.access.live import still_allowed
+from securedrop_ftp.access.live import Standing, standings
+from securedrop_ftp.access.principal import Principal
 from securedrop_ftp.conf import Conf, get_conf
 from securedrop_ftp.db import DatabaseWriter, check_connections, limit_statements
 from securedrop_ftp.events import Event
@@ -143,12 +144,15 @@ class Worker:
                 self.reload()
 
     def reload(self) -> None:
-        """Take new settings and a new certificate for new connections; the supervisor has checked
-        both. Sessions that live go on with what they have."""
+        """Take new settings, and a new certificate for new connections; the supervisor has
+        checked both. Sessions that live keep their TLS session, and take the new limits."""
         try:
             conf = reload_settings()
             self._certificate = Certificate.load(conf.tls_cert_file, conf.tls_key_file)
             self.conf = conf
+            self.intake.take_limits(conf)
+            for session in self.sessions:
+                session.conf = conf
         except Exception:
             logger.exception("reload failed; the old settings serve on")
         else:
@@ -188,22 +192,32 @@ class Worker:
             self._check_client_certificates()
 
     def _check_sessions(self) -> None:
-        """Sessions whose account, partner or network may no longer (row 31)."""
-        live = [s for s in self.sessions if s.principal is not None]
+        """Sessions whose account, partner or network may no longer end; the others go on with
+        what holds now (rows 31 and 73)."""
+        live = [(s, s.principal) for s in self.sessions if s.principal is not None]
         if not live:
             return
-        asked = [(s.principal, s.remote_ip) for s in live if s.principal is not None]
 
-        def end(answers: list[str | None]) -> None:
-            for session, reason in zip(live, answers, strict=True):
-                if reason:
-                    session.end(replies.SESSION_ENDED, reason)
+        def take(answers: list[Standing]) -> None:
+            for (session, asked), standing in zip(live, answers, strict=True):
+                self._settle_standing(session, asked, standing)
 
-        future = self._ask_accounts(_CONTROL, still_allowed, asked)
+        asked = [(principal, session.remote_ip) for session, principal in live]
+        future = self._ask_accounts(_CONTROL, standings, asked)
         future.add_done_callback(
-            lambda f: None if f.exception() else self.loop.call_soon_threadsafe(end, f.result())
+            lambda f: None if f.exception() else self.loop.call_soon_threadsafe(take, f.result())
         )
         _log_failure(future, "session check")
+
+    def _settle_standing(self, session: Session, asked: Principal, standing: Standing) -> None:
+        now, ended = standing.principal, standing.ended
+        fewer = now.max_sessions < asked.max_sessions  # who logs in is held to it already
+        if fewer and self._table.is_beyond(session.slot, now.partner_id, now.max_sessions):
+            ended = ended or "The partner may have fewer sessions now."
+        if ended:
+            session.end(replies.SESSION_ENDED, ended)
+        elif session.principal is asked:
+            session.become(now)
 
     def _publish_presence(self) -> None:
         """Show the sessions to operators, and end those that they want ended."""

@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from argon2 import PasswordHasher
+from django.contrib.auth.models import User
 from pytest_django import DjangoAssertNumQueries
 
-from securedrop_ftp.access.live import still_allowed
+from securedrop_ftp.access.live import standings, still_allowed
+from securedrop_ftp.access.login import log_in
 from securedrop_ftp.access.principal import principal_of
-from securedrop_ftp.access.provisioning import create_account, create_partner
+from securedrop_ftp.access.provisioning import create_account, create_partner, set_password
 from securedrop_ftp.exceptions import AccessUnavailable
-from securedrop_ftp.models import Account, IPRule
+from securedrop_ftp.models import Account, IPRule, Partner, Permission
+from tests.access.conftest import PASSWORD
 
 
 def _disable_user(account: Account) -> None:
@@ -47,6 +51,20 @@ def _move(account: Account) -> None:
     account.save()
 
 
+def _change_password(account: Account) -> None:
+    set_password(account, "another-long-password", "test")
+
+
+def _keep_files(account: Account) -> None:
+    account.partner.overwrite = "reject"
+    account.partner.save()
+
+
+def _require_reuse(account: Account) -> None:
+    account.partner.require_tls_session_reuse = True
+    account.partner.save()
+
+
 def _delete(account: Account) -> None:
     account.user.delete()
 
@@ -62,11 +80,16 @@ def _delete(account: Account) -> None:
         (_narrow, "The account's settings were changed."),
         (_move, "The account's settings were changed."),
         (_delete, "The account was removed."),
+        (_change_password, "The password was changed."),
+        (_keep_files, "The partner's overwrite policy was changed."),
+        (_require_reuse, "The partner's data channels must resume the TLS session now."),
     ],
 )
 def test_a_session_ends_when_the_operator_takes_its_right_away(
     account: Account, change: Callable[[Account], None], says: str
 ) -> None:
+    account.partner.require_tls_session_reuse = False
+    account.partner.save()
     session = (principal_of(account), "192.0.2.7")
     assert still_allowed([session]) == [None]
     change(account)
@@ -77,6 +100,27 @@ def test_a_right_that_is_added_ends_no_session(account: Account) -> None:
     session = (principal_of(account), "192.0.2.7")
     account.partner.mode = "exchange"
     account.partner.save()
+    assert still_allowed([session]) == [None]
+
+
+def test_limits_and_what_was_added_take_effect_in_the_session(account: Account) -> None:
+    session = (principal_of(account), "192.0.2.7")
+    Partner.objects.update(
+        mode="exchange", max_file_size=10, max_sessions=3, max_passive_listeners=2, resume_window=60
+    )
+    (standing,) = standings([session])
+    now = standing.principal
+    assert standing.ended is None
+    assert (now.max_file_size, now.max_sessions) == (10, 3)
+    assert (now.max_passive_listeners, now.resume_window) == (2, 60)
+    assert now.may(Permission.DOWNLOAD)
+
+
+def test_a_password_hashed_anew_by_a_login_is_not_a_changed_one(account: Account) -> None:
+    cheap = PasswordHasher(time_cost=1, memory_cost=8192, parallelism=1).hash(PASSWORD)
+    User.objects.filter(pk=account.user_id).update(password=f"argon2{cheap}")
+    session = (log_in("alice", PASSWORD, remote_ip="192.0.2.7", session="s"), "192.0.2.7")
+    assert User.objects.get(pk=account.user_id).password != f"argon2{cheap}"
     assert still_allowed([session]) == [None]
 
 

@@ -7,6 +7,7 @@ from typing import Final
 from tests.security.mends import Cut, Mend, never
 
 POWER = "tests/access/test_power_over_users.py"
+TIGHTENED = "tests/security/test_tightened.py"
 ADMIN_POWER = "tests/admin/test_power_over_users.py"
 
 ROWS: Final[tuple[Mend, ...]] = (
@@ -50,5 +51,52 @@ ROWS: Final[tuple[Mend, ...]] = (
         (
             "tests/access/test_accounts_of_before.py::test_only_users_beyond_doubt_are_their_accounts_own",
         ),
+    ),
+    Mend(
+        "73",
+        "sessions outlive the password that let them in",
+        (never("access/live.py", "now.stamp != then.stamp"),),
+        (f"{TIGHTENED}::test_a_password_change_ends_the_sessions_on_every_node",),
+    ),
+    Mend(
+        "73",
+        "an upload overwrites under the policy of yesterday",
+        (
+            never(
+                "access/live.py",
+                "_LOOSER.index(now.overwrite) < _LOOSER.index(then.overwrite)",
+            ),
+        ),
+        (f"{TIGHTENED}::test_an_upload_that_would_overwrite_ends_with_the_right_to",),
+    ),
+    Mend(
+        "73",
+        "a lower file limit does not reach the upload that runs",
+        (
+            Cut(
+                "ftps/session.py",
+                "            self.transfer.narrow(principal.max_file_size)",
+                "            pass",
+            ),
+        ),
+        (f"{TIGHTENED}::test_a_lower_file_limit_holds_for_the_upload_that_runs",),
+    ),
+    Mend(
+        "73",
+        "more sessions than the partner may have now",
+        (
+            Cut(
+                "server/worker.py",
+                "if fewer and self._table.is_beyond(",
+                "if False and self._table.is_beyond(",
+            ),
+        ),
+        (f"{TIGHTENED}::test_sessions_beyond_a_lower_limit_end_and_no_others",),
+    ),
+    Mend(
+        "73",
+        "a reload does not reach live sessions",
+        (Cut("server/worker.py", "                session.conf = conf", "                pass"),),
+        (f"{TIGHTENED}::test_limits_of_the_service_reach_live_sessions_by_a_reload",),
     ),
 )

@@ -787,8 +787,8 @@ ROWS: Final = (
         (
             Cut(
                 "server/worker.py",
-                "self._ask_accounts(_CONTROL, still_allowed, asked)",
-                "self.accounts(still_allowed, asked)",
+                "self._ask_accounts(_CONTROL, standings, asked)",
+                "self.accounts(standings, asked)",
             ),
         ),
         (f"{LIVE}::test_a_crowd_that_logs_in_keeps_no_session_alive",),
