@@ -32,6 +32,7 @@ EVENT_NAMES: Final = (
     "access.denied",
     "account.changed",
     "partner.changed",
+    "storage.adopted",
 )
 
 

@@ -105,6 +105,11 @@ class StorageUnavailable(StorageError):
     transient = True
 
 
+class StorageLost(StorageUnavailable):
+    """The folder is not the one that files were stored in: its disk is not mounted, or another
+    is. Nothing is read from it or written to it until the right one is back."""
+
+
 class OutcomeUnknown(StorageError):
     """The publishing call got no answer: published or not, recovery settles it."""
 

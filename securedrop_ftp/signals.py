@@ -41,6 +41,7 @@ directory_removed = Signal()
 access_denied = Signal()
 account_changed = Signal()
 partner_changed = Signal()
+storage_adopted = Signal()
 
 #: Event name to signal: ``upload.committed`` is sent as :data:`upload_committed`.
 BY_NAME: Final[dict[str, Signal]] = {

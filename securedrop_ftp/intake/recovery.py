@@ -35,6 +35,7 @@ from securedrop_ftp.intake.attempt import reason_of
 from securedrop_ftp.intake.durable import contiguous, from_json, length_of
 from securedrop_ftp.intake.held import forget_parts, partial_of
 from securedrop_ftp.intake.ledger import Claim, Ledger
+from securedrop_ftp.intake.locations import located_backend
 from securedrop_ftp.intake.readback import digest_of
 from securedrop_ftp.log import get_logger
 from securedrop_ftp.models import OverwritePolicy, Upload, UploadState
@@ -42,7 +43,6 @@ from securedrop_ftp.models.upload import LIVE
 from securedrop_ftp.storage.confined import ConfinedStorage
 from securedrop_ftp.storage.parts import holds
 from securedrop_ftp.storage.protocol import Backend, Part, Partial, Published
-from securedrop_ftp.storage.registry import backend_for
 
 logger = get_logger(__name__)
 
@@ -52,7 +52,9 @@ BATCH = 200
 
 def recovery_for_command(conf: Conf, owner: str) -> Recovery:
     """For a process without a database writer."""
-    return Recovery(Ledger(None, owner=owner, lease_seconds=conf.lease_seconds), backend_for, conf)
+    return Recovery(
+        Ledger(None, owner=owner, lease_seconds=conf.lease_seconds), located_backend, conf
+    )
 
 
 class Recovery:

@@ -18,12 +18,12 @@ from securedrop_ftp.checks import (
 from securedrop_ftp.conf import Conf, from_mapping, get_conf
 from securedrop_ftp.exceptions import ConfigurationError, SecureDropError
 from securedrop_ftp.intake.ledger import Ledger
+from securedrop_ftp.intake.locations import located_backend
 from securedrop_ftp.intake.recovery import Recovery
 from securedrop_ftp.log import get_logger
 from securedrop_ftp.models import Partner
 from securedrop_ftp.server import presence
 from securedrop_ftp.server.identity import is_dead, new_boot, node_name, owner_name
-from securedrop_ftp.storage.registry import backend_for
 
 logger = get_logger(__name__)
 
@@ -60,7 +60,7 @@ def preflight() -> str:
             return "\n".join(f"{p.msg} {p.hint or ''}".strip() for p in problems)
         for alias in aliases_in_use():
             try:
-                backend_for(alias).check()
+                located_backend(alias).check()
             except SecureDropError as exc:
                 return f"Storage “{alias}” cannot be used: {exc}"
         recover_node()
@@ -125,7 +125,9 @@ def warn_of_certificates(conf: Conf) -> None:
 def _recovery() -> Recovery:
     conf = get_conf()
     owner = owner_name(conf, new_boot(), 0, 0)
-    return Recovery(Ledger(None, owner=owner, lease_seconds=conf.lease_seconds), backend_for, conf)
+    return Recovery(
+        Ledger(None, owner=owner, lease_seconds=conf.lease_seconds), located_backend, conf
+    )
 
 
 def recover_node() -> None:

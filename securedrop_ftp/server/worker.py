@@ -30,6 +30,7 @@ from securedrop_ftp.events import Event
 from securedrop_ftp.ftps import verbs
 from securedrop_ftp.ftps.downloads import ReadBudget
 from securedrop_ftp.ftps.session import Session
+from securedrop_ftp.intake.locations import located_backend
 from securedrop_ftp.intake.service import Intake
 from securedrop_ftp.log import get_logger
 from securedrop_ftp.metrics import metrics
@@ -42,7 +43,6 @@ from securedrop_ftp.server.pools import FairPool
 from securedrop_ftp.server.rates import AddressRates
 from securedrop_ftp.server.reload import reload_settings
 from securedrop_ftp.server.signals import SignalPipe
-from securedrop_ftp.storage.registry import backend_for
 from securedrop_ftp.storage.retry import retry_counts
 from securedrop_ftp.tls.contexts import Certificate, build_context
 from securedrop_ftp.tls.profiles import PROFILES
@@ -99,7 +99,7 @@ class Worker:
             conf,
             submit=self._storage.run,
             writer=self._writer,
-            backend_for=backend_for,
+            backend_for=located_backend,
             owner=self.owner,
         )
         self.reads = ReadBudget(conf.worker_memory // 2)

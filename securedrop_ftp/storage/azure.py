@@ -375,6 +375,11 @@ class AzureBackend(ObjectStore):
     # --- life ------------------------------------------------------------------------
 
     @property
+    def place(self) -> str:
+        """Where it leads, for operators: the scheme, the container and the prefix."""
+        return f"azure://{self._storage.azure_container}/{self._prefix}".rstrip("/")
+
+    @property
     def _place(self) -> str:
         return f"Container “{self._storage.azure_container}”"
 

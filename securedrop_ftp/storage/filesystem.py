@@ -24,6 +24,7 @@ from securedrop_ftp.exceptions import (
     NotFound,
     OutcomeUnknown,
     SecureDropError,
+    StorageLost,
     StorageRefused,
     VerificationFailed,
 )
@@ -147,8 +148,11 @@ class FilesystemBackend:
             move(source, temporary, directory, name, replace=replace)
             try:
                 os.fsync(directory)
+                self._tree.verify()
             except OSError as exc:
                 raise OutcomeUnknown("The directory could not be synced.") from exc
+            except StorageLost as exc:
+                raise OutcomeUnknown("The storage location went away meanwhile.") from exc
         found = os.fstat(fd)
         return Published(key, found.st_size, _etag(found))
 
@@ -325,6 +329,32 @@ class FilesystemBackend:
                 raise not_there("directory")
             os.rmdir(name, dir_fd=directory)
             os.fsync(directory)
+
+    # --- its location ----------------------------------------------------------------
+
+    @property
+    def place(self) -> str:
+        """See :class:`~.protocol.Located`."""
+        return self._tree.location
+
+    def mark(self) -> str:
+        """See :class:`~.protocol.Located`."""
+        with os_errors():
+            return self._tree.read_mark()
+
+    def put_mark(self, mark: str) -> str:
+        """See :class:`~.protocol.Located`."""
+        with os_errors():
+            return self._tree.put_mark(mark)
+
+    def expect_mark(self, mark: str) -> None:
+        """See :class:`~.protocol.Located`."""
+        self._tree.expect(mark)
+
+    def is_blank(self) -> bool:
+        """See :class:`~.protocol.Located`."""
+        with os_errors():
+            return self._tree.is_blank()
 
     # --- life ------------------------------------------------------------------------
 

@@ -405,6 +405,11 @@ class GCSBackend(ObjectStore):
     # --- life ------------------------------------------------------------------------
 
     @property
+    def place(self) -> str:
+        """Where it leads, for operators: the scheme, the bucket and the prefix."""
+        return f"gs://{self._storage.bucket_name}/{self._prefix}".rstrip("/")
+
+    @property
     def _place(self) -> str:
         return f"Bucket “{self._storage.bucket_name}”"
 

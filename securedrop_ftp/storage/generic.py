@@ -34,6 +34,7 @@ from securedrop_ftp.exceptions import (
     NotFound,
     OutcomeUnknown,
     SecureDropError,
+    StorageLost,
     StorageUnavailable,
     UnsupportedByBackend,
     VerificationFailed,
@@ -50,7 +51,7 @@ from securedrop_ftp.storage.protocol import (
     Partial,
     Published,
 )
-from securedrop_ftp.storage.tree import Tree
+from securedrop_ftp.storage.tree import MARK, Tree
 
 PAGE: Final = 1000
 CHUNK: Final = 1024 * 1024
@@ -93,6 +94,7 @@ class GenericBackend:
         self._storage = storage
         self._tree = Tree(str((conf or get_conf()).spool), 0o700)
         self._spool = PartFiles(self._tree, _SPOOL)
+        self._expected = ""
 
     # --- writing ---------------------------------------------------------------------
 
@@ -134,6 +136,7 @@ class GenericBackend:
         self, spec: ObjectSpec, content: IO[bytes], size: int, sha256: str, replace: bool
     ) -> Published:
         refuse_root(spec.key)
+        self._refuse_lost()
         before = self._find(spec.key)
         if before is not None and before.is_dir:
             raise IsADirectory
@@ -230,6 +233,7 @@ class GenericBackend:
 
     def find_published(self, key: str, upload_id: str) -> Published | None:
         """See the protocol. What is there is read back and compared with the recorded digest."""
+        self._refuse_lost()
         try:
             with os_errors(), self._tree.directory(_RECORDS) as directory:
                 fd = os.open(check_upload_id(upload_id), os.O_RDONLY | _FLAGS, dir_fd=directory)
@@ -432,6 +436,42 @@ class GenericBackend:
             if files:
                 self._storage.delete(f"{key}/{DIRECTORY_MARKER}")
         self._remove_empty(key)
+
+    # --- its location ----------------------------------------------------------------
+
+    @property
+    def place(self) -> str:
+        """See :class:`~.protocol.Located`."""
+        return str(getattr(self._storage, "location", type(self._storage).__qualname__))
+
+    def mark(self) -> str:
+        """See :class:`~.protocol.Located`."""
+        with storage_errors():
+            if not self._storage.exists(MARK):
+                return ""
+            with self._storage.open(MARK, "rb") as file:
+                return str(file.read(100).decode("ascii", "replace").strip())
+
+    def put_mark(self, mark: str) -> str:
+        """See :class:`~.protocol.Located`."""
+        with suppress(Exists):
+            self._save_as(MARK, io.BytesIO(f"{mark}\n".encode()), len(mark) + 1)
+        return self.mark()
+
+    def expect_mark(self, mark: str) -> None:
+        """See :class:`~.protocol.Located`. It is looked for once for each file. The spool is
+        marked too: it is not made anew on another disk while the process lives."""
+        self._expected = mark
+        with os_errors():
+            self._tree.expect(self._tree.read_mark() or self._tree.put_mark(uuid.uuid4().hex))
+
+    def is_blank(self) -> bool:
+        """See :class:`~.protocol.Located`."""
+        return self._names("") == ([], [])
+
+    def _refuse_lost(self) -> None:
+        if self._expected and self.mark() != self._expected:
+            raise StorageLost(f"{self.place} does not carry our mark: is its disk mounted?")
 
     # --- life ------------------------------------------------------------------------
 

@@ -244,5 +244,30 @@ class Backend(Protocol):
         """Release clients and descriptors. Publishes nothing."""
 
 
+@runtime_checkable
+class Located(Protocol):
+    """A backend whose location can vanish under it, and be an empty folder then: a directory on a
+    disk that is not mounted. A mark in it tells whether it is there. Backends of services that
+    answer for themselves (buckets, containers) need none."""
+
+    @property
+    def place(self) -> str:
+        """What an operator calls it: the directory's path."""
+
+    def mark(self) -> str:
+        """The mark that is there now, ``""``: none, or no location at all."""
+
+    def put_mark(self, mark: str) -> str:
+        """Make the location where it is missing, and mark it; what marks it then, which is
+        another's where that one was quicker."""
+
+    def expect_mark(self, mark: str) -> None:
+        """From now on every call raises :class:`~securedrop_ftp.exceptions.StorageLost` while the
+        location does not carry this mark."""
+
+    def is_blank(self) -> bool:
+        """Whether there is nothing at all in the location, or no location."""
+
+
 #: Makes a backend of the configured Django storage. Called in each worker after the fork.
 BackendFactory = Callable[[Any], Backend]

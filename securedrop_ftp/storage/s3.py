@@ -329,6 +329,11 @@ class S3Backend(ObjectStore):
     # --- life ------------------------------------------------------------------------
 
     @property
+    def place(self) -> str:
+        """Where it leads, for operators: the scheme, the bucket and the prefix."""
+        return f"s3://{self._bucket.name}/{self._bucket.prefix}".rstrip("/")
+
+    @property
     def _place(self) -> str:
         return f"Bucket “{self._bucket.name}”"
 

@@ -11,20 +11,33 @@ import ctypes
 import errno
 import os
 import stat
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
+from securedrop_ftp.exceptions import StorageLost
+from securedrop_ftp.log import get_logger
+from securedrop_ftp.storage.protocol import RESERVED
+
+logger = get_logger(__name__)
+
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_ROOT: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _RENAME_NOREPLACE: Final = 1
 _PRIVATE: Final = 0o700
+#: Tells that a location is the one that files were stored in, and not the mount point of a disk
+#: that is not there.
+MARK: Final = f"{RESERVED}location"
+_READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _UNSUPPORTED: Final = frozenset({errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP})
 
 
 class Tree:
-    """Directories under ``location``, by key. The functions raise :class:`OSError`.
+    """Directories under ``location``, by key. The functions raise :class:`OSError`, and
+    :class:`StorageLost` while the location does not carry the mark that :meth:`expect` named.
 
     Args:
         location: the directory that is the tree's root; made when it is not there.
@@ -34,6 +47,9 @@ class Tree:
     def __init__(self, location: str, directory_mode: int | None = None) -> None:
         self.location = location
         self._mode = directory_mode
+        self._expected = ""
+        self._lost = False
+        self._lock = threading.Lock()
 
     @contextmanager
     def directory(self, key: str, *, create: bool = False, private: bool = False) -> Iterator[int]:
@@ -56,15 +72,92 @@ class Tree:
         with self.directory(directory, create=create) as fd:
             yield fd, name
 
-    def _open_root(self, create: bool) -> int:
-        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    def expect(self, mark: str) -> None:
+        """From now on the location is never made, and used only while it carries ``mark``."""
+        self._expected = mark
+
+    def verify(self) -> None:
+        """Raises StorageLost where the location is not the expected one now."""
+        os.close(self._open_root(create=False))
+
+    def read_mark(self) -> str:
+        """The location's mark, ``""``: none, or no location."""
         try:
-            return os.open(self.location, flags)
+            fd = os.open(self.location, _ROOT)
+        except (FileNotFoundError, NotADirectoryError):
+            return ""
+        try:
+            return _mark_in(fd)
+        finally:
+            os.close(fd)
+
+    def put_mark(self, mark: str) -> str:
+        """Mark the location durably, unless it is marked; its mark. It is made where missing."""
+        own, name = f"{mark}.mark", MARK.removeprefix(RESERVED)
+        with self.directory(RESERVED[:-1], create=True, private=True) as fd:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+            file = os.open(own, flags, 0o600, dir_fd=fd)
+            try:
+                os.write(file, f"{mark}\n".encode())
+                os.fsync(file)
+            finally:
+                os.close(file)
+            try:
+                move(fd, own, fd, name, replace=False)
+            except FileExistsError:
+                os.unlink(own, dir_fd=fd)
+            os.fsync(fd)
+        return self.read_mark()
+
+    def is_blank(self) -> bool:
+        """Whether nothing is in the location, or it is not there. What a file system makes itself
+        does not count."""
+        try:
+            with os.scandir(self.location) as names:
+                return all(entry.name == "lost+found" for entry in names)
+        except FileNotFoundError:
+            return True
+
+    def _open_root(self, create: bool) -> int:
+        if self._expected:
+            return self._open_expected()
+        try:
+            return os.open(self.location, _ROOT)
         except FileNotFoundError:
             if not create:
                 raise
             Path(self.location).mkdir(parents=True, exist_ok=True)
-            return os.open(self.location, flags)
+            return os.open(self.location, _ROOT)
+
+    def _open_expected(self) -> int:
+        fd = -1
+        try:
+            fd = os.open(self.location, _ROOT)
+            found = _mark_in(fd)
+        except (FileNotFoundError, NotADirectoryError):
+            found = ""
+        except BaseException:
+            if fd >= 0:
+                os.close(fd)
+            raise
+        self._note(found)
+        if found == self._expected:
+            return fd
+        if fd >= 0:
+            os.close(fd)
+        raise StorageLost(_what_is_wrong(self.location, found))
+
+    def _note(self, found: str) -> None:
+        """Into the log when the location goes and when it is back, not with every call."""
+        lost = found != self._expected
+        if lost == self._lost:
+            return
+        with self._lock:
+            changed, self._lost = lost != self._lost, lost
+        if changed and lost:
+            logger.error("storage.lost", reason=_what_is_wrong(self.location, found))
+        elif changed:
+            logger.info("storage.back", location=self.location)
 
     def _open_below(self, fd: int, name: str, create: bool, mode: int | None) -> int:
         try:
@@ -86,6 +179,23 @@ class Tree:
         if mode is not None:  # whatever the umask is
             os.chmod(name, mode, dir_fd=fd)
         os.fsync(fd)
+
+
+def _mark_in(root: int) -> str:
+    try:
+        fd = os.open(MARK, _READ, dir_fd=root)
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    try:
+        return os.read(fd, 100).decode("ascii", "replace").strip()
+    finally:
+        os.close(fd)
+
+
+def _what_is_wrong(location: str, found: str) -> str:
+    if found:
+        return f"{location} is another storage location than the one in use (mark {found})"
+    return f"{location} does not carry our mark: is its disk mounted?"
 
 
 def kind(fd: int, name: str) -> str:

@@ -185,7 +185,7 @@ def test_the_prune_command_fails_where_a_storage_does_not_answer(
     def away(alias: str) -> Backend:
         raise StorageUnavailable
 
-    monkeypatch.setattr("securedrop_ftp.intake.recovery.backend_for", away)
+    monkeypatch.setattr("securedrop_ftp.intake.recovery.located_backend", away)
     with pytest.raises(CommandError, match="default"):
         call_command("uploads_prune")
 

@@ -14,9 +14,9 @@ from securedrop_ftp.exceptions import AccessUnavailable, LoginFailed
 from securedrop_ftp.ftps.policy import verb
 from securedrop_ftp.ftps.session import Session
 from securedrop_ftp.ftps.storage_fs import StorageFS
+from securedrop_ftp.intake.locations import located_backend
 from securedrop_ftp.replies import Reply
 from securedrop_ftp.storage.confined import ConfinedStorage
-from securedrop_ftp.storage.registry import backend_for
 from securedrop_ftp.tls.peer import peer_certificates
 
 #: Wrong passwords in one session; then it is closed.
@@ -166,7 +166,9 @@ def _admit(
     if not runtime.assign_partner(session.slot, principal.partner_id, principal.max_sessions):
         session.end(replies.TOO_MANY_CONNECTIONS, "too many sessions of the partner")
         return None
-    backend = session.outcome(runtime.storage(principal.partner, backend_for, principal.storage))
+    backend = session.outcome(
+        runtime.storage(principal.partner, located_backend, principal.storage)
+    )
     session.principal = principal
     session.fs = StorageFS(
         ConfinedStorage(backend, principal.root), principal.root, session.storage

@@ -7,8 +7,13 @@ import sys
 from collections import Counter
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError
 
+from securedrop_ftp.exceptions import SecureDropError
+from securedrop_ftp.intake.locations import adopt
+from securedrop_ftp.management.base import operator
 from securedrop_ftp.server.doctor.examination import examine
 from securedrop_ftp.server.doctor.finding import Level
 
@@ -23,7 +28,30 @@ class Command(BaseCommand):
     requires_system_checks = ()
     requires_migrations_checks = False
 
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--adopt-storage",
+            metavar="ALIAS",
+            help="instead: say that this alias of STORAGES leads to the right place as it is now, "
+            "though it is another or an empty one (restored, moved, emptied on purpose)",
+        )
+
     def handle(self, *args: Any, **options: Any) -> None:
+        if options["adopt_storage"]:
+            self._adopt(options["adopt_storage"])
+        else:
+            self._examine()
+
+    def _adopt(self, alias: str) -> None:
+        if alias not in settings.STORAGES:
+            raise CommandError(f"STORAGES has no alias “{alias}”: {', '.join(settings.STORAGES)}.")
+        try:
+            place = adopt(alias, operator())
+        except (SecureDropError, DatabaseError) as exc:
+            raise CommandError(f"“{alias}” could not be adopted: {exc}") from exc
+        self.stdout.write(f"“{alias}” is at {place or 'a place of its own'} from now on.")
+
+    def _examine(self) -> None:
         # What it does leaves audit rows; their log lines would stand between the findings.
         logging.getLogger("securedrop_ftp").setLevel(logging.WARNING)
         counts: Counter[Level] = Counter()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 from django.conf import settings
 from django.db import Error as DatabaseFault
@@ -15,9 +16,9 @@ from securedrop_ftp.log import get_logger
 from securedrop_ftp.server.doctor import certificates, limits, ports
 from securedrop_ftp.server.doctor.clock import clock
 from securedrop_ftp.server.doctor.database import durability, unusable
-from securedrop_ftp.server.doctor.finding import Finding, from_message, ok, problem
+from securedrop_ftp.server.doctor.finding import Finding, Level, from_message, ok, problem
 from securedrop_ftp.server.doctor.service import service
-from securedrop_ftp.server.doctor.storages import storage
+from securedrop_ftp.server.doctor.storages import location, storage
 from securedrop_ftp.server.doctor.upload import real_upload
 from securedrop_ftp.server.housekeeping import aliases_in_use
 from securedrop_ftp.server.status import read_status
@@ -46,7 +47,7 @@ def examine() -> Iterator[Finding]:
         yield from _safely(certificates.CLIENTS, certificates.client_certificates)
         yield from _safely("partners", _partners)
     for alias in aliases_in_use() if usable else ["default"]:
-        yield from _safely("storage", lambda alias=alias: storage(alias))  # type: ignore[misc]
+        yield from _safely("storage", partial(_storage, alias, ledger=usable))
     status = read_status(conf.data_dir)
     yield from _safely(ports.CHECK, lambda: ports.passive_ports(conf))
     yield from _safely(limits.CHECK, lambda: limits.limits(conf, status))
@@ -60,6 +61,15 @@ def _settings(conf: Conf) -> Iterator[Finding]:
     yield from (from_message(SETTINGS, message) for message in messages)
     if not messages:
         yield ok(SETTINGS, "they can be read and agree.")
+
+
+def _storage(alias: str, *, ledger: bool) -> Iterator[Finding]:
+    """``ledger``: the database can be asked where its files are. Nothing is put where they are
+    not."""
+    found = list(location(alias)) if ledger else []
+    yield from found
+    if all(finding.level is not Level.PROBLEM for finding in found):
+        yield from storage(alias)
 
 
 def _unusable_database() -> Iterator[Finding]:

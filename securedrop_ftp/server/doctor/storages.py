@@ -11,9 +11,10 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Final
 
-from securedrop_ftp.exceptions import SecureDropError
+from securedrop_ftp.exceptions import LedgerUnavailable, SecureDropError, StorageLost
+from securedrop_ftp.intake.locations import located_backend, moved_place
 from securedrop_ftp.server.doctor.clock import judged
-from securedrop_ftp.server.doctor.finding import Finding, Level, ok, problem
+from securedrop_ftp.server.doctor.finding import Finding, Level, ok, problem, warning
 from securedrop_ftp.storage.protocol import RESERVED, Backend, ObjectSpec
 from securedrop_ftp.storage.registry import backend_for
 
@@ -30,6 +31,25 @@ _MEND: Final = (
 
 class _Wrong(SecureDropError):
     """Storage gave back something else than it took."""
+
+
+def location(alias: str) -> Iterator[Finding]:
+    """Whether it still is where the ledger's files are. What else may be wrong with it is
+    :func:`storage`'s to say."""
+    try:
+        located_backend(alias)
+    except (StorageLost, LedgerUnavailable) as exc:
+        yield problem(CHECK, f"“{alias}” cannot be used: {exc}", "See docs/howto/storage.md.")
+        return
+    except SecureDropError:
+        return
+    before = moved_place(alias)
+    if before:
+        yield warning(
+            CHECK,
+            f"“{alias}” led to {before} when the ledger's files were stored.",
+            f"If they are where it leads now: doctor --adopt-storage {alias}",
+        )
 
 
 def storage(alias: str) -> Iterator[Finding]:

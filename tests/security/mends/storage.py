@@ -4,6 +4,42 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.security.mends import Mend
+from tests.security.mends import Cut, Mend, never
 
-ROWS: Final[tuple[Mend, ...]] = ()
+VANISHED = "tests/security/test_vanished_storage.py"
+
+ROWS: Final[tuple[Mend, ...]] = (
+    Mend(
+        "49",
+        "the disk is unmounted while the service runs, and uploads go to the root disk",
+        (never("storage/tree.py", "self._expected"),),
+        (
+            (
+                f"{VANISHED}::"
+                "test_row_49_a_folder_that_vanishes_while_the_service_runs_takes_nothing[sqlite-empty]"
+            ),
+            (
+                f"{VANISHED}::"
+                "test_row_49_an_upload_in_whose_midst_the_folder_vanishes_is_not_acknowledged"
+            ),
+            f"{VANISHED}::test_row_49_another_disk_in_its_place_is_seen",
+        ),
+    ),
+    Mend(
+        "49",
+        "the disk is not mounted when the service starts",
+        (
+            Cut(
+                "intake/locations.py",
+                "    if not _knows_files(alias):\n        return True\n",
+                "    return True\n",
+            ),
+        ),
+        (
+            (
+                f"{VANISHED}::"
+                "test_row_49_the_service_does_not_start_on_an_empty_folder_until_it_is_adopted"
+            ),
+        ),
+    ),
+)
