@@ -1,12 +1,13 @@
 """The partner's world as FTP sees it: paths under ``/`` over a confined storage.
 
 Paths become keys in one place (:mod:`securedrop_ftp.keys`), and each call that may block is handed
-to the storage pool; the verb that calls parks until the answer is there.
+to the storage pool; the verb that calls parks until the answer is there. Nothing that storage said
+is kept: other sessions, workers and nodes write to it, and a reply tells what is so when it is sent
+(RFC 3659 §3, §4 and §7; invariant 9).
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 from weakref import WeakMethod
@@ -15,10 +16,6 @@ from securedrop_ftp import keys
 from securedrop_ftp.exceptions import IsADirectory, NotADirectory
 from securedrop_ftp.storage.confined import ConfinedStorage
 from securedrop_ftp.storage.protocol import Entry
-
-#: SIZE, MDTM and MLST of one name come in a row: one request serves them.
-SEEN_SECONDS = 2.0
-SEEN_ENTRIES = 256
 
 
 class StorageFS:
@@ -31,7 +28,6 @@ class StorageFS:
         # The session's method; strongly held, the two would keep each other, and the TLS context
         # with them, until the garbage collector comes by.
         self._session_storage = WeakMethod(offload)
-        self._seen: dict[str, tuple[float, Entry]] = {}
 
     def _offload(self, function: Callable[..., Any], *args: Any) -> Any:
         offload = self._session_storage()
@@ -47,25 +43,15 @@ class StorageFS:
         return keys.key_for(self.root, path)
 
     def stat(self, path: str) -> Entry:
-        """A file or a directory. Raises NotFound."""
+        """A file or a directory, as it is now: one request for a file, on object stores two for a
+        directory or a missing name. Raises NotFound."""
         if path == "/":
             return Entry(self.key(path), is_dir=True)  # a partner's root always is there
-        seen = self._seen.get(path)
-        if seen is not None and time.monotonic() - seen[0] < SEEN_SECONDS:
-            return seen[1]
         entry: Entry = self._offload(self.storage.stat, self.key(path))
-        if len(self._seen) >= SEEN_ENTRIES:
-            self._seen.clear()
-        self._seen[path] = (time.monotonic(), entry)
         return entry
-
-    def forget(self) -> None:
-        """Something of ours was written: what was seen may be no more."""
-        self._seen.clear()
 
     def stat_file(self, path: str) -> Entry:
         """A file, as it is now. Raises NotFound, IsADirectory."""
-        self._seen.pop(path, None)
         entry = self.stat(path)
         if entry.is_dir:
             raise IsADirectory
@@ -83,22 +69,18 @@ class StorageFS:
 
     def make_directory(self, path: str) -> None:
         """Raises Exists."""
-        self.forget()
         self._offload(self.storage.mkdir, self.key(path))
 
     def remove_directory(self, path: str) -> None:
         """Raises NotFound, NotADirectory, NotEmpty."""
-        self.forget()
         self._offload(self.storage.rmdir, self.key(path))
 
     def delete(self, path: str) -> None:
         """Raises NotFound, IsADirectory."""
-        self.forget()
         self._offload(self.storage.delete, self.key(path))
 
     def rename(self, source: str, target: str, *, replace: bool) -> None:
         """Raises NotFound, Exists."""
-        self.forget()
 
         def move() -> None:
             self.storage.rename(self.key(source), self.key(target), replace=replace)

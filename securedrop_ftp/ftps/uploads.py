@@ -91,7 +91,5 @@ def _receive(session: Session, transfer: Transfer, stream: UploadStream) -> Repl
         logger.exception("upload failed")
         stream.cancel(Cancelled(f"{type(exc).__name__}"))
         raise
-    assert session.fs is not None
-    session.fs.forget()
     session.own_files.add(receipt.path)
     return replies.TRANSFER_COMPLETE.but(receipt.reply_text)

@@ -1,6 +1,6 @@
 """How an upload ends: verified, published, committed; or suspended; or aborted.
 
-The order is the write-ahead rule (invariants 1, 2 and 9):
+The order is the write-ahead rule (invariants 1, 2 and 10):
 
 1. sizes and parts are verified against what was received;
 2. the ledger says ``publishing`` (with the parts, the size and the digest);
