@@ -13,6 +13,7 @@ from securedrop_ftp.checks.certificates import certificate_problems, check_certi
 from securedrop_ftp.checks.exposure import check_demo_exposure, exposure_problems
 from securedrop_ftp.checks.login import check_login
 from securedrop_ftp.checks.partners import check_partners
+from securedrop_ftp.checks.project import check_memory_storage, check_project, project_problems
 from securedrop_ftp.checks.values import (
     check_secret_key,
     check_storages,
@@ -25,6 +26,7 @@ __all__ = [
     "certificate_problems",
     "check_secret_key",
     "exposure_problems",
+    "project_problems",
     "register_checks",
     "serving_problems",
     "value_problems",
@@ -40,6 +42,8 @@ def register_checks() -> None:
     register(check_certificates, "securedrop", deploy=True)
     register(check_login, Tags.security)
     register(check_partners, Tags.database)
+    register(check_project, "securedrop", deploy=True)
+    register(check_memory_storage, "securedrop")
 
 
 def serving_problems() -> list[CheckMessage]:
@@ -52,5 +56,6 @@ def serving_problems() -> list[CheckMessage]:
         *check_storages(),
         *certificate_problems(conf),
         *exposure_problems(conf),
+        *check_memory_storage(),
         *check_partners(databases=["default"]),
     ]

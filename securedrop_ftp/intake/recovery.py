@@ -73,10 +73,11 @@ class Recovery:
         Returns how many ended in each state; ``pending`` could not be settled now.
         """
         counts: dict[str, int] = {}
+        silent: set[str] = set()
         rows = Upload.objects.filter(state__in=LIVE).select_related("partner")
         for row in rows.order_by("started").iterator(BATCH):
             if self._lease_over(row) or owner_is_dead(row.owner):
-                outcome = self._try_to_settle(row)
+                outcome = self._try_to_settle(row, silent)
                 counts[outcome] = counts.get(outcome, 0) + 1
         return counts
 
@@ -84,8 +85,9 @@ class Recovery:
         """Settle rows whose lease has run out, whoever had it; a few at a time."""
         rows = Upload.objects.filter(state__in=LIVE, lease_until__lt=timezone.now())
         settled = 0
+        silent: set[str] = set()
         for row in rows.select_related("partner").order_by("lease_until")[:limit]:
-            settled += self._try_to_settle(row) != "pending"
+            settled += self._try_to_settle(row, silent) != "pending"
         return settled
 
     def prune(self) -> sweep.Pruned:
@@ -96,10 +98,16 @@ class Recovery:
     def _lease_over(row: Upload) -> bool:
         return row.lease_until is None or row.lease_until <= timezone.now()
 
-    def _try_to_settle(self, row: Upload) -> str:
+    def _try_to_settle(self, row: Upload, silent: set[str]) -> str:
+        """A storage that does not answer is asked once a round: each of its rows could wait for
+        ``storage_timeout``, and those of other storages behind them."""
+        if row.storage in silent:
+            return "pending"
         try:
             return self.settle(row)
         except SecureDropError as exc:
+            if isinstance(exc, StorageError) and exc.transient:
+                silent.add(row.storage)
             logger.warning("upload not settled yet", upload_id=str(row.pk), cause=str(exc))
         except Exception as exc:
             logger.error("upload not settled", upload_id=str(row.pk), exc_info=exc)

@@ -3,29 +3,37 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Container, Iterable, Mapping
+from typing import Any, Final
 
-from django.db import DatabaseError, connections
-from django.db.migrations.executor import MigrationExecutor
+from django.core.checks import CheckMessage
+from django.db import connections
 
 from securedrop_ftp.checks import (
     certificate_problems,
     exposure_problems,
+    project_problems,
     serving_problems,
     value_problems,
 )
 from securedrop_ftp.conf import Conf, from_mapping, get_conf
-from securedrop_ftp.exceptions import ConfigurationError, SecureDropError
+from securedrop_ftp.exceptions import ConfigurationError, SecureDropError, StorageUnavailable
 from securedrop_ftp.intake.ledger import Ledger
 from securedrop_ftp.intake.locations import located_backend
 from securedrop_ftp.intake.recovery import Recovery
 from securedrop_ftp.log import get_logger
-from securedrop_ftp.models import Partner
 from securedrop_ftp.server import presence
 from securedrop_ftp.server.identity import is_dead, new_boot, node_name, owner_name
+from securedrop_ftp.server.readiness import database, storages
+from securedrop_ftp.storage.protocol import Backend
 
 logger = get_logger(__name__)
+
+#: Seconds that a storage has for its answer before the service starts without it.
+STORAGE_PATIENCE: Final = 15.0
+
+#: Checks of what concerns the partners of one storage: its class, its alias.
+OF_ONE_STORAGE: Final = frozenset({"securedrop.E012", "securedrop.E032"})
 
 
 def run_in_child(body: Callable[[], str]) -> str:
@@ -51,19 +59,22 @@ def run_in_child(body: Callable[[], str]) -> str:
 
 
 def preflight() -> str:
-    """What stands in the way of serving, in a sentence or a few; empty: nothing."""
+    """What stands in the way of serving, in a sentence or a few; empty: nothing.
+
+    ``ready`` is printed after it, so whatever would make every upload fail belongs here. What makes
+    one partner's uploads fail does not: it is in the log, and the others are served.
+    """
     try:
-        database_ready()
-        _warn()
-        problems = [p for p in serving_problems() if p.is_serious()]
-        if problems:
-            return "\n".join(f"{p.msg} {p.hint or ''}".strip() for p in problems)
-        for alias in aliases_in_use():
-            try:
-                located_backend(alias).check()
-            except SecureDropError as exc:
-                return f"Storage “{alias}” cannot be used: {exc}"
-        recover_node()
+        problems = [*project_problems()]
+        if not problems:
+            database.usable()
+            problems = [p for p in serving_problems() if p.id not in OF_ONE_STORAGE]
+            _warn(problems)
+        errors = [p for p in problems if p.is_serious()]
+        if errors:
+            return "\n".join(f"{p.msg} {p.hint or ''}".strip() for p in errors)
+        silent = _storages_that_fail()
+        recover_node(silent)
     except ConfigurationError as exc:
         return str(exc)
     except SecureDropError as exc:
@@ -73,34 +84,36 @@ def preflight() -> str:
     return ""
 
 
-def _warn() -> None:
+def _warn(problems: Iterable[CheckMessage]) -> None:
     """What does not stop the service and should not surprise anybody: a certificate that expires
-    within 30 days, a partner without session reuse."""
-    for problem in serving_problems():
+    within 30 days, a partner without session reuse, an app that is not migrated."""
+    for problem in problems:
         if not problem.is_serious():
             logger.warning(problem.msg, id=problem.id, hint=problem.hint)
+    foreign = database.foreign_migrations()
+    if foreign:
+        logger.warning("other apps' migrations are pending", migrations=foreign[:20])
 
 
-def database_ready() -> None:
-    """Raises ConfigurationError unless the database answers and has our migrations."""
-    connection = connections["default"]
-    try:
-        executor = MigrationExecutor(connection)
-    except DatabaseError as exc:
-        reason = str(exc).strip().splitlines()[0]
-        raise ConfigurationError(
-            f"The database cannot be reached: {reason}. Check SECUREDROP_DATABASE_URL."
-        ) from exc
-    if executor.migration_plan(executor.loader.graph.leaf_nodes()):
-        raise ConfigurationError(
-            "The database is not up to date: run “python manage.py migrate” first."
+def _storages_that_fail() -> dict[str, str]:
+    """Those of some partners, with the reason; each is in the log.
+
+    Raises:
+        ConfigurationError: no partner's storage can be used.
+    """
+    aliases = storages.aliases_of_partners()
+    failing = storages.unusable(aliases, min(get_conf().storage_timeout, STORAGE_PATIENCE))
+    if len(failing) == len(aliases):
+        told = " ".join(f"Storage “{a}” cannot be used: {why}" for a, why in failing.items())
+        raise ConfigurationError(told)
+    for alias, reason in failing.items():
+        logger.error(
+            "storage cannot be used; its partners are refused, the others are served",
+            storage=alias,
+            reason=reason,
+            partners=storages.partners_of(alias),
         )
-
-
-def aliases_in_use() -> list[str]:
-    """The storages of enabled partners, and the default one."""
-    used = Partner.objects.filter(enabled=True).values_list("storage", flat=True).distinct()
-    return sorted({"default", *used})
+    return failing
 
 
 def refuse_bad_settings(values: Mapping[str, Any]) -> None:
@@ -122,19 +135,23 @@ def warn_of_certificates(conf: Conf) -> None:
         logger.warning("certificate", problem=problem.msg, hint=problem.hint, id=problem.id)
 
 
-def _recovery() -> Recovery:
+def _recovery(reached: Callable[[str], Backend] = located_backend) -> Recovery:
     conf = get_conf()
     owner = owner_name(conf, new_boot(), 0, 0)
-    return Recovery(
-        Ledger(None, owner=owner, lease_seconds=conf.lease_seconds), located_backend, conf
-    )
+    return Recovery(Ledger(None, owner=owner, lease_seconds=conf.lease_seconds), reached, conf)
 
 
-def recover_node() -> None:
+def recover_node(silent: Container[str] = ()) -> None:
     """At start, in a child of a supervisor that has no workers yet: settle what dead writers of
-    this node left."""
+    this node left; in the storages that are ``silent``, later (a worker's heartbeat does)."""
+
+    def reached(alias: str) -> Backend:
+        if alias in silent:
+            raise StorageUnavailable(f"storage “{alias}” cannot be used")
+        return located_backend(alias)
+
     node, supervisor = node_name(get_conf()), os.getppid()
-    _recovery().recover(lambda owner: is_dead(owner, node, supervisor))
+    _recovery(reached).recover(lambda owner: is_dead(owner, node, supervisor))
 
 
 def recover_owner(dead: str) -> None:
@@ -149,7 +166,7 @@ def recover_owner(dead: str) -> None:
 def prune() -> None:
     """Expired partials, orphan multiparts."""
     try:
-        _warn()
+        _warn(serving_problems())
         presence.forget_stale()
         _recovery().prune()
     finally:

@@ -107,6 +107,25 @@ def test_recovery_leaves_the_uploads_of_the_living_alone(house: House, alice: Pr
     assert states() == ["committed"]
 
 
+def test_a_silent_storage_is_asked_once_a_round(backend: Backend, alice: Principal) -> None:
+    """Each of its rows could wait for a minute, and those of other storages behind them."""
+    faulty = FaultyBackend(backend)
+    house = House(faulty)
+    for name in ("/a", "/b", "/c"):
+        stream = house.begin(alice, name)
+        house.feed(stream, SMALL)
+        crash_at("publishing.after")
+        with pytest.raises(Crash):
+            house.finish(stream)
+        set_hook(None)
+    assert states() == ["publishing"] * 3
+    faulty.calls.clear()
+    faulty.fail("find_published")
+    house.intake.recovery.recover(lambda owner: True)
+    assert faulty.calls.count("find_published") == 1
+    assert states() == ["publishing"] * 3
+
+
 def test_recovery_while_storage_is_away_leaves_the_row_for_later(
     backend: Backend, alice: Principal
 ) -> None:

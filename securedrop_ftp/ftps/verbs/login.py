@@ -10,14 +10,17 @@ from securedrop_ftp.access.certificates import PeerCertificate
 from securedrop_ftp.access.login import log_in, log_in_by_certificate
 from securedrop_ftp.access.principal import Principal
 from securedrop_ftp.events import Event
-from securedrop_ftp.exceptions import AccessUnavailable, LoginFailed
+from securedrop_ftp.exceptions import AccessUnavailable, ConfigurationError, LoginFailed
 from securedrop_ftp.ftps.policy import verb
 from securedrop_ftp.ftps.session import Session
 from securedrop_ftp.ftps.storage_fs import StorageFS
 from securedrop_ftp.intake.locations import located_backend
+from securedrop_ftp.log import get_logger
 from securedrop_ftp.replies import Reply
 from securedrop_ftp.storage.confined import ConfinedStorage
 from securedrop_ftp.tls.peer import peer_certificates
+
+logger = get_logger(__name__)
 
 #: Wrong passwords in one session; then it is closed.
 MAX_FAILED_LOGINS: Final = 3
@@ -166,9 +169,19 @@ def _admit(
     if not runtime.assign_partner(session.slot, principal.partner_id, principal.max_sessions):
         session.end(replies.TOO_MANY_CONNECTIONS, "too many sessions of the partner")
         return None
-    backend = session.outcome(
-        runtime.storage(principal.partner, located_backend, principal.storage)
-    )
+    try:
+        backend = session.outcome(
+            runtime.storage(principal.partner, located_backend, principal.storage)
+        )
+    except ConfigurationError as exc:  # the operator's to mend; others' storages are there
+        logger.error(
+            "storage cannot be used",
+            storage=principal.storage,
+            reason=str(exc),
+            partner=principal.partner,
+        )
+        session.end(replies.SERVICE_UNAVAILABLE, f"storage “{principal.storage}” cannot be used")
+        return None
     session.principal = principal
     session.fs = StorageFS(
         ConfinedStorage(backend, principal.root), principal.root, session.storage

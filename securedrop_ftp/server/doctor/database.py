@@ -5,37 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from django.db import DatabaseError, InterfaceError, connections, transaction
-from django.utils import timezone
+from django.db import connections
 
 from securedrop_ftp.exceptions import ConfigurationError
-from securedrop_ftp.models import AuditHead, Lockout
+from securedrop_ftp.models import AuditHead
 from securedrop_ftp.server.doctor.finding import Finding, ok, problem, warning
-from securedrop_ftp.server.housekeeping import database_ready
+from securedrop_ftp.server.readiness import database
 
 CHECK: Final = "database"
 
 _SQLITE_DURABLE: Final = {2: "FULL", 3: "EXTRA"}
 
 
-class _Undo(Exception):
-    """Nothing of the trial is kept."""
-
-
 def unusable() -> Finding | None:
     """Why the other checks cannot use it: not reached, not migrated, not writable."""
     try:
-        database_ready()
-        _try_to_write()
+        database.usable()
     except ConfigurationError as exc:
         return problem(CHECK, str(exc), "")
-    except (DatabaseError, InterfaceError) as exc:
-        return problem(
-            CHECK,
-            f"It cannot be written: {str(exc).strip()}.",
-            "Uploads and logins need it: look at the disk's space and at the permissions of the "
-            "file, or at the database role's.",
-        )
     return None
 
 
@@ -47,15 +34,6 @@ def durability() -> Iterator[Finding]:
     if not findings:
         rows = AuditHead.objects.filter(pk=1).values_list("seq", flat=True).first() or 0
         yield ok(CHECK, f"{connection.vendor}, up to date, writable, durable; {rows} audit rows.")
-
-
-def _try_to_write() -> None:
-    try:
-        with transaction.atomic():
-            Lockout.objects.create(source="doctor", username="doctor", touched=timezone.now())
-            raise _Undo
-    except _Undo:
-        pass
 
 
 def _ask(connection: Any, sql: str) -> Any:

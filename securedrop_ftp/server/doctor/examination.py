@@ -8,7 +8,12 @@ from functools import partial
 from django.conf import settings
 from django.db import Error as DatabaseFault
 
-from securedrop_ftp.checks import check_secret_key, exposure_problems, value_problems
+from securedrop_ftp.checks import (
+    check_secret_key,
+    exposure_problems,
+    project_problems,
+    value_problems,
+)
 from securedrop_ftp.checks.partners import check_partners
 from securedrop_ftp.checks.values import check_storages
 from securedrop_ftp.conf import Conf, get_conf
@@ -20,7 +25,7 @@ from securedrop_ftp.server.doctor.finding import Finding, Level, from_message, o
 from securedrop_ftp.server.doctor.service import service
 from securedrop_ftp.server.doctor.storages import location, storage
 from securedrop_ftp.server.doctor.upload import real_upload
-from securedrop_ftp.server.housekeeping import aliases_in_use
+from securedrop_ftp.server.readiness.storages import aliases_of_partners
 from securedrop_ftp.server.status import read_status
 
 logger = get_logger(__name__)
@@ -46,7 +51,7 @@ def examine() -> Iterator[Finding]:
         yield from _safely("clock", clock)
         yield from _safely(certificates.CLIENTS, certificates.client_certificates)
         yield from _safely("partners", _partners)
-    for alias in aliases_in_use() if usable else ["default"]:
+    for alias in sorted({"default", *aliases_of_partners()}) if usable else ["default"]:
         yield from _safely("storage", partial(_storage, alias, ledger=usable))
     status = read_status(conf.data_dir)
     yield from _safely(ports.CHECK, lambda: ports.passive_ports(conf))
@@ -57,7 +62,12 @@ def examine() -> Iterator[Finding]:
 
 
 def _settings(conf: Conf) -> Iterator[Finding]:
-    messages = [*check_secret_key(), *check_storages(), *exposure_problems(conf)]
+    messages = [
+        *project_problems(),
+        *check_secret_key(),
+        *check_storages(),
+        *exposure_problems(conf),
+    ]
     yield from (from_message(SETTINGS, message) for message in messages)
     if not messages:
         yield ok(SETTINGS, "they can be read and agree.")

@@ -1,0 +1,1 @@
+"""Can this service do its work now? Asked before it serves, by ``/readyz``, and by the doctor."""
