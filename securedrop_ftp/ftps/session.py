@@ -267,6 +267,26 @@ class Session(ControlChannel):
             return True
         return False
 
+    def transferring(self) -> bool:
+        """From the transfer's command to the last act before its reply."""
+        return self.transfer is not None
+
+    def overrun(self) -> None:
+        """The session ends, and the transfer with it."""
+        self.end(
+            replies.SERVICE_UNAVAILABLE.but("Too many commands wait behind the transfer."),
+            "too many commands behind a transfer",
+        )
+
+    def is_abor(self, item: Command | Violation) -> bool:
+        """RFC 959 §4.1.3."""
+        return isinstance(item, Command) and item.verb == "ABOR"
+
+    def moves_data(self, item: Command | Violation) -> bool:
+        """By the verbs' table."""
+        found = policy.VERBS.get(item.verb) if isinstance(item, Command) else None
+        return found is not None and found.data
+
     def idle(self) -> bool:
         """One verb at a time."""
         return self._verb is None

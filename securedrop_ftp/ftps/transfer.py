@@ -44,7 +44,7 @@ class Transfer:
         self.narrow: Callable[[int | None], object] | None = None  # an upload's limit
         self._clock = StallClock(session.conf.stall_window, session.conf.min_transfer_rate)
         self._since = time.monotonic()
-        session.go_on_soon()  # ABOR may wait in the queue already
+        session.heed_what_waits()
 
     @property
     def moved(self) -> int:

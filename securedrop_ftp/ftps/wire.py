@@ -7,6 +7,7 @@ tail of an over-long line is thrown away up to its CRLF, so that it never runs a
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,8 +16,10 @@ from securedrop_ftp.replies import Reply
 
 CRLF: Final = b"\r\n"
 
-#: Telnet's Interrupt Process and Synch, which RFC 959 §4.1.3 puts before ABOR.
-_TELNET: Final = (b"\xff\xf4", b"\xff\xf2", b"\xff\xfd")
+#: Telnet's Interrupt Process and Synch, which RFC 959 §4.1.3 puts before ABOR, and whatever else
+#: Telnet (RFC 854) may say before a command. The Synch goes as urgent data, of which the kernel
+#: keeps the last byte to itself: IAC or Data Mark may stand alone. No verb begins with such a byte.
+_TELNET: Final = re.compile(rb"(?:\xff[\xfb-\xfe][\x00-\xff]|\xff?[\xf0-\xfa]|\xff)+")
 
 #: Verbs of another protocol: a browser was tricked into talking to us (ALPACA).
 HTTP_VERBS: Final = frozenset(
@@ -101,8 +104,8 @@ class LineParser:
 
 def parse(line: bytes) -> Command | Violation:
     """One line without its CRLF."""
-    while line[:2] in _TELNET:
-        line = line[2:]
+    if line[:1] >= b"\xf0" and (telnet := _TELNET.match(line)):
+        line = line[telnet.end() :]
     try:
         text = line.decode("utf-8")
     except UnicodeDecodeError:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.security.mends import Cut, Mend
+from tests.security.mends import Cut, Mend, never
 
 ORDER = "tests/ftps/test_command_order.py"
+WAITING = "tests/ftps/test_waiting_commands.py"
 
 #: What REST, ALLO and RNFR said stays until somebody asks for it.
 STAYS_SAID: Final = (
@@ -26,5 +27,26 @@ ROWS: Final[tuple[Mend, ...]] = (
             f"{ORDER}::test_an_offset_is_for_the_next_command_and_no_later_one[LIST]",
             f"{ORDER}::test_rnto_without_rnfr_directly_before_it_renames_nothing[PWD]",
         ),
+    ),
+    Mend(
+        "37",
+        "commands that wait hide ABOR and the end of the client",
+        (
+            Cut(
+                "ftps/session.py",
+                "return self.transfer is not None",
+                "return False",
+            ),
+        ),
+        (
+            f"{WAITING}::test_abor_is_heeded_behind_whatever_waits[all different]",
+            f"{WAITING}::test_the_upload_of_a_client_that_is_gone_ends_whatever_waits[NOOP]",
+        ),
+    ),
+    Mend(
+        "37",
+        "a client fills the memory with commands behind a transfer",
+        (never("ftps/control.py", "self._queue.cost > MAX_WAITING"),),
+        (f"{WAITING}::test_who_sends_without_end_behind_a_transfer_is_cut_off",),
     ),
 )
