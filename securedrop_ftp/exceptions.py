@@ -212,6 +212,13 @@ class LoginFailed(SecureDropError):
         self.reply_at = reply_at
 
 
+class TooManySessions(SecureDropError):
+    """The credentials are right, but the partner has all the sessions that it may have, or the
+    connection has ended meanwhile: 421, and the trail has a refused login."""
+
+    reply = replies.TOO_MANY_SESSIONS
+
+
 class AccessUnavailable(SecureDropError):
     """The database did not answer: 421, never a login, never a counted failure."""
 

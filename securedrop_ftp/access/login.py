@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -39,7 +40,7 @@ from securedrop_ftp.access.names import clean_username, password_fits
 from securedrop_ftp.access.principal import Principal, principal_of
 from securedrop_ftp.db import renew_connections, write_transaction
 from securedrop_ftp.events import Event
-from securedrop_ftp.exceptions import AccessUnavailable, LoginFailed
+from securedrop_ftp.exceptions import AccessUnavailable, LoginFailed, TooManySessions
 from securedrop_ftp.log import get_logger
 from securedrop_ftp.models import Account, ClientCertificates, IPRule, is_staff
 from securedrop_ftp.prepared import Given, Instances, Select
@@ -60,6 +61,10 @@ logger = get_logger(__name__)
 #: Refusals leave at multiples of this many seconds after the attempt began, so that what differs
 #: between them (a query more, a row less) does not show.
 REFUSAL_STEP: Final = 0.5
+
+#: Asks for a place for who has shown the right credentials, before the trail says that it is in:
+#: ``""``, or why there is none (``sessions``, ``gone``).
+Claim = Callable[[Principal], str]
 
 #: The same for the answer to USER from a client with a certificate: the chain of an account that
 #: exists is verified, and that must not show.
@@ -106,6 +111,7 @@ class _Attempt:
 class _Refusal:
     reason: str
     locked: bool = False
+    no_place: bool = False
 
 
 @sensitive_variables("password")
@@ -116,6 +122,7 @@ def log_in(
     remote_ip: str,
     session: str,
     certificate: PeerCertificate | None = None,
+    claim: Claim | None = None,
 ) -> Principal:
     """Check a user name, a password and, where the partner asks for one, the certificate of the
     TLS handshake. Blocking; for a thread of the accounts pool.
@@ -123,6 +130,7 @@ def log_in(
     Emits ``login.succeeded``, ``login.failed`` or ``login.locked``.
 
     Raises:
+        TooManySessions: the credentials are right, but ``claim`` has no place.
         LoginFailed: unknown, wrong, inactive, locked, or a network that may not; the client is
             told alike, at :attr:`LoginFailed.reply_at`.
         AccessUnavailable: the database or an authentication back end failed.
@@ -132,7 +140,7 @@ def log_in(
     attempt = _made(username, remote_ip, session, certificate)
     answer: Principal | _Refusal | None = None
     try:
-        answer = _attempt(attempt, password)
+        answer = _attempt(attempt, password, claim)
     except AccessUnavailable as exc:
         logger.warning("login not possible", reason=str(exc))
     except Exception as exc:
@@ -143,12 +151,19 @@ def log_in(
     if answer is None:
         raise AccessUnavailable
     if isinstance(answer, _Refusal):
+        if answer.no_place:
+            raise TooManySessions(answer.reason)
         raise LoginFailed(answer.reason, locked=answer.locked, reply_at=_reply_at(began))
     return answer
 
 
 def log_in_by_certificate(
-    username: str, certificate: PeerCertificate, *, remote_ip: str, session: str
+    username: str,
+    certificate: PeerCertificate,
+    *,
+    remote_ip: str,
+    session: str,
+    claim: Claim | None = None,
 ) -> tuple[Principal | None, float]:
     """Whether USER alone is a login (RFC 4217 §5): the partner takes certificates instead of
     passwords, and this one is right for this account. Blocking; for a thread of the accounts pool.
@@ -158,18 +173,22 @@ def log_in_by_certificate(
 
     Raises:
         AccessUnavailable: the database failed.
+        TooManySessions: the certificate is right, but ``claim`` has no place.
     """
     began = time.monotonic()
     renew_connections()
     attempt = _made(username, remote_ip, session, certificate)
     try:
-        return _by_certificate(attempt), _reply_at(began, CERTIFICATE_STEP)
+        answer = _by_certificate(attempt, claim)
     except Exception as exc:
         logger.error("login failed to run", error=type(exc).__name__, account=attempt.shown)
-    raise AccessUnavailable
+        raise AccessUnavailable from exc
+    if isinstance(answer, _Refusal):
+        raise TooManySessions(answer.reason)
+    return answer, _reply_at(began, CERTIFICATE_STEP)
 
 
-def _by_certificate(attempt: _Attempt) -> Principal | None:
+def _by_certificate(attempt: _Attempt, claim: Claim | None) -> Principal | _Refusal | None:
     account = _find(attempt.name)
     if account is None or _bar(account, attempt.remote_ip) or not replaces_password(account):
         return None
@@ -177,7 +196,8 @@ def _by_certificate(attempt: _Attempt) -> Principal | None:
         return None
     if lockout.lock_in_force(attempt.shown, attempt.source) is not None:
         return None
-    return _admit(attempt, account, account.user, synthetic_request(attempt.remote_ip))
+    request = synthetic_request(attempt.remote_ip)
+    return _admit(attempt, account, account.user, request, None, claim)
 
 
 def _made(
@@ -200,7 +220,7 @@ def _source(remote_ip: str) -> str:
 
 
 @sensitive_variables("password")
-def _attempt(attempt: _Attempt, password: str) -> Principal | _Refusal:
+def _attempt(attempt: _Attempt, password: str, claim: Claim | None) -> Principal | _Refusal:
     account = _find(attempt.name)
     reason = _bar(account, attempt.remote_ip)
     if account is not None and not reason:
@@ -226,7 +246,7 @@ def _attempt(attempt: _Attempt, password: str) -> Principal | _Refusal:
         else:
             user = authenticate(request, username=attempt.name, password=password)
         if account is not None and user is not None and user.pk == account.user_id:
-            return _admit(attempt, account, user, request, held)
+            return _admit(attempt, account, user, request, held, claim)
         return _refuse(attempt, account, reason or "password", request, held)
     except BaseException:
         lockout.abandon(held)
@@ -295,11 +315,16 @@ def _admit(
     account: Account,
     user: AbstractBaseUser,
     request: HttpRequest,
-    held: Reservation | None = None,
-) -> Principal:
+    held: Reservation | None,
+    claim: Claim | None,
+) -> Principal | _Refusal:
     policy = account.partner.client_certificates
     shown = attempt.certificate if policy != ClientCertificates.OFF else None
     principal = principal_of(account, shown, user)
+    # Asked before the row is written, so that the row is true.
+    no_place = claim(principal) if claim is not None else ""
+    if no_place:
+        return _refuse_for_place(attempt, account, no_place, held)
     with write_transaction():
         if held is not None:
             lockout.succeed(held)
@@ -316,6 +341,27 @@ def _admit(
         reply = replies.LOGGED_IN if held is not None else replies.LOGGED_IN_BY_CERTIFICATE
         emit(told.event("login.succeeded", "success", "", account.partner.name, reply))
     return principal
+
+
+_NO_PLACE: Final = {
+    "sessions": "max_sessions: the partner has as many sessions as it may have",
+    "gone": "the connection ended before the login did",
+}
+
+
+def _refuse_for_place(
+    attempt: _Attempt, account: Account, no_place: str, held: Reservation | None
+) -> _Refusal:
+    """The credentials are right: nothing was guessed, and nothing is counted."""
+    reason = _NO_PLACE[no_place]
+    told = attempt.event(
+        "login.failed", "denied", reason, account.partner.name, replies.TOO_MANY_SESSIONS
+    )
+    with write_transaction():
+        if held is not None:
+            lockout.succeed(held)
+        emit(told)
+    return _Refusal(reason, no_place=True)
 
 
 def _refuse(

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
+from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol
 
 from OpenSSL import SSL
@@ -15,6 +16,13 @@ from securedrop_ftp.intake.service import Intake
 
 if TYPE_CHECKING:
     from securedrop_ftp.ftps.downloads import ReadBudget
+
+
+class Refused(Enum):
+    """Why an address has no place for a login: for this minute, or until a check has ended."""
+
+    NOW = "now"
+    WAIT = "wait"
 
 
 class EventLoop(Protocol):
@@ -60,11 +68,15 @@ class Runtime(Protocol):
     def tls_context(self) -> SSL.Context:
         """A fresh context for one control connection."""
 
-    def assign_partner(self, slot: int, partner_id: int, limit: int) -> bool:
-        """Count a session for its partner; ``False`` past ``limit``."""
+    def assign_partner(self, slot: int, partner_id: int, limit: int) -> str:
+        """Count a session for its partner, from any thread; ``""``, ``"sessions"`` past
+        ``limit``, or ``"gone"`` where the connection is."""
 
-    def login_allowed(self, address: str) -> bool:
-        """Count a login attempt of an address; ``False`` past the rate."""
+    def login_begins(self, address: str) -> Any:
+        """Count a login attempt of an address: a place, or ``Refused``."""
+
+    def login_ended(self, place: Any, *, good: bool) -> None:
+        """The attempt that has the place is over; a good one counts no more."""
 
     def passive_listener_opened(self, partner_id: int, limit: int) -> bool:
         """Count a pending passive listener; ``False`` past ``limit``."""

@@ -67,6 +67,7 @@ class Session(ControlChannel):
         self.principal: Principal | None = None
         self.fs: StorageFS | None = None
         self.username = ""
+        self.login_place: Any = None  # counts for its address while a login goes on
         self.failed_logins = 0
         self.protection_size_set = False
         self.data_protected = False
@@ -119,6 +120,7 @@ class Session(ControlChannel):
         super().close()
         self.close_listeners()
         self.record(Event("session.closed", reason=reason, extra={"seconds": self.age}))
+        self.end_login(good=False)
         self.runtime.session_closed(self)
         waiter = self._waiter
         if waiter is not None and greenlet.getcurrent() is not self._verb:
@@ -196,7 +198,10 @@ class Session(ControlChannel):
                 "certificate": certificate.fingerprint,
                 "certificate_subject": certificate.subject,
             }
-        return event.but(**self.event_fields(), extra=extra)
+        fields = self.event_fields()
+        if self.principal is None:
+            fields["account"] = event.account  # the name that was sent
+        return event.but(**fields, extra=extra)
 
     @contextmanager
     def audited(self, name: str, path: str) -> Iterator[Act]:
@@ -226,6 +231,17 @@ class Session(ControlChannel):
     def may(self, permission: Permission) -> bool:
         """Whether the account has a permission."""
         return self.principal is not None and self.principal.may(permission)
+
+    def claim_place(self, principal: Principal) -> str:
+        """A place among its partner's sessions for who has shown the right credentials, or why
+        there is none. From a thread of the accounts pool."""
+        return self.runtime.assign_partner(self.slot, principal.partner_id, principal.max_sessions)
+
+    def end_login(self, *, good: bool) -> None:
+        """The attempt that was counted for the address, if one was, is over."""
+        place, self.login_place = self.login_place, None
+        if place is not None:
+            self.runtime.login_ended(place, good=good)
 
     def bind_principal(self) -> None:
         """After the login: who it is stands in every log line of the session. Runs in the verb's

@@ -1,9 +1,13 @@
 """Connections of all workers, counted in shared memory: caps hold across processes.
 
-One slot a connection: whether it is taken (a byte), its address (16 bytes) and its
-partner's id after login (4 bytes); each in an array of its own, so that counting is one pass. The
-lock is a POSIX record lock, which the kernel releases when a worker dies; the supervisor then
-clears that worker's slots.
+One slot a connection: its state (a byte), its address (16 bytes), its partner's id after login (4
+bytes) and when it was opened (8 bytes); each in an array of its own, so that counting is one pass.
+The lock is a POSIX record lock, which the kernel releases when a worker dies (the supervisor then
+clears that worker's slots), and inside a process a lock of threads: a record lock knows none.
+
+Strangers give way. A connection that has not logged in holds its slot only while nobody needs it:
+where a cap is reached, the one that was opened first is told to leave, whatever worker has it, and
+the newcomer takes its place. Connections that have logged in are never told to.
 """
 
 from __future__ import annotations
@@ -12,15 +16,31 @@ import fcntl
 import ipaddress
 import mmap
 import os
-from collections.abc import Iterator
+import threading
+import time
+from array import array
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import compress
 from typing import Final
 
 from securedrop_ftp.access import network
 
 _IP: Final = 16
 _ID: Final = 4
-_FREE, _TAKEN = b"\0", b"\1"
+_TIME: Final = 8
+_FREE, _STRANGER, _PROVED, _LEAVING = range(4)
+#: For ``bytes.translate``: what is no stranger's becomes zero.
+_STRANGERS_ONLY: Final = bytes(n if n == _STRANGER else 0 for n in range(256))
+
+#: Seconds for which a stranger's connection does not give way to another one of its own address: a
+#: client that opens many at once would end its own logins.
+SETTLED: Final = 10.0
+
+
+def strangers_share(total: int) -> int:
+    """How many of ``total`` connections may be strangers': the rest is for those who log in."""
+    return total - total // 4
 
 
 def packed(address: str) -> bytes:
@@ -33,73 +53,163 @@ def packed(address: str) -> bytes:
 
 
 class ConnectionTable:
-    """Made by the supervisor before the fork; each worker uses its own index."""
+    """Made by the supervisor before the fork; each worker uses its own index.
 
-    def __init__(self, workers: int, slots: int) -> None:
+    A *ticket* names one connection for good: a late word of one that is gone changes nothing of the
+    next in its slot.
+    """
+
+    def __init__(
+        self, workers: int, slots: int, clock: Callable[[], int] = time.monotonic_ns
+    ) -> None:
         self._workers, self._slots = workers, slots
+        self._clock = clock
         self._total = workers * slots
-        size = self._total * (1 + _IP + _ID)
+        size = self._total * (1 + _IP + _ID + _TIME)
         self._fd = os.memfd_create("securedrop-connections", os.MFD_CLOEXEC)
         os.ftruncate(self._fd, size)
         self._map = mmap.mmap(self._fd, size)
-        # Where the addresses and the partner ids begin; the flags come first.
+        # Where the other arrays begin; the states come first.
         self._ips, self._ids = self._total, self._total * (1 + _IP)
+        self._opened = self._total * (1 + _IP + _ID)
+        self._threads = threading.Lock()
+        # Through these a worker hears that one of its connections is to leave.
+        flags = os.EFD_NONBLOCK | os.EFD_CLOEXEC
+        self._bells = [os.eventfd(0, flags) for _ in range(workers)]
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        fcntl.lockf(self._fd, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            fcntl.lockf(self._fd, fcntl.LOCK_UN)
+        with self._threads:
+            fcntl.lockf(self._fd, fcntl.LOCK_EX)
+            try:
+                yield
+            finally:
+                fcntl.lockf(self._fd, fcntl.LOCK_UN)
+
+    # --- a connection's life ---------------------------------------------------------
 
     def open(self, worker: int, address: str, *, per_ip: int, total: int) -> int | str:
-        """A slot for a new connection, or ``"address"`` or ``"total"``: the cap that refuses."""
+        """A ticket for a new connection, or ``"address"`` or ``"total"``: the cap that refuses."""
         ip = packed(address)
         with self._locked():
-            if self._map[: self._total].count(_TAKEN) >= total:
-                return "total"
-            if self._held(self._ips, ip) >= per_ip:
+            if self._held(self._ips, ip) >= per_ip and not self._make_room_at(ip):
                 return "address"
+            strangers = self._count(_STRANGER)
+            full = strangers + self._count(_PROVED) >= total
+            if (full or strangers >= strangers_share(total)) and not self._make_room():
+                return "total"
             first = worker * self._slots
-            slot = self._map.find(_FREE, first, first + self._slots)
+            slot = self._map.find(bytes((_FREE,)), first, first + self._slots)
             if slot < 0:
                 return "total"
-            self._map[slot : slot + 1] = _TAKEN
+            now = self._clock()
+            self._map[slot] = _STRANGER
             self._map[self._ips + slot * _IP : self._ips + (slot + 1) * _IP] = ip
-            return slot
+            at = self._opened + slot * _TIME
+            self._map[at : at + _TIME] = now.to_bytes(_TIME, "little")
+            return now * self._total + slot
 
-    def assign(self, slot: int, partner_id: int, limit: int) -> bool:
-        """Count the connection for a partner; ``False`` if that would pass ``limit``."""
+    def assign(self, ticket: int, partner_id: int, limit: int) -> str:
+        """Count the connection for a partner. ``""``, or why not: ``"sessions"`` where that would
+        pass ``limit``, ``"gone"`` where the connection has ended or is to leave. From any thread.
+        """
         value = partner_id.to_bytes(_ID, "little")
         with self._locked():
+            slot = self._slot(ticket)
+            if slot < 0 or self._map[slot] == _LEAVING:
+                return "gone"
             if self._held(self._ids, value) >= limit:
-                return False
+                return "sessions"
             at = self._ids + slot * _ID
             self._map[at : at + _ID] = value
-            return True
+            self._map[slot] = _PROVED
+            return ""
 
-    def is_beyond(self, slot: int, partner_id: int, limit: int) -> bool:
+    def is_beyond(self, ticket: int, partner_id: int, limit: int) -> bool:
         """Whether ``limit`` connections of the partner have slots before this one's: after the
         limit was lowered, those beyond it end, and every worker sees the same ones."""
         value = partner_id.to_bytes(_ID, "little")
         with self._locked():
-            return _count(self._map[self._ids : self._ids + slot * _ID], value) >= limit
+            slot = self._slot(ticket)
+            return _count(self._map[self._ids : self._ids + max(slot, 0) * _ID], value) >= limit
 
-    def release(self, slot: int) -> None:
+    def release(self, ticket: int) -> None:
         """The connection ended."""
         with self._locked():
-            self._clear(slot, 1)
+            slot = self._slot(ticket)
+            if slot >= 0:
+                self._clear(slot, 1)
 
     def clear_worker(self, worker: int) -> None:
         """The worker died: its connections did too."""
         with self._locked():
             self._clear(worker * self._slots, self._slots)
 
+    # --- giving way ------------------------------------------------------------------
+
+    def bell(self, worker: int) -> int:
+        """A descriptor that is readable when :meth:`leaving` has news for a worker."""
+        return self._bells[worker]
+
+    def leaving(self, worker: int) -> list[int]:
+        """The tickets of a worker's connections that are to leave; silences its bell."""
+        try:
+            os.eventfd_read(self._bells[worker])
+        except BlockingIOError:
+            pass
+        found = []
+        with self._locked():
+            first = worker * self._slots
+            slot = self._map.find(bytes((_LEAVING,)), first, first + self._slots)
+            while slot >= 0:
+                found.append(self._time(slot) * self._total + slot)
+                slot = self._map.find(bytes((_LEAVING,)), slot + 1, first + self._slots)
+        return found
+
+    def _make_room(self) -> bool:
+        """Tell the stranger that came first to leave; whether there was one."""
+        oldest: tuple[int, int] | None = None
+        for first in range(0, self._total, self._slots):
+            count = self._used(first)
+            states = self._map[first : first + count].translate(_STRANGERS_ONLY)
+            at = self._opened + first * _TIME
+            times = array("Q", self._map[at : at + count * _TIME])
+            opened = min(compress(times, states), default=None)
+            if opened is not None and (oldest is None or opened < oldest[0]):
+                slot = next(n for n in range(count) if states[n] and times[n] == opened)
+                oldest = opened, first + slot
+        if oldest is not None:
+            self._tell(oldest[1])
+        return oldest is not None
+
+    def _make_room_at(self, ip: bytes) -> bool:
+        """The same among the connections of one address, where one has been silent for long."""
+        latest = self._clock() - int(SETTLED * 1e9)
+        slots = [
+            (self._time(slot), slot)
+            for first in range(0, self._total, self._slots)
+            for slot in range(first, first + self._used(first))
+            if self._map[slot] == _STRANGER
+            and self._map[self._ips + slot * _IP : self._ips + (slot + 1) * _IP] == ip
+        ]
+        opened, slot = min(slots, default=(latest + 1, -1))
+        if opened > latest:
+            return False
+        self._tell(slot)
+        return True
+
+    def _tell(self, slot: int) -> None:
+        # It counts no more, neither for its address nor in all; its worker frees the slot.
+        self._map[slot] = _LEAVING
+        self._map[self._ips + slot * _IP : self._ips + (slot + 1) * _IP] = bytes(_IP)
+        os.eventfd_write(self._bells[slot // self._slots], 1)
+
+    # --- counting --------------------------------------------------------------------
+
     def count(self, worker: int | None = None) -> int:
         """Open connections of a worker, or of all."""
         first, slots = (0, self._total) if worker is None else (worker * self._slots, self._slots)
-        return self._map[first : first + slots].count(_TAKEN)
+        return slots - self._map[first : first + slots].count(_FREE)
 
     def is_busier(self, worker: int) -> bool:
         """Whether another worker has fewer connections than this one. A look, without the lock."""
@@ -108,19 +218,35 @@ class ConnectionTable:
         mine = self.count(worker)
         return any(self.count(other) < mine for other in range(self._workers) if other != worker)
 
+    def _count(self, state: int) -> int:
+        return self._map[: self._total].count(state)
+
+    def _used(self, first: int) -> int:
+        """How many slots of the worker whose first slot is ``first`` are worth a look. They are
+        given out from the front: behind the last taken one there is nothing."""
+        held = self._map[first : first + self._slots].rstrip(b"\0")
+        return len(held)
+
     def _held(self, start: int, item: bytes) -> int:
-        """How many connections have ``item`` in the array at ``start``. Slots are given out from
-        the front: behind a worker's last taken one there is nothing to look at (all of them cost
+        """How many connections have ``item`` in the array at ``start`` (looking at all of it cost
         the loop 0.3 ms for a login, and more with more slots)."""
         size, held = len(item), 0
         for first in range(0, self._total, self._slots):
-            last = self._map.rfind(_TAKEN, first, first + self._slots)
-            if last >= 0:
-                held += _count(self._map[start + first * size : start + (last + 1) * size], item)
+            used = self._used(first)
+            held += _count(self._map[start + first * size : start + (first + used) * size], item)
         return held
 
+    def _time(self, slot: int) -> int:
+        at = self._opened + slot * _TIME
+        return int.from_bytes(self._map[at : at + _TIME], "little")
+
+    def _slot(self, ticket: int) -> int:
+        """The slot of a ticket, -1 where it is another connection's by now."""
+        opened, slot = divmod(ticket, self._total)
+        return slot if self._map[slot] != _FREE and self._time(slot) == opened else -1
+
     def _clear(self, slot: int, slots: int) -> None:
-        for start, size in ((0, 1), (self._ips, _IP), (self._ids, _ID)):
+        for start, size in ((0, 1), (self._ips, _IP), (self._ids, _ID), (self._opened, _TIME)):
             at = start + slot * size
             self._map[at : at + slots * size] = bytes(slots * size)
 

@@ -1,5 +1,9 @@
 """Logins, or connections, a minute from one address, counted across workers in shared memory.
 
+What has not proved to be good counts. A place is taken before the check and given back when the
+check has succeeded, so that good logins are bounded by the caps on sessions alone. Where all that
+is left is taken by logins whose check goes on still, the next one is asked to wait.
+
 A fixed table of addresses, found by their hash and a short probe. Where all places of a probe are
 taken by other addresses of this minute, the oldest count wins and the newcomer shares it: the table
 never refuses an address that is below its limit because of its size alone, it only forgets sooner.
@@ -11,15 +15,27 @@ import fcntl
 import mmap
 import os
 import struct
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Final
 
+from securedrop_ftp.ftps.runtime import Refused
 from securedrop_ftp.server.connections import packed
 
-_ENTRY: Final = struct.Struct("<16sII")  # address, minute, count
+_ENTRY: Final = struct.Struct("<16sIII")  # address, minute, counted, of these still open
 _PLACES: Final = 8192
 _PROBE: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One that was counted, in its minute."""
+
+    address: str
+    minute: int
 
 
 class AddressRates:
@@ -31,31 +47,67 @@ class AddressRates:
         os.ftruncate(self._fd, size)
         self._map = mmap.mmap(self._fd, size)
         self._clock = clock
+        self._threads = threading.Lock()
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        with self._threads:  # a record lock is a process's, not a thread's
+            fcntl.lockf(self._fd, fcntl.LOCK_EX)
+            try:
+                yield
+            finally:
+                fcntl.lockf(self._fd, fcntl.LOCK_UN)
 
     def allow(self, address: str, limit: int) -> bool:
         """Count one of ``address``; ``False`` past ``limit`` in this minute (0: no limit)."""
-        if not limit:
-            return True
-        ip, minute = packed(address), int(self._clock() // 60)
-        fcntl.lockf(self._fd, fcntl.LOCK_EX)
-        try:
-            at, count = self._find(ip, minute)
-            if count >= limit:
-                return False
-            _ENTRY.pack_into(self._map, at, ip, minute, count + 1)
-            return True
-        finally:
-            fcntl.lockf(self._fd, fcntl.LOCK_UN)
+        return isinstance(self._count(address, limit, still_open=False), Place)
 
-    def _find(self, ip: bytes, minute: int) -> tuple[int, int]:
-        """(offset, count so far) of the address's place, or of a free one."""
+    def take(self, address: str, limit: int) -> Place | Refused:
+        """Count one whose check begins now (``limit`` 0: no limit). :meth:`failed` or
+        :meth:`give_back` when it has ended."""
+        return self._count(address, limit, still_open=True)
+
+    def _count(self, address: str, limit: int, *, still_open: bool) -> Place | Refused:
+        ip, minute = packed(address), int(self._clock() // 60)
+        if not limit:
+            return Place(address, minute)
+        with self._locked():
+            at, count, checks = self._find(ip, minute)
+            if count >= limit:
+                return Refused.WAIT if count - checks < limit else Refused.NOW
+            _ENTRY.pack_into(self._map, at, ip, minute, count + 1, checks + still_open)
+        return Place(address, minute)
+
+    def failed(self, place: Place) -> None:
+        """Its check has ended badly: it stays counted."""
+        self._end(place, 0)
+
+    def give_back(self, place: Place) -> None:
+        """Its check has ended well: it counts no more."""
+        self._end(place, 1)
+
+    def _end(self, place: Place, counted: int) -> None:
+        ip = packed(place.address)
+        with self._locked():
+            at, count, checks = self._find(ip, place.minute)
+            if count and int(self._clock() // 60) == place.minute:
+                _ENTRY.pack_into(
+                    self._map, at, ip, place.minute, count - counted, max(checks - 1, 0)
+                )
+
+    def forgive(self, address: str) -> None:
+        """One of ``address`` that :meth:`allow` has counted turned out to be good."""
+        self._end(Place(address, int(self._clock() // 60)), 1)
+
+    def _find(self, ip: bytes, minute: int) -> tuple[int, int, int]:
+        """(offset, count so far, checks that are open) of the address's place, or of a free one."""
         start = hash(ip) % _PLACES
         free = -1
         for step in range(_PROBE):
             at = (start + step) % _PLACES * _ENTRY.size
-            found, when, count = _ENTRY.unpack_from(self._map, at)
+            found, when, count, checks = _ENTRY.unpack_from(self._map, at)
             if when != minute:
                 free = at if free < 0 else free
             elif found == ip:
-                return at, count
-        return (free, 0) if free >= 0 else (start * _ENTRY.size, 0)
+                return at, count, checks
+        return (free, 0, 0) if free >= 0 else (start * _ENTRY.size, 0, 0)

@@ -29,6 +29,7 @@ from securedrop_ftp.db import DatabaseWriter, check_connections, limit_statement
 from securedrop_ftp.events import Event
 from securedrop_ftp.ftps import verbs
 from securedrop_ftp.ftps.downloads import ReadBudget
+from securedrop_ftp.ftps.runtime import Refused
 from securedrop_ftp.ftps.session import Session
 from securedrop_ftp.intake.locations import located_backend
 from securedrop_ftp.intake.service import Intake
@@ -40,7 +41,7 @@ from securedrop_ftp.server.connections import ConnectionTable
 from securedrop_ftp.server.identity import node_name
 from securedrop_ftp.server.loop import Loop
 from securedrop_ftp.server.pools import FairPool
-from securedrop_ftp.server.rates import AddressRates
+from securedrop_ftp.server.rates import AddressRates, Place
 from securedrop_ftp.server.reload import reload_settings
 from securedrop_ftp.server.signals import SignalPipe
 from securedrop_ftp.storage.retry import retry_counts
@@ -80,11 +81,12 @@ class Worker:
         self.owner = owner
         self.draining = False
         self.sessions: set[Session] = set()
+        self._by_slot: dict[int, Session] = {}
         self.loop = Loop()
         self._certificate = certificate
         self._ask_client = True  # until we know that nobody wants client certificates
         self._table = table
-        self._rates = rates
+        self._rates, self._arrivals = rates, arrivals
         self._listeners: dict[int, int] = {}  # partner id to pending passive listeners
         self._drain_until = 0.0
         self._next_heartbeat = self._next_control = self._next_presence = time.monotonic()
@@ -106,6 +108,7 @@ class Worker:
         self._signals = SignalPipe(signal.SIGTERM, signal.SIGHUP)
         _Watch(self.loop, self._signals.fileno(), self._signalled)
         _Watch(self.loop, life, self.drain)
+        _Watch(self.loop, table.bell(index), self._make_room)
         self._acceptor = Acceptor(
             self.loop,
             listener,
@@ -277,15 +280,25 @@ class Worker:
             self._table.release(slot)
             return
         self.sessions.add(session)
+        self._by_slot[slot] = session
         try:
             session.greet()
         except OSError as exc:
             session.close(f"connection lost: {exc}")
 
+    def _make_room(self) -> None:
+        """Newcomers have the places of these strangers (row 64)."""
+        for slot in self._table.leaving(self.index):
+            session = self._by_slot.get(slot)
+            if session is not None:
+                session.reply(replies.MADE_ROOM)
+                session.close("made room for a newcomer: no login yet, and all places taken")
+
     def session_closed(self, session: Session) -> None:
         """Forget it."""
         self.sessions.discard(session)
         self._table.release(session.slot)
+        self._by_slot.pop(session.slot, None)
         self._acceptor.session_closed()
         if self.draining and not self.sessions:
             self.loop.stop()
@@ -312,13 +325,21 @@ class Worker:
             self._certificate, profile, self.conf.max_session_age, ask_client=self._ask_client
         )
 
-    def assign_partner(self, slot: int, partner_id: int, limit: int) -> bool:
+    def assign_partner(self, slot: int, partner_id: int, limit: int) -> str:
         """Across all workers."""
         return self._table.assign(slot, partner_id, limit)
 
-    def login_allowed(self, address: str) -> bool:
+    def login_begins(self, address: str) -> Place | Refused:
         """Across all workers."""
-        return self._rates.allow(address, self.conf.login_rate_per_ip)
+        return self._rates.take(address, self.conf.login_rate_per_ip)
+
+    def login_ended(self, place: Any, *, good: bool) -> None:
+        """A good one counts no more, and neither does the connection that brought it."""
+        if good:
+            self._rates.give_back(place)
+            self._arrivals.forgive(place.address)
+        else:
+            self._rates.failed(place)
 
     def passive_listener_opened(self, partner_id: int, limit: int) -> bool:
         """In this worker."""

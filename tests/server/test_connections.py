@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import os
 
-from securedrop_ftp.server.connections import ConnectionTable
+from securedrop_ftp.server.connections import SETTLED, ConnectionTable
+
+
+def opened(table: ConnectionTable, worker: int, address: str, **caps: int) -> int:
+    ticket = table.open(worker, address, **({"per_ip": 9, "total": 99} | caps))
+    assert isinstance(ticket, int), ticket
+    return ticket
+
+
+def logged_in(table: ConnectionTable, worker: int, address: str, **caps: int) -> int:
+    ticket = opened(table, worker, address, **caps)
+    assert table.assign(ticket, 7, limit=99) == ""
+    return ticket
 
 
 def test_an_address_gets_no_more_than_its_cap_from_all_workers() -> None:
@@ -42,27 +54,29 @@ def test_an_address_is_counted_on_either_side_of_slots_that_are_free() -> None:
 
 def test_the_total_holds_for_all_addresses() -> None:
     table = ConnectionTable(workers=1, slots=10)
-    assert isinstance(table.open(0, "2001:db8::1", per_ip=9, total=1), int)
+    first = logged_in(table, 0, "2001:db8::1", total=1)
     assert table.open(0, "2001:db8::2", per_ip=9, total=1) == "total"
+    table.release(first)
+    assert isinstance(table.open(0, "2001:db8::2", per_ip=9, total=1), int)
 
 
 def test_a_released_slot_is_free_again_for_address_and_partner() -> None:
     table = ConnectionTable(workers=1, slots=2)
     slot = table.open(0, "192.0.2.1", per_ip=1, total=2)
     assert isinstance(slot, int)
-    assert table.assign(slot, 7, limit=1)
+    assert table.assign(slot, 7, limit=1) == ""
     table.release(slot)
     again = table.open(0, "192.0.2.1", per_ip=1, total=2)
     assert isinstance(again, int)
-    assert table.assign(again, 7, limit=1)
+    assert table.assign(again, 7, limit=1) == ""
 
 
 def test_a_partner_gets_no_more_sessions_than_its_limit() -> None:
     table = ConnectionTable(workers=2, slots=4)
-    for worker, expected in ((0, True), (1, True), (0, False)):
+    for worker, expected in ((0, ""), (1, ""), (0, "sessions")):
         slot = table.open(worker, f"192.0.2.{worker + 1}", per_ip=9, total=8)
         assert isinstance(slot, int)
-        assert table.assign(slot, 7, limit=2) is expected
+        assert table.assign(slot, 7, limit=2) == expected
 
 
 def test_what_a_dead_worker_held_is_given_back_and_its_lock_too() -> None:
@@ -87,3 +101,60 @@ def test_the_worker_with_more_connections_than_another_is_busier() -> None:
     assert not table.is_busier(1)
     table.release(slot)
     assert not table.is_busier(0)
+
+
+def test_the_stranger_that_came_first_makes_room_in_whatever_worker_it_is() -> None:
+    table = ConnectionTable(workers=2, slots=10)
+    first = opened(table, 1, "192.0.2.1", total=4)
+    others = [opened(table, n % 2, f"192.0.2.{n + 2}", total=4) for n in range(2)]
+    assert table.leaving(0) == table.leaving(1) == []
+    newcomer = opened(table, 0, "192.0.2.9", total=4)
+    assert (table.leaving(0), table.leaving(1)) == ([], [first])
+    assert table.assign(first, 7, limit=9) == "gone"
+    table.release(first)
+    assert table.leaving(1) == []
+    assert [table.assign(ticket, 7, limit=9) for ticket in (*others, newcomer)] == [""] * 3
+
+
+def test_nobody_who_has_logged_in_makes_room() -> None:
+    table = ConnectionTable(workers=1, slots=10)
+    partners = [logged_in(table, 0, f"192.0.2.{n}", total=4) for n in range(3)]
+    stranger = opened(table, 0, "192.0.2.7", total=4)
+    partners.append(logged_in(table, 0, "192.0.2.8", total=4))
+    assert table.leaving(0) == [stranger]
+    table.release(stranger)
+    assert table.open(0, "192.0.2.9", per_ip=9, total=4) == "total"
+    assert table.leaving(0) == []
+
+
+def test_strangers_never_hold_the_last_quarter() -> None:
+    table = ConnectionTable(workers=1, slots=20)
+    for number in range(20):
+        opened(table, 0, f"192.0.2.{number}", total=8)
+        for ticket in table.leaving(0):
+            table.release(ticket)
+    assert table.count() == 6
+
+
+def test_an_address_makes_room_among_its_own_where_one_has_been_silent_for_long() -> None:
+    now = [1_000_000_000]
+    table = ConnectionTable(workers=1, slots=10, clock=lambda: now[0])
+    silent = opened(table, 0, "192.0.2.1", per_ip=2)
+    now[0] += 1
+    logged_in(table, 0, "192.0.2.1", per_ip=2)
+    assert table.open(0, "192.0.2.1", per_ip=2, total=99) == "address"
+    now[0] += int(SETTLED * 1e9)
+    assert isinstance(table.open(0, "192.0.2.1", per_ip=2, total=99), int)
+    assert table.leaving(0) == [silent]
+    assert table.open(0, "192.0.2.1", per_ip=2, total=99) == "address"
+
+
+def test_a_late_word_of_a_connection_that_is_gone_changes_nothing_of_the_next() -> None:
+    table = ConnectionTable(workers=1, slots=1)
+    gone = opened(table, 0, "192.0.2.1")
+    table.release(gone)
+    following = opened(table, 0, "192.0.2.2")
+    assert table.assign(gone, 7, limit=9) == "gone"
+    table.release(gone)
+    assert table.count() == 1
+    assert table.assign(following, 7, limit=9) == ""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 
-from securedrop_ftp.server.rates import AddressRates
+from securedrop_ftp.ftps.runtime import Refused
+from securedrop_ftp.server.rates import AddressRates, Place
 
 
 def test_an_address_gets_its_limit_in_a_minute_and_no_more() -> None:
@@ -44,3 +45,46 @@ def test_a_crowd_of_addresses_does_not_shut_one_out() -> None:
 def test_no_limit_means_none() -> None:
     rates = AddressRates()
     assert all(rates.allow("192.0.2.1", 0) for _ in range(100))
+
+
+def taken(rates: AddressRates, limit: int) -> Place:
+    place = rates.take("192.0.2.1", limit)
+    assert isinstance(place, Place)
+    return place
+
+
+def test_what_proves_to_be_good_counts_no_more() -> None:
+    rates = AddressRates(clock=lambda: 600.0)
+    for _ in range(20):
+        rates.give_back(taken(rates, 2))
+    for _ in range(2):
+        rates.failed(taken(rates, 2))
+    assert rates.take("192.0.2.1", 2) is Refused.NOW
+
+
+def test_while_a_check_goes_on_the_next_one_waits_and_is_not_refused() -> None:
+    rates = AddressRates(clock=lambda: 600.0)
+    rates.failed(taken(rates, 2))
+    last = taken(rates, 2)
+    assert rates.take("192.0.2.1", 2) is Refused.WAIT
+    rates.failed(last)
+    assert rates.take("192.0.2.1", 2) is Refused.NOW
+
+
+def test_one_that_began_in_the_minute_before_takes_nothing_from_this_one() -> None:
+    now = [600.0]
+    rates = AddressRates(clock=lambda: now[0])
+    before = taken(rates, 1)
+    now[0] += 60
+    rates.failed(taken(rates, 1))
+    rates.give_back(before)
+    assert rates.take("192.0.2.1", 1) is Refused.NOW
+
+
+def test_a_connection_that_brings_a_good_login_is_forgiven() -> None:
+    rates = AddressRates(clock=lambda: 600.0)
+    for _ in range(10):
+        assert rates.allow("192.0.2.1", 1)
+        rates.forgive("192.0.2.1")
+    assert rates.allow("192.0.2.1", 1)
+    assert not rates.allow("192.0.2.1", 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import Final
 
 from securedrop_ftp import replies
@@ -10,8 +11,14 @@ from securedrop_ftp.access.certificates import PeerCertificate
 from securedrop_ftp.access.login import log_in, log_in_by_certificate
 from securedrop_ftp.access.principal import Principal
 from securedrop_ftp.events import Event
-from securedrop_ftp.exceptions import AccessUnavailable, ConfigurationError, LoginFailed
+from securedrop_ftp.exceptions import (
+    AccessUnavailable,
+    ConfigurationError,
+    LoginFailed,
+    TooManySessions,
+)
 from securedrop_ftp.ftps.policy import verb
+from securedrop_ftp.ftps.runtime import Refused
 from securedrop_ftp.ftps.session import Session
 from securedrop_ftp.ftps.storage_fs import StorageFS
 from securedrop_ftp.intake.locations import located_backend
@@ -24,6 +31,8 @@ logger = get_logger(__name__)
 
 #: Wrong passwords in one session; then it is closed.
 MAX_FAILED_LOGINS: Final = 3
+#: Seconds that a login waits while others of its address are being checked.
+LOGIN_PATIENCE: Final = 15.0
 
 
 @verb("AUTH", clear=True, login=False, argument=True, syntax="AUTH TLS")
@@ -80,8 +89,8 @@ def user(session: Session, argument: str) -> Reply | None:
         return None
     try:
         principal, reply_at = session.accounts(_by_certificate, argument, shown, session)
-    except AccessUnavailable as exc:
-        session.end(exc.reply, "accounts database unavailable")
+    except (AccessUnavailable, TooManySessions) as exc:
+        _end(session, exc)
         return None
     if principal is None:
         session.sleep_until(reply_at)
@@ -107,29 +116,43 @@ def password(session: Session, argument: str) -> Reply | None:
         session.drop_input()
         session.sleep_until(exc.reply_at)
         session.drop_input()
+        session.end_login(good=False)
         session.failed_logins += 1
         if session.failed_logins >= MAX_FAILED_LOGINS:
             session.end(exc.reply, "too many failed logins")
             return None
         return exc.reply
-    except AccessUnavailable as exc:
-        session.end(exc.reply, "accounts database unavailable")
+    except (AccessUnavailable, TooManySessions) as exc:
+        _end(session, exc)
         return None
     return _admit(session, principal)
 
 
+def _end(session: Session, exc: AccessUnavailable | TooManySessions) -> None:
+    unavailable = isinstance(exc, AccessUnavailable)
+    session.end(exc.reply, "accounts database unavailable" if unavailable else str(exc))
+
+
 def _rate_allows(session: Session, username: str) -> bool:
-    """Count a login of the address; past its limit the session ends."""
-    if session.runtime.login_allowed(session.remote_ip):
+    """Count a login of the address until it has proved to be good; past its limit the session
+    ends. Where others that are being checked are all that stands in the way it waits for them."""
+    patience = time.monotonic() + LOGIN_PATIENCE
+    place = session.runtime.login_begins(session.remote_ip)
+    while place is Refused.WAIT and time.monotonic() < patience:
+        session.sleep_until(time.monotonic() + 0.1)
+        place = session.runtime.login_begins(session.remote_ip)
+    if not isinstance(place, Refused):
+        session.end_login(good=False)
+        session.login_place = place
         return True
     refusal = replies.TOO_MANY_LOGINS
     session.record_durably(
         Event(
             "login.failed",
             outcome="denied",
-            reason="rate: too many logins from the address",
+            account=username,
+            reason="rate: too many failed logins from the address",
             reply=str(refusal),
-            extra={"username": username},
         )
     )
     session.end(refusal, "login rate")
@@ -149,6 +172,7 @@ def _authenticate(
         remote_ip=session.remote_ip,
         session=session.id,
         certificate=PeerCertificate.from_der(shown),
+        claim=session.claim_place,
     )
 
 
@@ -158,20 +182,21 @@ def _by_certificate(
     certificate = PeerCertificate.from_der(shown)
     assert certificate is not None
     return log_in_by_certificate(
-        username, certificate, remote_ip=session.remote_ip, session=session.id
+        username,
+        certificate,
+        remote_ip=session.remote_ip,
+        session=session.id,
+        claim=session.claim_place,
     )
 
 
 def _admit(
     session: Session, principal: Principal, reply: Reply = replies.LOGGED_IN
 ) -> Reply | None:
-    runtime = session.runtime
-    if not runtime.assign_partner(session.slot, principal.partner_id, principal.max_sessions):
-        session.end(replies.TOO_MANY_CONNECTIONS, "too many sessions of the partner")
-        return None
+    session.end_login(good=True)
     try:
         backend = session.outcome(
-            runtime.storage(principal.partner, located_backend, principal.storage)
+            session.runtime.storage(principal.partner, located_backend, principal.storage)
         )
     except ConfigurationError as exc:  # the operator's to mend; others' storages are there
         logger.error(

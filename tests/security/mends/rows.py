@@ -419,7 +419,13 @@ ROWS: Final = (
     Mend(
         "17",
         "one address takes all connections",
-        (never("server/connections.py", "self._held(self._ips, ip) >= per_ip"),),
+        (
+            Cut(
+                "server/connections.py",
+                "self._held(self._ips, ip) >= per_ip and not self._make_room_at(ip)",
+                "False and not self._make_room_at(ip)",
+            ),
+        ),
         (f"{CHANNEL}::test_row_17_one_address_gets_no_more_than_its_cap",),
     ),
     Mend(

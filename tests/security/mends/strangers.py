@@ -4,6 +4,70 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.security.mends import Mend
+from tests.security.mends import Cut, Mend
 
-ROWS: Final[tuple[Mend, ...]] = ()
+STRANGERS = "tests/security/test_strangers.py"
+
+ROWS: Final[tuple[Mend, ...]] = (
+    Mend(
+        "64",
+        "silent strangers take every place",
+        (Cut("server/connections.py", " and not self._make_room():", ":"),),
+        (f"{STRANGERS}::test_row_64_partners_log_in_while_strangers_take_every_place",),
+    ),
+    Mend(
+        "64",
+        "who has logged in makes room for strangers",
+        (Cut("server/connections.py", "self._map[slot] = _PROVED", "pass"),),
+        (f"{STRANGERS}::test_row_64_who_has_logged_in_keeps_its_place_whoever_comes",),
+    ),
+    Mend(
+        "65",
+        "good logins use up the rate",
+        (
+            Cut(
+                "server/worker.py",
+                "self._rates.give_back(place)",
+                "self._rates.failed(place)",
+            ),
+        ),
+        (f"{STRANGERS}::test_row_65_a_job_that_logs_in_for_each_file_is_never_turned_away",),
+    ),
+    Mend(
+        "65",
+        "good logins use up the rate of connections",
+        (Cut("server/worker.py", "self._arrivals.forgive(place.address)", "pass"),),
+        (f"{STRANGERS}::test_row_65_a_job_that_logs_in_for_each_file_is_never_turned_away",),
+    ),
+    Mend(
+        "65",
+        "logins that are being checked turn others away",
+        (Cut("server/rates.py", "count - checks < limit", "False"),),
+        (f"{STRANGERS}::test_row_65_logins_at_once_wait_for_each_other_and_all_come_in",),
+    ),
+    Mend(
+        "65",
+        "a login without a session to have is a success in the trail",
+        (
+            Cut(
+                "access/login.py",
+                'no_place = claim(principal) if claim is not None else ""',
+                """no_place = ""
+    if claim is not None:
+        claim(principal)""",
+            ),
+        ),
+        (f"{STRANGERS}::test_row_65_a_login_that_finds_no_session_free_is_a_refused_login",),
+    ),
+    Mend(
+        "65",
+        "a login beyond the rate has no name",
+        (Cut("ftps/session.py", 'fields["account"] = event.account', "pass"),),
+        (
+            (
+                f"{STRANGERS}::test_row_65_wrong_passwords_have_a_rate_and_the_refusal_names_"
+                "who_was_meant"
+            ),
+        ),
+    ),
+)
