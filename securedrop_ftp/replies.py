@@ -6,7 +6,21 @@ exception that carries one. ``reply.but("…")`` keeps the code and says more.
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
+from typing import Final
+
+#: What ends a line or drives a terminal, and lone surrogates. No name of ours holds one of them
+#: (:mod:`securedrop_ftp.keys`); every other character of a name can be sent back and means the same
+#: file (RFC 959 appendix II, RFC 2640 §3): other blanks, joiners, soft hyphens.
+_NEVER_SENT: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
+
+
+def on_one_line(text: str) -> str:
+    """``text`` without what may not stand in a reply; a name in it is not changed."""
+    if text.isprintable():
+        return text
+    return "".join("?" if unicodedata.category(c) in _NEVER_SENT else c for c in text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +40,8 @@ class Reply:
         return self.code >= 400
 
     def line(self) -> bytes:
-        """The reply on the wire. Control characters never reach it."""
-        clean = "".join(c if c.isprintable() else "?" for c in self.text)
-        return f"{self.code} {clean}\r\n".encode("utf-8", "replace")
+        """The reply on the wire."""
+        return f"{self.code} {on_one_line(self.text)}\r\n".encode()
 
     def __str__(self) -> str:
         return f"{self.code} {self.text}"

@@ -19,7 +19,7 @@ from securedrop_ftp.ftps.channel import RECORD, Channel, CleanEnd, ConnectionLos
 from securedrop_ftp.ftps.runtime import EventLoop
 from securedrop_ftp.ftps.waiting import WaitingLines
 from securedrop_ftp.ftps.wire import Command, LineParser, Violation
-from securedrop_ftp.replies import Reply
+from securedrop_ftp.replies import Reply, on_one_line
 
 #: How long a closed session waits for the peer to have read our last reply.
 LINGER = 2.0
@@ -104,7 +104,7 @@ class ControlChannel(Channel):
 
     def reply_lines(self, code: int, first: str, lines: list[str], last: str) -> None:
         """A multi-line reply (RFC 959 §4.2): ``code-first``, indented lines, ``code last``."""
-        body = "".join(f" {line}\r\n" for line in lines)
+        body = "".join(f" {on_one_line(line)}\r\n" for line in lines)
         self._send(f"{code}-{first}\r\n{body}{code} {last}\r\n".encode(), f"{code} {last}")
 
     def _send(self, data: bytes, text: str) -> None:

@@ -7,6 +7,7 @@ from typing import Final
 from tests.security.mends import Cut, Mend, never
 
 ORDER = "tests/ftps/test_command_order.py"
+NAMES = "tests/ftps/test_names_in_replies.py"
 WAITING = "tests/ftps/test_waiting_commands.py"
 
 #: What REST, ALLO and RNFR said stays until somebody asks for it.
@@ -48,5 +49,26 @@ ROWS: Final[tuple[Mend, ...]] = (
         "a client fills the memory with commands behind a transfer",
         (never("ftps/control.py", "self._queue.cost > MAX_WAITING"),),
         (f"{WAITING}::test_who_sends_without_end_behind_a_transfer_is_cut_off",),
+    ),
+    Mend(
+        "38",
+        "a reply changes the name that it tells",
+        (
+            Cut(
+                "replies.py",
+                '"?" if unicodedata.category(c) in _NEVER_SENT else c',
+                'c if c.isprintable() else "?"',
+            ),
+        ),
+        (
+            f"{NAMES}::test_every_reply_and_listing_gives_a_name_back_unchanged[no-break space]",
+            f"{NAMES}::test_stored_as_gives_the_name_unchanged",
+        ),
+    ),
+    Mend(
+        "38",
+        "a name in a reply ends its line",
+        (Cut("replies.py", "{on_one_line(self.text)}", "{self.text}"),),
+        (f"{NAMES}::test_nothing_that_ends_a_line_is_sent",),
     ),
 )
