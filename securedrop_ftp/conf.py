@@ -78,6 +78,7 @@ class Conf:
     lease_seconds: float = 90.0
     resume_window: int = 86400
     disk_spool: bool = False  # take objects larger than the backend's parts allow
+    disk_reserve: int = 256 * MIB  # kept free on our disks, at most a sixth of each
     spool_dir: str = ""  # "": <data_dir>/spool
     fault_step: str = ""  # tests only: the process kills itself there (intake/steps.py)
 

@@ -16,10 +16,12 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any, Final, TypeVar
 
-from django.db import close_old_connections, connection, transaction
+from django.db import OperationalError, close_old_connections, connection, transaction
 from django.db.backends.signals import connection_created
 from django.db.transaction import TransactionManagementError
 
+from securedrop_ftp.ballast import drop_for
+from securedrop_ftp.disk import is_full
 from securedrop_ftp.exceptions import AccessUnavailable
 from securedrop_ftp.log import get_logger
 from securedrop_ftp.sqlite_turn import sqlite_turn
@@ -36,16 +38,29 @@ TRIES = 4
 _Job = tuple[Callable[[], Any], "Future[Any]"]
 
 
+class DiskWasFull(OperationalError):
+    """A transaction failed for want of space; the ballast was let go, so the same may work now."""
+
+
 @contextmanager
 def write_transaction() -> Iterator[None]:
     """``transaction.atomic()`` for a short write, in turn on SQLite
-    (:mod:`securedrop_ftp.sqlite_turn`)."""
+    (:mod:`securedrop_ftp.sqlite_turn`).
+
+    Raises:
+        DiskWasFull: nothing was written; another try has room.
+    """
     if connection.vendor != "sqlite" or connection.in_atomic_block:
         with transaction.atomic():
             yield
-    else:
+        return
+    try:
         with sqlite_turn(str(connection.settings_dict["NAME"])), transaction.atomic():
             yield
+    except Exception as exc:
+        if drop_for(exc):
+            raise DiskWasFull("the disk was full; another try has room") from exc
+        raise
 
 
 def renew_connections() -> None:
@@ -223,6 +238,11 @@ class DatabaseWriter:
                 result = job()
                 _refuse_broken()
                 in_job = False
+        except DiskWasFull as exc:
+            if tries > 1:
+                self._commit_one(job, future, tries - 1)
+            else:
+                future.set_exception(exc)
         except Exception as exc:
             if in_job and tries > 1 and is_deadlock(exc):
                 logger.warning("deadlock: the job runs again")
@@ -254,10 +274,11 @@ class DatabaseWriter:
                             result = job()
                             _refuse_broken()
                     except Exception as exc:
-                        if connection.needs_rollback:
+                        if connection.needs_rollback or is_full(exc):
                             # The job's savepoint could not be rolled back: the connection is
-                            # gone. Django would end the transaction without a word, and the jobs
-                            # before this one would pass for committed.
+                            # gone, or SQLite undid everything for want of space. Django
+                            # would end the transaction without a word, and the jobs before
+                            # this one would pass for committed.
                             raise
                         if is_deadlock(exc):
                             victims.append((job, future))
@@ -266,6 +287,10 @@ class DatabaseWriter:
                             blocked = exc if _timed_out(exc) else None
                     else:
                         done.append((future, result, None))
+        except DiskWasFull:
+            for job, future in batch:
+                self._commit_one(job, future)
+            return
         except Exception as exc:
             logger.error("database transaction failed", jobs=len(batch), exc_info=exc)
             connection.close()

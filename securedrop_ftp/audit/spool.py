@@ -24,6 +24,7 @@ from typing import IO, Final
 
 from django.db import InterfaceError, OperationalError, transaction
 
+from securedrop_ftp.ballast import drop_for
 from securedrop_ftp.conf import get_conf
 from securedrop_ftp.db import DatabaseWriter
 from securedrop_ftp.events import Event
@@ -254,7 +255,7 @@ def record(writer: DatabaseWriter, event: Event) -> Future[None]:
         spool = get_spool()
         spool.rewind()
         try:
-            spool.record(event)
+            _spool_durably(spool, event)
         except OSError as disk:
             logger.critical("audit event lost", audit_event=_dump(event).decode(), error=str(disk))
             recorded.set_exception(AuditUnavailable("Neither database nor spool took the event."))
@@ -268,6 +269,15 @@ def record(writer: DatabaseWriter, event: Event) -> Future[None]:
 
 class _Behind(Exception):
     """Lines wait in the spool still: this event goes behind them."""
+
+
+def _spool_durably(spool: Spool, event: Event) -> None:
+    try:
+        spool.record(event)
+    except OSError as exc:
+        if not drop_for(exc):
+            raise
+        spool.record(event)
 
 
 def _write(event: Event) -> None:

@@ -46,6 +46,7 @@ _RANGES: Final[dict[str, tuple[float, float | None]]] = {
     "parts_in_flight": (1, 64),
     "upload_memory": (64 * KIB, None),
     "worker_memory": (64 * KIB, None),
+    "disk_reserve": (0, None),
     "lease_seconds": (0.5, 86400),
     "resume_window": (0, 366 * 86400),
     "storage_timeout": (0.1, 86400),

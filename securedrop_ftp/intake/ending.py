@@ -23,6 +23,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from securedrop_ftp import replies
+from securedrop_ftp.disk import is_full
 from securedrop_ftp.events import Event
 from securedrop_ftp.exceptions import (
     Exists,
@@ -32,6 +33,7 @@ from securedrop_ftp.exceptions import (
     OutcomeUnknown,
     SecureDropError,
     StorageError,
+    StorageFull,
     TooLarge,
     UploadRejected,
     VerificationFailed,
@@ -42,6 +44,7 @@ from securedrop_ftp.intake.durable import durable_parts, length_of
 from securedrop_ftp.intake.pipeline import Pipeline, as_known
 from securedrop_ftp.intake.readback import digest_of
 from securedrop_ftp.intake.receipt import Receipt
+from securedrop_ftp.intake.space import disks_of
 from securedrop_ftp.intake.steps import step
 from securedrop_ftp.log import get_logger
 from securedrop_ftp.models import Permission, UploadState
@@ -53,7 +56,14 @@ if TYPE_CHECKING:
 logger = get_logger(__name__)
 
 #: Causes after which going on later makes no sense.
-_NEVER_SUSPEND: Final = (TooLarge, UploadRejected, LeaseLost, VerificationFailed, Exists)
+_NEVER_SUSPEND: Final = (
+    TooLarge,
+    UploadRejected,
+    LeaseLost,
+    VerificationFailed,
+    Exists,
+    StorageFull,  # parts that are kept would keep the disk full, for everybody
+)
 
 
 def may_suspend(attempt: Attempt, cause: SecureDropError) -> bool:
@@ -98,6 +108,8 @@ class Ending:
             known = as_known(exc)
             if exc is not known:
                 logger.error("upload failed", exc_info=exc)
+            if is_full(exc) and not isinstance(known, StorageFull):  # the database's disk
+                known = StorageFull(reason_of(known))
             if isinstance(known, NotFound):  # of parts; the client's path is not meant
                 known = StorageError("storage does not hold its parts any more")
             if not self._settle(known, received):
@@ -119,6 +131,8 @@ class Ending:
         earlier = self._answered_already(size, sha256)
         if earlier is not None:
             return self._answer(earlier)
+        single = pipeline.single
+        self._intake.space.refuse(self._attempt.backend, single.size if single else 0)
         step("publishing.before")
         self._mark_publishing(parts, size, sha256)
         step("publishing.after")
@@ -327,6 +341,8 @@ class Ending:
             )
         else:
             job = partial(ledger.mark_aborted, self._claim, event)
+        if isinstance(cause, StorageFull) and disks_of(self._attempt.backend):
+            self._abort_parts()  # first: the ledger may have no room before
         try:
             ours = self._book.run(job)
         except LedgerUnavailable:

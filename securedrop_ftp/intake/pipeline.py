@@ -25,6 +25,7 @@ from securedrop_ftp.intake.attempt import Attempt
 from securedrop_ftp.intake.buffers import PartBuffer
 from securedrop_ftp.intake.durable import contiguous, length_of, pack_states
 from securedrop_ftp.intake.ledger import Claim, Ledger
+from securedrop_ftp.intake.space import Space
 from securedrop_ftp.intake.spool import SpooledPart
 from securedrop_ftp.intake.steps import step
 from securedrop_ftp.log import get_logger
@@ -87,6 +88,7 @@ class Pipeline:
         book: Ledger,
         final: Callable[[], None],
         spool: Path,
+        space: Space,
     ) -> None:
         self.attempt = attempt
         self.claim = Claim(attempt.upload_id, attempt.epoch)
@@ -97,6 +99,7 @@ class Pipeline:
         self._submit = submit
         self._book = book
         self._spool_directory = spool
+        self._space = space
         self._spool: SpooledPart | None = None  # the part whose pieces come now
         self._spooled = 0  # parts that wait on disk
         self._final = final  # the last job: publish, or settle a failure
@@ -311,6 +314,7 @@ class Pipeline:
         """Write a piece to the part on disk; the part, when it is whole."""
         if self._spool is None:
             self._spool = SpooledPart(self._spool_directory, piece.number, piece.offset)
+        self._space.refuse_spool(piece.size)
         self._spool.write(piece.buffer.content)
         if not piece.whole:
             return None
@@ -330,9 +334,11 @@ class Pipeline:
         try:
             step("part.before")
             assert self.partial is not None
-            stored = self.attempt.backend.put_part(
-                self.partial, part.number, part.offset, part.buffer.content
-            )
+            backend = self.attempt.backend
+            with self._space.taking(backend, part.size):
+                stored = backend.put_part(
+                    self.partial, part.number, part.offset, part.buffer.content
+                )
             step("part.after")
             with self._lock:
                 self._stored[stored.number] = stored

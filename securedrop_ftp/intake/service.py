@@ -18,6 +18,7 @@ from securedrop_ftp import audit, replies
 from securedrop_ftp.access.principal import Principal
 from securedrop_ftp.conf import Conf
 from securedrop_ftp.db import DatabaseWriter, renew_connections
+from securedrop_ftp.disk import is_full
 from securedrop_ftp.exceptions import (
     AuditUnavailable,
     LedgerUnavailable,
@@ -34,6 +35,7 @@ from securedrop_ftp.intake.pipeline import as_known
 from securedrop_ftp.intake.receipt import Receipt
 from securedrop_ftp.intake.recovery import Recovery
 from securedrop_ftp.intake.resume import Refused, Resumption, Suspended
+from securedrop_ftp.intake.space import Space
 from securedrop_ftp.intake.stream import UploadStream
 from securedrop_ftp.log import get_logger
 from securedrop_ftp.models import Upload
@@ -105,6 +107,7 @@ class Intake:
         self.backend_for = backend_for
         self._writer = writer
         self.ledger = Ledger(writer, owner=owner, lease_seconds=conf.lease_seconds)
+        self.space = Space(conf)
         self.budget = MemoryBudget(conf.worker_memory)
         self.unsettled = Unsettled(self.ledger)
         self.recovery = Recovery(self.ledger, backend_for, conf)
@@ -135,7 +138,8 @@ class Intake:
         except Refused as refused:
             raise refused.cause from refused.cause.__cause__
         except LedgerUnavailable as exc:
-            cause = LedgerUnavailable(str(exc), reply=replies.SERVICE_UNAVAILABLE)
+            reply = replies.STORAGE_FULL if is_full(exc) else replies.SERVICE_UNAVAILABLE
+            cause = LedgerUnavailable(str(exc), reply=reply)
             self._reject(request, cause, exc.ending_id)
             raise cause from exc.__cause__
         except Exception as exc:
@@ -151,6 +155,7 @@ class Intake:
 
     def _admit(self, request: UploadRequest) -> Attempt:
         backend = self.storage(request.principal)
+        self.space.refuse(backend, 0 if request.offset else request.announced or 0)
         if request.append or request.offset:
             attempt = self._resumption.resume(request, backend)
             if attempt is not None:

@@ -61,6 +61,7 @@ class UploadStream:
             book=intake.ledger,
             final=self._final,
             spool=intake.conf.spool,
+            space=intake.space,
         )
         self._ending = Ending(attempt, self.pipeline, intake)
 

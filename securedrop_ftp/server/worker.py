@@ -19,7 +19,7 @@ from typing import Any, Final
 from django.db import connections
 from OpenSSL import SSL
 
-from securedrop_ftp import audit, replies
+from securedrop_ftp import audit, ballast, replies
 from securedrop_ftp.access.certificates import client_certificates_wanted
 from securedrop_ftp.access.hashers import give_back_what_hashes_take
 from securedrop_ftp.access.live import Standing, standings
@@ -240,6 +240,7 @@ class Worker:
         _log_failure(future, "presence")
 
     def _write_metrics(self) -> None:
+        ballast.tend()
         expiry = self._certificate.leaf.not_valid_after_utc.timestamp()
         metrics.put("securedrop_sessions", len(self.sessions))
         metrics.put("securedrop_uploads_in_progress", self.intake.live)

@@ -62,6 +62,11 @@ class ConfinedStorage:
         """The backend's."""
         return self._backend.capabilities
 
+    @property
+    def disks(self) -> tuple[str, ...]:
+        """The backend's, where it writes on this machine."""
+        return tuple(getattr(self._backend, "disks", ()))
+
     # --- checks ----------------------------------------------------------------------
 
     def _inside(self, key: str) -> str:

@@ -330,6 +330,11 @@ class FilesystemBackend:
             os.rmdir(name, dir_fd=directory)
             os.fsync(directory)
 
+    @property
+    def disks(self) -> tuple[str, ...]:
+        """Where it writes: room is kept there."""
+        return (self._tree.location,)
+
     # --- its location ----------------------------------------------------------------
 
     @property

@@ -437,6 +437,14 @@ class GenericBackend:
                 self._storage.delete(f"{key}/{DIRECTORY_MARKER}")
         self._remove_empty(key)
 
+    @property
+    def disks(self) -> tuple[str, ...]:
+        """Where it writes: the spool, and the storage's folder where it says that it has one."""
+        location = getattr(self._storage, "location", "")
+        known = isinstance(location, str) and location.startswith("/")
+        folders = (location,) if known else ()
+        return (self._tree.location, *folders)
+
     # --- its location ----------------------------------------------------------------
 
     @property

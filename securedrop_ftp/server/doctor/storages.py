@@ -13,6 +13,7 @@ from typing import Final
 
 from securedrop_ftp.exceptions import LedgerUnavailable, SecureDropError, StorageLost
 from securedrop_ftp.intake.locations import located_backend, moved_place
+from securedrop_ftp.intake.space import disk_problem
 from securedrop_ftp.server.doctor.clock import judged
 from securedrop_ftp.server.doctor.finding import Finding, Level, ok, problem, warning
 from securedrop_ftp.storage.protocol import RESERVED, Backend, ObjectSpec
@@ -43,6 +44,9 @@ def location(alias: str) -> Iterator[Finding]:
         return
     except SecureDropError:
         return
+    full = disk_problem(alias)
+    if full:
+        yield problem(CHECK, full, "Make room, or lower SECUREDROP_DISK_RESERVE.")
     before = moved_place(alias)
     if before:
         yield warning(

@@ -7,6 +7,7 @@ from typing import Final
 from tests.security.mends import Cut, Mend, never
 
 VANISHED = "tests/security/test_vanished_storage.py"
+FULL = "tests/faults/test_full_disk.py"
 
 ROWS: Final[tuple[Mend, ...]] = (
     Mend(
@@ -39,6 +40,45 @@ ROWS: Final[tuple[Mend, ...]] = (
             (
                 f"{VANISHED}::"
                 "test_row_49_the_service_does_not_start_on_an_empty_folder_until_it_is_adopted"
+            ),
+        ),
+    ),
+    Mend(
+        "50",
+        "uploads are taken until the disk has no room for the database",
+        (Cut("disk.py", "if free - more >= kept:", "if True:"),),
+        (
+            (
+                f"{FULL}::"
+                "test_row_50_uploads_that_fill_the_disk_are_refused_while_there_is_room_for_rows"
+            ),
+        ),
+    ),
+    Mend(
+        "50",
+        "what did not fit is kept to be gone on with, and keeps the disk full",
+        (
+            Cut(
+                "intake/ending.py",
+                "    StorageFull,  # parts that are kept would keep the disk full, for everybody\n",
+                "",
+            ),
+        ),
+        (
+            (
+                f"{FULL}::"
+                "test_row_50_uploads_that_fill_the_disk_are_refused_while_there_is_room_for_rows"
+            ),
+        ),
+    ),
+    Mend(
+        "50",
+        "nothing is let go for the database when somebody else fills the disk",
+        (Cut("ballast.py", "        path.unlink()\n", "        return False\n"),),
+        (
+            (
+                f"{FULL}::"
+                "test_row_50_on_a_disk_without_a_free_byte_every_attempt_still_leaves_its_row"
             ),
         ),
     ),

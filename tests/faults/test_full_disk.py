@@ -1,0 +1,250 @@
+"""A disk that fills up: SQLite, files and spools on one small volume.
+
+The volume is a tmpfs of 64 MiB in a mount namespace of the server's own. Tests look into it through
+``/proc/<pid>/root``; SQLite would follow that link, so its rows are read by a program that enters
+the namespace.
+"""
+
+from __future__ import annotations
+
+import ftplib
+import json
+import os
+import ssl
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.clients import FtpsClient
+from tests.fixtures.processes import wait_until
+from tests.fixtures.served import Serve, ServedFtps
+from tests.fixtures.stores import DirectoryStore
+
+MIB = 1024 * 1024
+
+_MOUNT = 'mount -t tmpfs -o size=64m none "$0" && cp -a "$0.seed/." "$0" && exec "$@"'
+
+
+_QUERY = """
+import json, sqlite3, sys
+lite = sqlite3.connect(sys.argv[1], timeout=30)
+lite.row_factory = sqlite3.Row
+print(json.dumps([dict(row) for row in lite.execute(sys.argv[2])], default=repr))
+"""
+
+
+class InItsNamespace(ServedFtps):
+    """A server whose database only it sees."""
+
+    def query(self, sql: str, *parameters: object) -> list[dict[str, Any]]:
+        user = [] if os.geteuid() == 0 else ["--user", "--preserve-credentials"]
+        enter = ["nsenter", f"--target={self.pid}", "--mount", *user]
+        path = str(self.settings["DATABASE_URL"]).removeprefix("sqlite:///")
+        done = subprocess.run(
+            [*enter, sys.executable, "-c", _QUERY, path, sql],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        rows: list[dict[str, Any]] = json.loads(done.stdout)
+        return rows
+
+
+Start = Callable[..., ServedFtps]
+
+
+@pytest.fixture
+def small_disk(served: Serve) -> Iterator[Start]:
+    """A server whose database, storage and data directory share such a volume."""
+    started: list[ServedFtps] = []
+
+    def start(**options: object) -> ServedFtps:
+        plain = served(start=False, options=options)
+        ftps = InItsNamespace(**{f.name: getattr(plain, f.name) for f in fields(plain)})
+        disk, seed = ftps.directory / "disk", ftps.directory / "disk.seed"
+        disk.mkdir()
+        (seed / "storage").mkdir(parents=True)
+        database = Path(ftps.database_url.removeprefix("sqlite:///"))
+        database.rename(seed / database.name)
+        ftps.settings |= {
+            "DATA_DIR": disk / "data",
+            "DATABASE_URL": f"sqlite:///{disk}/{database.name}",
+            "STORAGE_URL": f"file://{disk}/storage",
+        }
+        namespace = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "-rm"]
+        ftps.launcher = [*namespace, "sh", "-c", _MOUNT, str(disk)]
+        started.append(ftps.start())
+        ftps.store = DirectoryStore(seen_from_outside(ftps, disk / "storage"))
+        return ftps
+
+    yield start
+    for ftps in started:
+        ftps.stop()
+
+
+def seen_from_outside(ftps: ServedFtps, path: Path) -> Path:
+    return Path(f"/proc/{ftps.pid}/root{path}")
+
+
+def disk_of(ftps: ServedFtps) -> Path:
+    return seen_from_outside(ftps, ftps.directory / "disk")
+
+
+def fill(path: Path) -> None:
+    """Write until there is not a byte left."""
+    with path.open("wb", buffering=0) as file:
+        for size in (MIB, 4096, 1):
+            with suppress(OSError):
+                while True:
+                    file.write(bytes(size))
+
+
+def refused(client: FtpsClient, name: str, data: bytes = b"a few bytes") -> None:
+    """An upload that ends with 452, before its first byte or later."""
+    reply = ""
+    try:
+        with client.transfercmd(f"STOR {name}") as channel:
+            send(channel, data)
+        reply = client.final_reply()
+    except ftplib.error_temp as exc:
+        reply = str(exc)
+    assert reply.startswith("452")
+
+
+def send(channel: object, data: bytes) -> None:
+    assert isinstance(channel, ssl.SSLSocket)
+    with suppress(OSError):  # it may be told before we have sent everything
+        channel.sendall(data)
+        channel.unwrap()
+
+
+def settled(ftps: ServedFtps) -> bool:
+    return all(row["state"] in ("committed", "aborted") for row in ftps.uploads())
+
+
+def test_row_50_uploads_that_fill_the_disk_are_refused_while_there_is_room_for_rows(
+    small_disk: Start,
+) -> None:
+    ftps = small_disk(part_size=MIB)
+    with ftps.login() as client, ftps.login("bob") as other:
+        client.voidcmd("TYPE I")
+        other.voidcmd("TYPE I")
+        for number in range(4):
+            assert client.upload(f"{number}.bin", bytes(10 * MIB)).startswith("226")
+        refused(client, "large.bin", os.urandom(40 * MIB))
+        wait_until(lambda: settled(ftps), "the end of the upload")
+        assert ftps.store.unfinished() == 0  # nothing of it is kept to be gone on with
+        assert client.upload("small.txt", b"fits").startswith("226")
+        client.sendcmd("ALLO 41943040")
+        with pytest.raises(ftplib.error_temp, match=r"^452"):
+            client.transfercmd("STOR announced.bin")
+        (disk_of(ftps) / "others").write_bytes(bytes(free(ftps) - 5 * MIB))
+        for _ in range(20):
+            refused(client, "no.txt")
+            refused(other, "no.txt")
+        with ftps.login("carol") as late:
+            refused(late, "no.txt")
+        assert client.delete("0.bin").startswith("250")
+        assert client.upload("room.txt", b"again").startswith("226")
+    assert len(ftps.audit("upload.rejected")) == 42
+    assert len(ftps.audit("upload.aborted")) == 1
+    assert ftps.log_lines("disk.low")
+    assert ftps.log_lines("disk.room")
+
+
+def free(ftps: ServedFtps) -> int:
+    found = os.statvfs(disk_of(ftps))
+    return found.f_bavail * found.f_frsize
+
+
+def test_row_50_a_disk_that_somebody_else_fills_stops_uploads_until_there_is_room(
+    small_disk: Start,
+) -> None:
+    ftps = small_disk(part_size=MIB, presence_interval=0.2)
+    ftps.faults_expected = True  # the log may say what the database met
+    ballast = disk_of(ftps) / "service.sqlite3.ballast"
+    wait_until(ballast.exists, "the ballast")
+    with ftps.login() as client:
+        assert client.upload("before.txt", b"kept").startswith("226")
+        client.voidcmd("TYPE I")
+        channel = client.transfercmd("STOR large.bin")
+        with channel:
+            channel.sendall(os.urandom(6 * MIB))
+            wait_until(lambda: ftps.uploads()[-1]["received"] >= MIB, "the first parts")
+            fill(disk_of(ftps) / "others")
+            send(channel, os.urandom(8 * MIB))
+        assert client.final_reply().startswith("452")
+        wait_until(lambda: settled(ftps), "the end of the upload")
+        assert ftps.store.unfinished() == 0
+        for _ in range(10):
+            refused(client, "no.txt")
+        with ftps.login("bob") as other:
+            refused(other, "no.txt")
+            (disk_of(ftps) / "others").unlink()
+            assert other.upload("after.txt", b"room").startswith("226")
+        assert client.upload("large.bin", bytes(8 * MIB)).startswith("226")
+        wait_until(ballast.exists, "the ballast taken aboard again")
+    assert ftps.keys() == ["acme/before.txt", "acme/large.bin", "globex/after.txt"]
+    assert len(ftps.audit("upload.rejected")) == 11
+    assert len(ftps.audit("upload.aborted")) == 1
+    wait_until(lambda: len(ftps.audit("session.closed")) == 2, "the sessions' rows")
+    assert len(ftps.audit("login.succeeded")) == 2
+    assert not ftps.log_lines("audit event lost")
+
+
+def test_row_50_a_crowd_that_fills_the_disk_at_once_leaves_room_for_what_must_be_written(
+    small_disk: Start,
+) -> None:
+    ftps = small_disk(ftps_workers=2)
+    ftps.faults_expected = True
+
+    def one(number: int) -> str:
+        with ftps.login() as client:
+            client.voidcmd("TYPE I")
+            try:
+                with client.transfercmd(f"STOR {number}.bin") as channel:
+                    send(channel, os.urandom(20 * MIB))
+                return client.final_reply()[:3]
+            except ftplib.error_temp as exc:
+                return str(exc)[:3]
+
+    with ThreadPoolExecutor(6) as pool:
+        replies = list(pool.map(one, range(12)))
+    assert set(replies) <= {"226", "452"}
+    assert "452" in replies
+    wait_until(lambda: settled(ftps), "the end of the uploads")
+    stored = [number for number, reply in enumerate(replies) if reply == "226"]
+    assert ftps.keys() == sorted(f"acme/{number}.bin" for number in stored)
+    assert ftps.store.unfinished() == 0
+    with ftps.login() as client:
+        for number in stored:
+            assert client.delete(f"{number}.bin").startswith("250")
+        assert client.upload("after.bin", bytes(20 * MIB)).startswith("226")
+    ended = ("upload.committed", "upload.aborted", "upload.rejected")
+    assert sum(len(ftps.audit(event)) for event in ended) == 13
+
+
+def test_row_50_on_a_disk_without_a_free_byte_every_attempt_still_leaves_its_row(
+    small_disk: Start,
+) -> None:
+    ftps = small_disk(presence_interval=0.2)
+    ftps.faults_expected = True
+    ballast = disk_of(ftps) / "service.sqlite3.ballast"
+    wait_until(ballast.exists, "the ballast")
+    with ftps.login() as client:
+        fill(disk_of(ftps) / "others")
+        for _ in range(300):
+            refused(client, "no.txt")
+        with ftps.login("bob") as other:
+            refused(other, "no.txt")
+        assert not ballast.exists()
+        (disk_of(ftps) / "others").unlink()
+        assert client.upload("room.txt", b"again").startswith("226")
+    assert len(ftps.audit("upload.rejected")) == 301
