@@ -6,12 +6,16 @@ The row is written inside Django admin's own transaction for the change.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Final
 
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth import get_user_model
-from django.contrib.auth.models import Group
+from django.contrib.auth.models import Group, Permission
+from django.db.models import QuerySet
 from django.db.models.signals import post_save
 from django.http import HttpRequest
 
@@ -107,16 +111,87 @@ def _notes(request: Any) -> list[str]:
     return notes
 
 
+#: Where the request comes from whose log entries are being written.
+_from: ContextVar[str] = ContextVar("securedrop_operator_address", default="")
+
+#: Characters of a message in one row; a longer one takes several.
+_ROW: Final = 400
+
+
+@contextmanager
+def _coming_from(request: HttpRequest) -> Iterator[None]:
+    token = _from.set(address(request))
+    try:
+        yield
+    finally:
+        _from.reset(token)
+
+
 class EachDeletionLogged(ModelAdmin):
-    """For the admin of users and groups: one log entry after the other. Django writes those of
-    several deletions in bulk, which sends no signal, so they left no audit row."""
+    """For the admin of users and groups: one log entry after the other (Django writes those of
+    several deletions in bulk, which sends no signal, so they left no audit row), each with what was
+    given or taken by name, and with the operator's address in its audit row."""
+
+    def construct_change_message(
+        self, request: HttpRequest, form: Any, formsets: Any, add: bool = False
+    ) -> Any:
+        """Django's, which names the fields, with what became of them."""
+        changes = _grants(form)
+        if not any(":" in change for change in changes):
+            return super().construct_change_message(request, form, formsets, add)
+        return f"{'Added' if add else 'Changed'}. {'; '.join(changes)}."
+
+    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        """Django's log entry."""
+        with _coming_from(request):
+            return super().log_addition(request, obj, message)
+
+    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
+        """Django's log entry."""
+        with _coming_from(request):
+            return super().log_change(request, obj, message)
 
     def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
         """Django's log entries."""
         entries: list[LogEntry] = []
-        for found in queryset:
-            entries += super().log_deletions(request, queryset.filter(pk=found.pk))
+        with _coming_from(request):
+            for found in queryset:
+                # Of one deletion Django makes a list as well.
+                entries += super().log_deletions(request, [found])  # type: ignore[arg-type]
         return entries
+
+
+def _grants(form: Any) -> list[str]:
+    """``is_staff: False → True``, ``permissions: +app.name, -app.name``; other fields by name."""
+    changes = []
+    for name in form.changed_data:
+        old, new = form.initial.get(name), form.cleaned_data.get(name)
+        if isinstance(old, list) or isinstance(new, QuerySet):
+            given = {_name(one) for one in new or ()} - {_name(one) for one in old or ()}
+            taken = {_name(one) for one in old or ()} - {_name(one) for one in new or ()}
+            signed = [f"+{one}" for one in sorted(given)] + [f"-{one}" for one in sorted(taken)]
+            changes.append(f"{name}: {', '.join(signed)}")
+        elif isinstance(new, bool):
+            changes.append(f"{name}: {old} → {new}")
+        else:
+            changes.append(name)
+    return changes
+
+
+def _name(one: Any) -> str:
+    if isinstance(one, Permission):
+        return f"{one.content_type.app_label}.{one.codename}"
+    return str(one)
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """``text`` in rows: none of its names is cut off."""
+    while len(text) > _ROW:
+        at = text.rfind(", ", 0, _ROW) + 2
+        at = at if at > 1 else _ROW
+        yield text[:at].rstrip()
+        text = text[at:]
+    yield text
 
 
 def on_log_entry(sender: Any, instance: LogEntry, created: bool, **kwargs: Any) -> None:
@@ -125,21 +200,24 @@ def on_log_entry(sender: Any, instance: LogEntry, created: bool, **kwargs: Any) 
     if not created or model not in (get_user_model(), Group):
         return
     what = {1: "added", 2: "changed", 3: "deleted"}.get(instance.action_flag, "changed")
-    by = f"{what} by {instance.user.get_username()} (admin): {instance.get_change_message()}"
+    by = f"{what} by {instance.user.get_username()} (admin): "
+    account = None
     if model is Group:
-        emit(Event("account.changed", reason=f"group {instance.object_repr} {by}"))
-        return
-    account = (
-        Account.objects.filter(user_id=str(instance.object_id)).select_related("partner").first()
-    )
-    emit(
-        Event(
-            "account.changed",
-            partner=account.partner.name if account else "",
-            account=instance.object_repr,
-            reason=f"user {by}",
+        whose, about = "", f"group {instance.object_repr} {by}"
+    else:
+        whose, about = instance.object_repr, f"user {by}"
+        of_user = Account.objects.filter(user_id=str(instance.object_id))
+        account = of_user.select_related("partner").first()
+    for piece in _pieces(str(instance.get_change_message())):
+        emit(
+            Event(
+                "account.changed",
+                partner=account.partner.name if account else "",
+                account=whose,
+                remote_ip=_from.get(),
+                reason=f"{about}{piece}",
+            )
         )
-    )
 
 
 post_save.connect(on_log_entry, sender=LogEntry, dispatch_uid="securedrop_ftp.admin.users")

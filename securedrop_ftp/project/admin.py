@@ -17,30 +17,43 @@ from django.http import HttpRequest
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from securedrop_ftp.admin.audited import EachDeletionLogged, address, operator
-from securedrop_ftp.admin.typed import ModelAdmin
 from securedrop_ftp.events import Event
+from securedrop_ftp.project.reach import WithinReach, reaches, reaches_group
 from securedrop_ftp.signals import emit
 
 admin.site.unregister((User, Group, TOTPDevice))
 
 
 @admin.register(User)
-class AuditedUserAdmin(EachDeletionLogged, UserAdmin):  # type: ignore[type-arg]  # not at run time
-    """Django's, with an audit row for each act."""
+class AuditedUserAdmin(EachDeletionLogged, WithinReach, UserAdmin):  # type: ignore[type-arg]  # not at run time
+    """Django's, with an audit row for each act; see :mod:`securedrop_ftp.project.reach`."""
+
+    powers = ("is_staff", "is_superuser", "groups", "user_permissions")
+
+    def within_reach(self, operator: Any, obj: Any) -> bool:
+        return reaches(operator, obj)
 
 
 @admin.register(Group)
-class AuditedGroupAdmin(EachDeletionLogged, GroupAdmin):
-    """Django's, with an audit row for each act."""
+class AuditedGroupAdmin(EachDeletionLogged, WithinReach, GroupAdmin):
+    """Django's, with an audit row for each act. Who is in a group may not give it more."""
+
+    powers = ("permissions",)
+
+    def within_reach(self, operator: Any, obj: Any) -> bool:
+        return reaches_group(operator, obj)
 
 
 @admin.register(TOTPDevice)
-class SecondFactorAdmin(ModelAdmin):
+class SecondFactorAdmin(WithinReach):
     """Devices are watched and removed, never added or edited."""
 
     list_display = ("user", "name", "confirmed", "created_at", "last_used_at")
     list_select_related = ("user",)
     fields = list_display
+
+    def within_reach(self, operator: Any, obj: Any) -> bool:
+        return reaches(operator, obj.user)
 
     def log_deletions(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
         """Django's log entries, and our audit rows."""

@@ -12,10 +12,15 @@ from django import forms
 from django.conf import settings
 from django.contrib.admin import AdminSite
 from django.contrib.admin.forms import AdminAuthenticationForm
+from django.contrib.auth import logout
 from django.contrib.auth.signals import user_login_failed
 from django.core.exceptions import ValidationError
-from django.http import HttpRequest
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
 from django_otp import devices_for_user, match_token
+
+from securedrop_ftp.events import Event, Operator
+from securedrop_ftp.signals import emit
 
 WRONG_CODE: Final = "The code is wrong or was used before. Wait for the next one."
 NOT_ENROLLED: Final = (
@@ -89,8 +94,38 @@ class SecureAdminSite(AdminSite):
         return sorted(apps, key=lambda app: app["app_label"] != "securedrop_ftp")
 
     def has_permission(self, request: HttpRequest) -> bool:
-        """Staff, and verified where the operator requires it: a session from before the
-        requirement does not count."""
+        """Staff, and verified where it is required of everyone or this user has a device: a
+        session from before that does not count."""
         if not super().has_permission(request):
             return False
-        return not settings.ADMIN_REQUIRE_TOTP or request.user.is_verified()  # type: ignore[union-attr]
+        user: Any = request.user
+        if user.is_verified():
+            return True
+        return not settings.ADMIN_REQUIRE_TOTP and not any(devices_for_user(user))
+
+    def login(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """A session from before the second factor ends here."""
+        user: Any = request.user
+        staff = user.is_authenticated and user.is_staff
+        if request.method == "GET" and staff and not self.has_permission(request):
+            logout(request)
+        return super().login(request, extra_context)
+
+    def password_change(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        """Django's page, with its audit row. Every other session of the user ends with the old
+        password (Django's session hash)."""
+        user: Any = request.user
+        before = user.password
+        with transaction.atomic():
+            answer = super().password_change(request, extra_context)
+            if user.password != before:
+                by = Operator(user.get_username(), "admin", request.META.get("REMOTE_ADDR", ""))
+                emit(
+                    Event(
+                        "account.changed",
+                        account=user.get_username(),
+                        remote_ip=by.address,
+                        reason=f"own password changed by {by}",
+                    )
+                )
+        return answer

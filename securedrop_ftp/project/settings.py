@@ -31,6 +31,7 @@ SECRET_KEY = _env.text("SECRET_KEY")  # empty: check securedrop.E010 says what t
 # --- applications -----------------------------------------------------------------------
 
 INSTALLED_APPS = [
+    "securedrop_ftp.project.users",  # its commands go before Django's of the same name
     "securedrop_ftp.project.admin_apps.SecureAdminConfig",  # django.contrib.admin
     "django.contrib.auth",
     "django.contrib.contenttypes",

@@ -145,3 +145,18 @@ def test_a_partner_with_the_right_password_is_no_operator(client: Client, accoun
         client.post(reverse("admin:login"), form)
     assert "_auth_user_id" not in client.session
     assert AuditEvent.objects.filter(event="login.failed", account="alice").count() == 5
+
+
+def test_sessions_from_before_the_second_factor_end_with_its_enrolment(
+    client: Client, olga: Any
+) -> None:
+    assert _log_in(client)
+    call_command("admin_totp", "olga", stdout=io.StringIO(), stderr=io.StringIO())
+    index = reverse("admin:index")
+    assert client.get(index).status_code == 302
+    client.get(reverse("admin:login"))
+    assert "_auth_user_id" not in client.session
+    assert _log_in(client, otp_token=_code())
+    # Another device in the place of this one: the session that it verified ends as well.
+    call_command("admin_totp", "olga", stdout=io.StringIO(), stderr=io.StringIO())
+    assert client.get(index).status_code == 302

@@ -8,6 +8,8 @@ from tests.security.mends import Cut, Mend, never
 
 POWER = "tests/access/test_power_over_users.py"
 TIGHTENED = "tests/security/test_tightened.py"
+WHO = "tests/admin/test_who_did_it.py"
+FACTOR = "tests/admin/test_second_factor.py"
 ADMIN_POWER = "tests/admin/test_power_over_users.py"
 
 ROWS: Final[tuple[Mend, ...]] = (
@@ -51,6 +53,42 @@ ROWS: Final[tuple[Mend, ...]] = (
         (
             "tests/access/test_accounts_of_before.py::test_only_users_beyond_doubt_are_their_accounts_own",
         ),
+    ),
+    Mend(
+        "72",
+        "who may change users sets a superuser's password",
+        (
+            Cut(
+                "project/reach.py",
+                "    if user.is_superuser:\n        return False\n",
+                "    return True\n",
+            ),
+        ),
+        (f"{ADMIN_POWER}::test_who_keeps_users_does_not_reach_those_with_more_power",),
+    ),
+    Mend(
+        "72",
+        "who may change users becomes a superuser",
+        (
+            Cut(
+                "project/reach.py",
+                "return fields if request.user.is_superuser else (*fields, *self.powers)",
+                "return fields",
+            ),
+        ),
+        (f"{ADMIN_POWER}::test_who_keeps_users_gives_nobody_power",),
+    ),
+    Mend(
+        "72",
+        "who may delete groups takes away their members' power",
+        (
+            Cut(
+                "project/reach.py",
+                "return permissions_of(Q(group=group)) <= set(operator.get_all_permissions())",
+                "return True",
+            ),
+        ),
+        (f"{ADMIN_POWER}::test_a_group_with_more_power_is_not_taken_from_its_members",),
     ),
     Mend(
         "73",
@@ -98,5 +136,41 @@ ROWS: Final[tuple[Mend, ...]] = (
         "a reload does not reach live sessions",
         (Cut("server/worker.py", "                session.conf = conf", "                pass"),),
         (f"{TIGHTENED}::test_limits_of_the_service_reach_live_sessions_by_a_reload",),
+    ),
+    Mend(
+        "74",
+        "an operator's session outlives the enrolment of a second factor",
+        (Cut("project/admin_site.py", " and not any(devices_for_user(user))", ""),),
+        (f"{FACTOR}::test_sessions_from_before_the_second_factor_end_with_its_enrolment",),
+    ),
+    Mend(
+        "76",
+        "grants without a name",
+        (
+            Cut(
+                "admin/audited.py",
+                'if not any(":" in change for change in changes):',
+                "if True:",
+            ),
+        ),
+        (f"{WHO}::test_grants_are_named", f"{WHO}::test_a_hundred_grants_are_all_named"),
+    ),
+    Mend(
+        "76",
+        "changes of accounts without an address",
+        (Cut("access/provisioning.py", "return by.address if", 'return "" if'),),
+        (f"{WHO}::test_changes_of_accounts_and_users_have_the_operators_address",),
+    ),
+    Mend(
+        "76",
+        "an own password change leaves no row",
+        (never("project/admin_site.py", "user.password != before"),),
+        (f"{WHO}::test_an_own_password_change_leaves_a_row_and_ends_the_other_sessions",),
+    ),
+    Mend(
+        "76",
+        "createsuperuser and changepassword leave no row",
+        (Cut("project/settings.py", '    "securedrop_ftp.project.users",', "    #"),),
+        (f"{WHO}::test_djangos_own_commands_leave_rows",),
     ),
 )
