@@ -58,6 +58,8 @@ class DataChannel(Channel):
         super().__init__(loop, sock)
         self.on_ready: Callable[[DataChannel], None] | None = None
         self.on_lost: Callable[[DataChannel, ConnectionLost], None] | None = None
+        self.on_hello: Callable[[DataChannel], bool] | None = None
+        self.spoke = False  # whether the peer has sent a byte
         self.resumed = False
         self.moved = 0
         self.waiting_for_us = False  # storage, not the peer, is what is slow
@@ -76,7 +78,20 @@ class DataChannel(Channel):
         self._act = self._handshake
         self.watch(read=True, write=False)
 
+    def look(self, size: int) -> bytes:
+        """The first bytes that have come, which stay where they are; empty at an end."""
+        try:
+            return self.socket.recv(size, socket.MSG_PEEK)
+        except OSError:
+            return b""
+
     def _handshake(self) -> None:
+        if not self.spoke:
+            self.spoke = bool(self.look(1))
+            if self.spoke and self.on_hello is not None and not self.on_hello(self):
+                self.spoke = False  # nothing was computed for it
+                self._lost(ConnectionLost("too many handshakes that resume nothing"))
+                return
         try:
             if not self.step_handshake():
                 return

@@ -2,7 +2,9 @@
 
 A connection from another address is closed. Of those from the client's address the first that
 resumes the control channel's TLS session is taken; a stranger on the same address (NAT) that
-cannot do so is closed and does not end the wait at once.
+cannot do so is closed and does not end the wait at once. However many are silent, the newest
+connections are heard: the oldest silent one gives way. Handshakes that resume nothing have a bound
+(:mod:`securedrop_ftp.ftps.handshakes`).
 """
 
 from __future__ import annotations
@@ -21,14 +23,15 @@ from securedrop_ftp.ftps.channel import ConnectionLost
 from securedrop_ftp.ftps.data import DataChannel
 from securedrop_ftp.ftps.parking import Waiter
 from securedrop_ftp.log import get_logger
+from securedrop_ftp.tls.hello import LOOK, offers_resumption
 
 if TYPE_CHECKING:
     from securedrop_ftp.ftps.session import Session
 
 logger = get_logger(__name__)
 
-#: Candidates that may shake hands at once on one port.
-MAX_CANDIDATES = 4
+#: Candidates that may wait or shake hands at once on one port, and taken in one turn of the loop.
+MAX_CANDIDATES = 32
 #: How long a refused candidate leaves time for the right one.
 REFUSAL_GRACE = 1.0
 #: How long a client may take to shake hands on a data channel that is no longer needed.
@@ -96,6 +99,7 @@ class PassiveListener:
         self._waiter: Waiter[DataChannel] | None = None
         self._refused_at = 0.0
         self._retired = False
+        self._told = False
         self._opened = time.monotonic()
         session.loop.register(self._fileno, self, session.loop.READ)
 
@@ -108,23 +112,32 @@ class PassiveListener:
         return False
 
     def handle_read_event(self) -> None:
-        """A connection waits."""
-        try:
-            sock, peer = self.socket.accept()
-        except OSError as exc:
-            if exc.errno not in (errno.EAGAIN, errno.ECONNABORTED, errno.EINTR):
-                logger.warning("passive accept failed", error=str(exc))
-                self._fail(NoDataChannel())
-            return
+        """Connections wait."""
+        for _ in range(MAX_CANDIDATES):
+            try:
+                sock, peer = self.socket.accept()
+            except OSError as exc:
+                if exc.errno not in (errno.EAGAIN, errno.ECONNABORTED, errno.EINTR):
+                    logger.warning("passive accept failed", error=str(exc))
+                    self._fail(NoDataChannel())
+                return
+            self._connected(sock, peer)
+
+    def _connected(self, sock: socket.socket, peer: tuple[str, int]) -> None:
         peer_ip = network.canonical(peer[0])
-        if peer_ip != self.session.remote_ip or len(self._candidates) >= MAX_CANDIDATES:
-            logger.warning("data connection refused", peer=peer_ip, port=self.port)
+        if peer_ip != self.session.remote_ip:
+            if not self._told:  # a crowd would fill the log
+                logger.warning("data connection refused", peer=peer_ip, port=self.port)
+                self._told = True
             sock.close()
             return
+        if len(self._candidates) >= MAX_CANDIDATES:
+            self._make_room()
         assert self.session.context is not None
         channel = DataChannel(self.session.loop, sock)
         channel.on_ready = self._handshake_done
         channel.on_lost = self._handshake_lost
+        channel.on_hello = self._may_shake_hands
         self._candidates.append(channel)
         channel.begin(self.session.context)
 
@@ -140,6 +153,30 @@ class PassiveListener:
 
     # --- candidates ------------------------------------------------------------------
 
+    def _make_room(self) -> None:
+        """The one that has waited longest without a word goes; if all have spoken, the oldest."""
+        silent = (channel for channel in self._candidates if not channel.spoke)
+        oldest = next(silent, self._candidates[0])
+        self._candidates.remove(oldest)
+        oldest.reset()
+
+    def _may_shake_hands(self, channel: DataChannel) -> bool:
+        """Asked when a candidate's first bytes are there, before anything is computed for them."""
+        principal = self.session.principal
+        if principal is None or not principal.require_tls_session_reuse:
+            return True
+        budget = self.session.runtime.handshakes
+        who = principal.partner_id, self.session.remote_ip
+        return budget.allows(*who, offers=False) or (
+            offers_resumption(channel.look(LOOK)) and budget.allows(*who, offers=True)
+        )
+
+    def _computed_for_nothing(self) -> None:
+        principal = self.session.principal
+        self._refused_at = time.monotonic()
+        if principal is not None:
+            self.session.runtime.handshakes.spend(principal.partner_id, self.session.remote_ip)
+
     def _handshake_done(self, channel: DataChannel) -> None:
         self._candidates.remove(channel)
         if self._retired:
@@ -150,7 +187,7 @@ class PassiveListener:
         if principal is not None and principal.require_tls_session_reuse and not channel.resumed:
             logger.warning("data channel did not resume the session", port=self.port)
             channel.reset()
-            self._refused_at = time.monotonic()
+            self._computed_for_nothing()
             return
         self._ready = channel
         channel.on_lost = self._ready_lost
@@ -163,6 +200,8 @@ class PassiveListener:
         channel.reset()
         logger.info("data channel handshake failed", port=self.port, reason=str(error))
         self._refused_at = time.monotonic()
+        if channel.spoke:
+            self._computed_for_nothing()
 
     def _ready_lost(self, channel: DataChannel, error: ConnectionLost) -> None:
         channel.reset()

@@ -16,6 +16,7 @@ from securedrop_ftp.intake.service import Intake
 
 if TYPE_CHECKING:
     from securedrop_ftp.ftps.downloads import ReadBudget
+    from securedrop_ftp.ftps.handshakes import HandshakeBudget
 
 
 class Refused(Enum):
@@ -51,6 +52,7 @@ class Runtime(Protocol):
     intake: Intake
     draining: bool
     reads: ReadBudget
+    handshakes: HandshakeBudget
 
     @property
     def loop(self) -> EventLoop:

@@ -29,6 +29,7 @@ from securedrop_ftp.db import DatabaseWriter, check_connections, limit_statement
 from securedrop_ftp.events import Event
 from securedrop_ftp.ftps import verbs
 from securedrop_ftp.ftps.downloads import ReadBudget
+from securedrop_ftp.ftps.handshakes import HandshakeBudget
 from securedrop_ftp.ftps.runtime import Refused
 from securedrop_ftp.ftps.session import Session
 from securedrop_ftp.intake.locations import located_backend
@@ -104,6 +105,7 @@ class Worker:
             backend_for=located_backend,
             owner=self.owner,
         )
+        self.handshakes = HandshakeBudget()
         self.reads = ReadBudget(conf.worker_memory // 2)
         self._signals = SignalPipe(signal.SIGTERM, signal.SIGHUP)
         _Watch(self.loop, self._signals.fileno(), self._signalled)

@@ -7,6 +7,7 @@ from typing import Final
 from tests.security.mends import Cut, Mend
 
 STRANGERS = "tests/security/test_strangers.py"
+DATA_PORT = "tests/security/test_data_port_strangers.py"
 
 ROWS: Final[tuple[Mend, ...]] = (
     Mend(
@@ -69,5 +70,30 @@ ROWS: Final[tuple[Mend, ...]] = (
                 "who_was_meant"
             ),
         ),
+    ),
+    Mend(
+        "66",
+        "silent connections, or ones that stop, take a passive port's candidates",
+        (
+            Cut(
+                "ftps/passive.py",
+                "            self._make_room()",
+                """            sock.close()
+            return""",
+            ),
+        ),
+        (
+            (
+                f"{DATA_PORT}::test_row_66_silent_connections_on_a_passive_port_do_not_keep_its_"
+                "owner_out"
+            ),
+            f"{DATA_PORT}::test_row_66_strangers_that_speak_and_stop_do_not_keep_it_out_either",
+        ),
+    ),
+    Mend(
+        "67",
+        "handshakes on data ports without end",
+        (Cut("ftps/passive.py", "channel.on_hello = self._may_shake_hands", "pass"),),
+        (f"{DATA_PORT}::test_row_67_handshakes_that_resume_nothing_have_a_bound",),
     ),
 )

@@ -1,0 +1,40 @@
+"""How many handshakes on data channels one partner may have for nothing, from one address.
+
+A handshake that resumes the control channel's session is cheap and counts nothing. One that does
+not is computed in full, on the worker's loop, and is refused then: 17 100 in 15 seconds were seen
+to hold up everybody's commands. Beyond the bound, connections that offer nothing to resume are
+closed before anything is computed; beyond twice the bound, those that claim to as well.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+#: Full handshakes that a partner may have at once from one address, and how soon one comes back.
+BURST: Final = 20
+SECONDS_EACH: Final = 1.0
+#: Partners and addresses that are remembered; none of them is owed anything for long.
+_REMEMBERED: Final = 4096
+
+
+class HandshakeBudget:
+    """Of one worker; for the loop's thread."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._due: dict[tuple[int, str], float] = {}  # when all that was spent has come back
+
+    def allows(self, partner_id: int, address: str, *, offers: bool) -> bool:
+        """Whether one more may be tried."""
+        owed = self._due.get((partner_id, address), 0.0) - self._clock()
+        return owed <= BURST * SECONDS_EACH * (2 if offers else 1) - SECONDS_EACH
+
+    def spend(self, partner_id: int, address: str) -> None:
+        """One was computed for nothing."""
+        now = self._clock()
+        if len(self._due) >= _REMEMBERED:
+            self._due = {who: due for who, due in self._due.items() if due > now}
+        who = partner_id, address
+        self._due[who] = max(self._due.get(who, 0.0), now) + SECONDS_EACH
