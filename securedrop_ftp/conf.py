@@ -41,6 +41,8 @@ class Conf:
     tls_cert_file: str = ""
     tls_key_file: str = ""
     tls_client_ca_file: str = ""
+    web_tls_cert_file: str = ""  # of the admin site; "": the FTPS pair
+    web_tls_key_file: str = ""
     tls_profile: str = "tls12"  # or "modern": TLS 1.3 too (docs/adr)
 
     # Limits and deadlines (security bar, rows 16 and 17).
@@ -102,6 +104,16 @@ class Conf:
         """(host, port) of the FTPS listener."""
         host, _, port = self.ftps_bind.rpartition(":")
         return host.strip("[]"), int(port)
+
+    @property
+    def web_cert_file(self) -> str:
+        """The certificate that the admin site serves: its own, else that of FTPS."""
+        return self.web_tls_cert_file or self.tls_cert_file
+
+    @property
+    def web_key_file(self) -> str:
+        """The key that belongs to :attr:`web_cert_file`."""
+        return self.web_tls_key_file if self.web_tls_cert_file else self.tls_key_file
 
     @property
     def passive_ports(self) -> range:

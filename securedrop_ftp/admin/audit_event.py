@@ -20,11 +20,12 @@ class AuditEventAdmin(KeysetAdmin):
     time_field = "time"
     exact_search = ("sha256", "session", "account", "remote_ip", "partner")
     part_search = ("path", "reason")
+    words_index = "securedrop_audit_words"
     search_fields = ("path",)  # shows the box; get_search_results does the work
     search_help_text = (
-        "An account, partner, address, session or SHA-256 exactly; or a part of a path or reason "
-        "among the newest 50 000 rows."
+        "An account, partner, address, session or SHA-256 exactly, or a part of a path or reason."
     )
+    empty = "Nothing has happened yet: the first connection makes the first row."
     list_display = (
         "second",
         "event",

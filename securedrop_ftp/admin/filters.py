@@ -15,6 +15,8 @@ from securedrop_ftp.events import EVENT_NAMES
 from securedrop_ftp.models import Partner
 
 _MAX_PARTNERS: Final = 100
+#: No day comes after it.
+_LAST_DAY: Final = datetime.max.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=UTC)
 
 
 class EventFilter(SimpleListFilter):
@@ -44,15 +46,28 @@ class OutcomeFilter(SimpleListFilter):
 
 
 class PartnerNameFilter(SimpleListFilter):
-    """By partner, where there are few enough to list; search finds the others."""
+    """By partner: a link for each of the first hundred, a box to type the name of any other."""
 
     title = "partner"
     parameter_name = "partner"
+    template = "admin/securedrop_ftp/partner_filter.html"
     column: ClassVar[str] = "partner"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         names = Partner.objects.order_by("name").values_list("name", flat=True)
-        return [(name, name) for name in names[:_MAX_PARTNERS]]
+        self._names = list(names[: _MAX_PARTNERS + 1])
+        return [(name, name) for name in self._names[:_MAX_PARTNERS]]
+
+    def choices(self, changelist: Any) -> Iterator[Any]:
+        """First the box, where not every partner has a link; then the links."""
+        if len(self._names) > _MAX_PARTNERS:
+            others = {
+                name: value
+                for name, value in changelist.params.items()
+                if name not in (self.parameter_name, "p", "e")
+            }
+            yield {"form": True, "value": self.value() or "", "others": others}
+        yield from super().choices(changelist)
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         return queryset.filter(**{self.column: self.value()}) if self.value() else queryset
@@ -98,7 +113,8 @@ class DaysFilter(ListFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         if (first := self._day(self.first)) is not None:
             queryset = queryset.filter(**{f"{self.time_field}__gte": first})
-        if (last := self._day(self.last)) is not None:
+        last = self._day(self.last)
+        if last is not None and last < _LAST_DAY:
             end = last + timedelta(days=1)
             queryset = queryset.filter(**{f"{self.time_field}__lt": end})
         return queryset

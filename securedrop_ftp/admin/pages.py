@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
+from django.db import DataError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -22,12 +23,33 @@ class ListedAdmin(ModelAdmin):
     class Media:
         css: ClassVar[dict[str, tuple[str, ...]]] = {"all": ("securedrop_ftp/admin.css",)}
 
+    #: What an empty list says before there is any row.
+    empty: ClassVar[str] = "There is nothing here yet."
+
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """Django's, under a title that is no instruction."""
+        kept = request.GET.copy()
+        for name, values in request.GET.lists():
+            # PostgreSQL takes no NUL in a text, so no row can have one.
+            if "\x00" in name or any("\x00" in value for value in values):
+                del kept[name]
+        if len(kept) < len(request.GET):
+            self.message_user(
+                request, "A filter's value held a NUL character and was left out.", "warning"
+            )
+            return HttpResponseRedirect(f"{request.path}?{kept.urlencode()}")
         title = capfirst(str(self.opts.verbose_name_plural))
-        return super().changelist_view(request, {"title": title, **(extra_context or {})})
+        context = {"title": title, "empty": self.empty, **(extra_context or {})}
+        try:
+            return super().changelist_view(request, context)
+        except (OverflowError, ValueError, DataError):
+            if not request.GET:
+                raise
+            # Such as a number beyond the column's range, in an address typed or cut by somebody.
+            self.message_user(request, "A filter's value was none that a row can have.", "warning")
+            return HttpResponseRedirect(request.path)
 
 
 class AskingAdmin(ListedAdmin):
@@ -58,6 +80,16 @@ class AskingAdmin(ListedAdmin):
         url = reverse(f"admin:{self._page}", args=(row.pk,))
         return format_html('<a class="button" href="{}">{}</a>', url, capfirst(self.verb))
 
+    def get_list_display(self, request: HttpRequest) -> Any:
+        """The button only for those whom its page lets act."""
+        columns = super().get_list_display(request)
+        hidden = set() if self._allowed(request) else {"button"}
+        return [column for column in columns if column not in hidden]
+
+    def _allowed(self, request: HttpRequest) -> bool:
+        allowed: Callable[[HttpRequest], bool] = getattr(self, f"has_{self.verb}_permission")
+        return allowed(request)
+
     @property
     def _page(self) -> str:
         return f"{self.opts.app_label}_{self.opts.model_name}_{self.verb}"
@@ -69,8 +101,7 @@ class AskingAdmin(ListedAdmin):
 
     def ask_view(self, request: HttpRequest, pk: str) -> HttpResponse:
         """Ask, then act."""
-        allowed: Callable[[HttpRequest], bool] = getattr(self, f"has_{self.verb}_permission")
-        if not allowed(request):
+        if not self._allowed(request):
             raise PermissionDenied
         back = reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist")
         row = self.get_object(request, pk)

@@ -21,7 +21,6 @@ _KINDS: Final = {
     "failure": "bad",
     "aborted": "bad",
     "denied": "refused",
-    "rejected": "refused",
 }
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 
 from securedrop_ftp.admin.filters import DaysFilter, PartnerFilter
 from securedrop_ftp.admin.keyset import KeysetAdmin
@@ -36,26 +38,35 @@ class UploadAdmin(KeysetAdmin):
     time_field = "started"
     exact_search = ("sha256", "username")
     part_search = ("path", "key")
+    words_index = "securedrop_upload_words"
     search_fields = ("path",)
-    search_help_text = (
-        "An account or a SHA-256 exactly; or a part of a path or key among the newest 50 000 "
-        "uploads."
-    )
+    search_help_text = "An account or a SHA-256 exactly, or a part of a path or key."
+    empty = "No partner has begun an upload yet."
     list_display = ("began", "stage", "partner", "username", "named", "size", "digest", "ended")
     list_filter = (DaysFilter, StateFilter, PartnerFilter)
     list_select_related = ("partner",)
     fieldsets = (
-        (None, {"fields": ("id", "state", "reason", "started", "updated", "finished")}),
+        (None, {"fields": ("id", "stage", "reason", "began", "changed", "ended")}),
         ("Who", {"fields": ("partner", "username", "remote_ip", "session")}),
-        ("File", {"fields": ("named", "size", "sha256", "digest_source", "resumed_at")}),
+        ("File", {"fields": ("asked", "size", "sha256", "digest_source", "resumed_at")}),
         ("Storage", {"fields": ("storage", "backend", "object_key", "policy", "received")}),
-        ("Writer", {"fields": ("owner", "node", "epoch", "lease_until")}),
+        ("Writer", {"fields": ("owner", "node", "epoch", "leased")}),
     )
 
     @admin.display(description="started (UTC)")
     def began(self, row: Any) -> str:
         """For the list."""
         return utc(row.started)
+
+    @admin.display(description="updated (UTC)")
+    def changed(self, row: Any) -> str:
+        """When its row was last written."""
+        return utc(row.updated)
+
+    @admin.display(description="lease until (UTC)")
+    def leased(self, row: Any) -> str:
+        """Until when its writer is taken for alive."""
+        return utc(row.lease_until)
 
     @admin.display(description="state")
     def stage(self, row: Any) -> str:
@@ -72,10 +83,17 @@ class UploadAdmin(KeysetAdmin):
 
     @admin.display(description="path")
     def named(self, row: Any) -> str:
+        """For the list: the path that the client named, and the name given where it is another."""
+        asked, given = (escape(text, 1024).rpartition("/")[2] for text in (row.path, row.key))
+        path = escape(row.path, 1024)
+        return path if asked == given else f"{path} (stored as {given})"
+
+    @admin.display(description="name asked for")
+    def asked(self, row: Any) -> str:
         """The path that the client named, escaped."""
         return escape(row.path, 1024)
 
-    @admin.display(description="key")
+    @admin.display(description="key stored under")
     def object_key(self, row: Any) -> str:
         """Where it is stored, escaped."""
         return escape(row.key, 1024)
@@ -84,6 +102,21 @@ class UploadAdmin(KeysetAdmin):
     def digest(self, row: Any) -> str:
         """Its beginning; the upload's page has all of it."""
         return f"{row.sha256[:12]}…" if row.sha256 else "-"
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """With the way to what has no row here: refused uploads."""
+        chosen = {
+            name: request.GET[name]
+            for name in ("partner", "first_day", "last_day")
+            if request.GET.get(name)
+        }
+        trail = reverse(
+            "admin:securedrop_ftp_auditevent_changelist", current_app=self.admin_site.name
+        )
+        refused = f"{trail}?{urlencode({'event': 'upload.rejected', **chosen})}"
+        return super().changelist_view(request, {"refused": refused, **(extra_context or {})})
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Without the columns that are never shown."""

@@ -12,14 +12,16 @@ from securedrop_ftp.models.partner import Partner
 
 
 class UploadState(models.TextChoices):
-    """``receiving → publishing → committed``, or ``suspended``, ``aborted``, ``rejected``."""
+    """``receiving → publishing → committed``, or ``suspended``, or ``aborted``.
+
+    What is refused before its first byte has no row: it stands in the audit trail.
+    """
 
     RECEIVING = "receiving", "receiving"
     PUBLISHING = "publishing", "publishing"
     COMMITTED = "committed", "committed"
     SUSPENDED = "suspended", "suspended"
     ABORTED = "aborted", "aborted"
-    REJECTED = "rejected", "rejected"
 
 
 LIVE = (UploadState.RECEIVING, UploadState.PUBLISHING)

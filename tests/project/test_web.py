@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.template.loader import render_to_string
 from django.test import Client
 
 from securedrop_ftp import __version__
@@ -129,3 +130,25 @@ def test_the_wsgi_application_says_what_is_wrong_and_ends(tmp_path: Path) -> Non
 def test_the_version_is_ours(tmp_path: Path) -> None:
     done = run("manage.py", "--version", DATA_DIR=tmp_path)
     assert done.stdout == f"securedrop_ftp {__version__}\n"
+
+
+@pytest.mark.django_db
+def test_error_pages_say_what_to_do_and_lead_back() -> None:
+    client = Client(raise_request_exception=False, enforce_csrf_checks=True)
+    client.get("/admin/login/", secure=True)
+    answers = {
+        404: client.get("/nowhere/", secure=True),
+        403: client.post("/admin/login/", {"username": "x"}, secure=True),
+        400: client.get("/admin/login/", secure=True, headers={"host": "evil.example"}),
+    }
+    for status, answer in answers.items():
+        page = answer.content.decode()
+        assert answer.status_code == status
+        assert 'href="/admin/"' in page, status
+        assert f'<p class="code">{status}</p>' in page
+        assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
+
+
+def test_the_page_of_a_server_error_needs_no_database_and_no_request() -> None:
+    page = render_to_string("500.html")
+    assert 'href="/admin/"' in page

@@ -23,6 +23,8 @@ from securedrop_ftp.server.doctor.clock import clock
 from securedrop_ftp.server.doctor.database import durability, unusable
 from securedrop_ftp.server.doctor.finding import Finding, Level, from_message, ok, problem
 from securedrop_ftp.server.doctor.service import service
+from securedrop_ftp.server.doctor.site import CHECK as SITE
+from securedrop_ftp.server.doctor.site import site_certificate
 from securedrop_ftp.server.doctor.storages import location, storage
 from securedrop_ftp.server.doctor.upload import real_upload
 from securedrop_ftp.server.readiness.storages import aliases_of_partners
@@ -43,6 +45,7 @@ def examine() -> Iterator[Finding]:
     conf = get_conf()
     yield from _safely(SETTINGS, lambda: _settings(conf))
     yield from _safely(certificates.CHECK, lambda: certificates.server_certificate(conf))
+    yield from _safely(SITE, lambda: site_certificate(conf))
     found = list(_safely("database", _unusable_database))
     yield from found
     usable = not found

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.security.mends import Cut, Mend
+from tests.security.mends import Cut, Mend, never
 
 WEB = "tests/project/test_web_server.py"
+SEARCH = "tests/admin/test_search.py"
+COLLEAGUE = "tests/admin/test_read_only_colleague.py"
 
 ROWS: Final[tuple[Mend, ...]] = (
     Mend(
@@ -14,5 +16,44 @@ ROWS: Final[tuple[Mend, ...]] = (
         "two requests that are reset in their body take the admin site",
         (Cut("project/demo/run.py", '"--http": "1"', '"--http": "auto"'),),
         (f"{WEB}::test_requests_that_are_reset_in_their_body_leave_the_admin_site_answering",),
+    ),
+    Mend(
+        "82",
+        "a search says that there is nothing where it has not looked",
+        (
+            never("admin/keyset.py", "len(edge) == 2"),
+            Cut(
+                "admin/keyset.py",
+                "queryset = queryset.filter(wanted.parts)",
+                "queryset = queryset.filter(wanted.parts, pk__in=[row[1] for row in "
+                'queryset.values_list(time_field, "pk")[:WINDOW]])',
+            ),
+        ),
+        (f"{SEARCH}::test_every_part_of_a_name_is_found_however_old_its_row[sqlite]",),
+    ),
+    Mend(
+        "83",
+        "a value in an address is an error of the server",
+        (
+            Cut("admin/filters.py", "last is not None and last < _LAST_DAY", "last is not None"),
+            Cut(
+                "admin/pages.py",
+                "except (OverflowError, ValueError, DataError):",
+                "except ZeroDivisionError:",
+            ),
+        ),
+        (f"{SEARCH}::test_no_value_of_no_parameter_is_a_server_error",),
+    ),
+    Mend(
+        "84",
+        "buttons that answer with a refusal",
+        (
+            Cut(
+                "admin/pages.py",
+                'hidden = set() if self._allowed(request) else {"button"}',
+                "hidden: set[str] = set()",
+            ),
+        ),
+        (f"{COLLEAGUE}::test_every_link_on_every_page_answers",),
     ),
 )
