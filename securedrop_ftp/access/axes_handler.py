@@ -20,8 +20,8 @@ from axes.models import AccessAttempt, AccessFailureLog
 from axes.signals import user_locked_out
 from django.db.models import F, GenericIPAddressField
 from django.http import HttpRequest
-from django.utils import timezone
 
+from securedrop_ftp import clock
 from securedrop_ftp.access import lockout, network
 from securedrop_ftp.access.lockout import Locked, Reservation
 from securedrop_ftp.access.names import clean_username
@@ -158,16 +158,16 @@ def write_failure(request: HttpRequest, username: str) -> None:
         "ip_address": seen.axes_ip_address,
         "user_agent": escape(seen.axes_user_agent, 255),
     }
-    fresh = timezone.now() - timedelta(seconds=get_conf().lockout_seconds)
+    fresh = clock.now() - timedelta(seconds=get_conf().lockout_seconds)
     rows = AccessAttempt.objects.filter(**who)
     if not rows.filter(attempt_time__gt=fresh).update(
-        failures_since_start=F("failures_since_start") + 1, attempt_time=timezone.now()
+        failures_since_start=F("failures_since_start") + 1, attempt_time=clock.now()
     ):
         AccessAttempt.objects.update_or_create(
             **who,
             defaults={
                 "failures_since_start": 1,
-                "attempt_time": timezone.now(),
+                "attempt_time": clock.now(),
                 "get_data": "",
                 "post_data": "",
                 **common,

@@ -25,8 +25,8 @@ from typing import Final
 
 from django.db import transaction
 from django.db.models import DateTimeField, Q
-from django.utils import timezone
 
+from securedrop_ftp import clock
 from securedrop_ftp.conf import get_conf
 from securedrop_ftp.db import write_transaction
 from securedrop_ftp.exceptions import AccessUnavailable
@@ -182,7 +182,7 @@ def abandon(reservation: Reservation) -> None:
 
 def lock_in_force(username: str, source: str) -> Locked | None:
     """The lockout that holds for ``username`` from ``source``: the one that lasts longest."""
-    return _Standing.of(username, source).in_force(timezone.now())
+    return _Standing.of(username, source).in_force(clock.now())
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +219,7 @@ def failures(username: str, source: str) -> int:
     if lock_in_force(username, source) is not None:
         return get_conf().lockout_user_ip_limit
     standing = _Standing.of(username, source)
-    return _count(username, source, timezone.now(), standing)[0][username]
+    return _count(username, source, clock.now(), standing)[0][username]
 
 
 def unlock_user(username: str) -> int:
@@ -239,11 +239,11 @@ def unlock(lockout: Lockout) -> int:
 
 def current_lockouts() -> Iterable[Lockout]:
     """The lockouts in force, the longest first."""
-    return Lockout.objects.filter(until__gt=timezone.now()).order_by("-until", "pk")
+    return Lockout.objects.filter(until__gt=clock.now()).order_by("-until", "pk")
 
 
 def _unlock(**scope: str) -> int:
-    now = timezone.now()
+    now = clock.now()
     with write_transaction():
         # ``since`` moves up: failures before it do not count again.
         lifted = Lockout.objects.filter(until__gt=now, **scope).update(until=None, since=now)
@@ -260,12 +260,12 @@ def _limits(username: str) -> tuple[tuple[str, int], tuple[str, int]]:
 def _take_turn(source: str) -> datetime:
     """Hold the source's row until the transaction ends; the time is taken after that."""
     # An UPDATE and not SELECT … FOR UPDATE: SQLite takes its write lock by it as well.
-    while not _TOUCH.run(source=source, now=timezone.now()):
+    while not _TOUCH.run(source=source, now=clock.now()):
         Lockout.objects.bulk_create(
-            [Lockout(source=source, username=WHOLE_SOURCE, touched=timezone.now())],
+            [Lockout(source=source, username=WHOLE_SOURCE, touched=clock.now())],
             ignore_conflicts=True,
         )
-    return timezone.now()
+    return clock.now()
 
 
 def _count(

@@ -25,7 +25,7 @@ from django.contrib.auth.signals import user_logged_in, user_login_failed
 from django.http import HttpRequest
 from django.views.decorators.debug import sensitive_variables
 
-from securedrop_ftp import replies
+from securedrop_ftp import clock, replies
 from securedrop_ftp.access import lockout, network
 from securedrop_ftp.access.certificates import (
     PeerCertificate,
@@ -189,6 +189,8 @@ def log_in_by_certificate(
 
 
 def _by_certificate(attempt: _Attempt, claim: Claim | None) -> Principal | _Refusal | None:
+    if clock.fault():
+        return None  # PASS follows, and is refused
     account = _find(attempt.name)
     if account is None or _bar(account, attempt.remote_ip) or not replaces_password(account):
         return None
@@ -221,6 +223,7 @@ def _source(remote_ip: str) -> str:
 
 @sensitive_variables("password")
 def _attempt(attempt: _Attempt, password: str, claim: Claim | None) -> Principal | _Refusal:
+    _refuse_by_the_clock(attempt)
     account = _find(attempt.name)
     reason = _bar(account, attempt.remote_ip)
     if account is not None and not reason:
@@ -362,6 +365,24 @@ def _refuse_for_place(
             lockout.succeed(held)
         emit(told)
     return _Refusal(reason, no_place=True)
+
+
+def _refuse_by_the_clock(attempt: _Attempt) -> None:
+    """A node whose clock is wrong takes no logins; nothing is checked, nothing counted.
+
+    Raises:
+        AccessUnavailable: its clock is.
+    """
+    fault = clock.fault()
+    if not fault:
+        return
+    with write_transaction():
+        emit(
+            attempt.event(
+                "login.failed", "denied", f"clock: {fault}", reply=replies.SERVICE_UNAVAILABLE
+            )
+        )
+    raise AccessUnavailable(fault)
 
 
 def _refuse(

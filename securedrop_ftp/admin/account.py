@@ -12,11 +12,11 @@ from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
-from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.html import format_html
 from django.views.decorators.debug import sensitive_post_parameters
 
+from securedrop_ftp import clock
 from securedrop_ftp.access import provisioning
 from securedrop_ftp.access.certificates import EXPIRY_WARNING
 from securedrop_ftp.admin.account_forms import AccountCreationForm, AccountForm, PasswordFields
@@ -65,7 +65,7 @@ class AccountAdmin(AuditedAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """With the longest lockout of the name, from whatever address."""
         name = f"user__{get_user_model().USERNAME_FIELD}"
-        locks = Lockout.objects.filter(username=OuterRef(name), until__gt=timezone.now())
+        locks = Lockout.objects.filter(username=OuterRef(name), until__gt=clock.now())
         longest = Subquery(locks.order_by("-until").values("until")[:1])
         annotated: QuerySet[Any] = super().get_queryset(request).annotate(locked=longest)
         return annotated
@@ -102,7 +102,7 @@ class AccountAdmin(AuditedAdmin):
         end = account.certificate_not_after
         if end is None:
             return "-"
-        left = end - timezone.now()
+        left = end - clock.now()
         note = " (expired)" if left < timedelta(0) else " (soon)" if left < EXPIRY_WARNING else ""
         return f"{end:%Y-%m-%d}{note}"
 

@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.utils import timezone
 from django.utils.html import format_html
 
+from securedrop_ftp import clock
 from securedrop_ftp.access import provisioning
 from securedrop_ftp.admin.audited import operator
 from securedrop_ftp.admin.pages import AskingAdmin
@@ -32,7 +32,7 @@ class LockoutAdmin(AskingAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Lockout]:
         """In force only."""
-        return super().get_queryset(request).filter(until__gt=timezone.now())
+        return super().get_queryset(request).filter(until__gt=clock.now())
 
     @admin.display(ordering="username")
     def who(self, row: Lockout) -> str:

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid4
 
 from django.db.models import DateTimeField, Q
-from django.utils import timezone
 
+from securedrop_ftp import clock
 from securedrop_ftp.exceptions import (
     Exists,
     IsADirectory,
@@ -112,7 +112,7 @@ def open_row(row: Upload, *, exists: bool, replace: bool, resumable: bool, windo
         UploadBusy: another session writes it.
     """
     versions = row.policy == OverwritePolicy.VERSION
-    now = timezone.now()
+    now = clock.now()
     fenced: list[tuple[Upload, bool]] = []
     unconfirmed: list[Unconfirmed] = []
     suspended = False

@@ -20,9 +20,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from django.db.models import Q
-from django.utils import timezone
 
-from securedrop_ftp import replies
+from securedrop_ftp import clock, replies
 from securedrop_ftp.disk import is_full
 from securedrop_ftp.events import Event
 from securedrop_ftp.exceptions import (
@@ -209,7 +208,7 @@ class Ending:
         return OutcomeUnknown(str(cause))
 
     def _echo_until(self) -> datetime:
-        return timezone.now() + timedelta(seconds=self._intake.conf.storage_timeout)
+        return clock.now() + timedelta(seconds=self._intake.conf.storage_timeout)
 
     def _mark_committed(self, receipt: Receipt, echo_until: datetime | None) -> None:
         attempt = self._attempt

@@ -18,8 +18,8 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import BinaryField, DateTimeField, F, JSONField, Q, QuerySet, UUIDField
 from django.db.models.functions import Coalesce
-from django.utils import timezone
 
+from securedrop_ftp import clock
 from securedrop_ftp.db import DatabaseWriter, is_deadlock
 from securedrop_ftp.events import Event
 from securedrop_ftp.exceptions import AuditUnavailable, LedgerUnavailable, SecureDropError
@@ -109,7 +109,7 @@ class Ledger:
 
     def lease_end(self) -> datetime:
         """The end of a lease that begins now."""
-        return timezone.now() + self.lease
+        return clock.now() + self.lease
 
 
 def node_of(owner: str) -> str:
@@ -195,7 +195,7 @@ def record_parts(
             received=received,
             states=states,
             sealed=sealed,
-            now=timezone.now(),
+            now=clock.now(),
         )
     )
 
@@ -221,21 +221,21 @@ def mark_publishing(
             digest_source=digest_source,
             sealed=sealed,
             lease_until=lease_until,
-            now=timezone.now(),
+            now=clock.now(),
         )
     )
 
 
 def expire_lease(claim: Claim) -> bool:
     """The outcome is unknown: whoever comes first may settle it."""
-    now = timezone.now()
+    now = clock.now()
     return bool(held(claim, UploadState.PUBLISHING).update(lease_until=now, updated=now))
 
 
 def free_lease(claim: Claim) -> bool:
     """Whoever comes first may settle it, as far as time allows: when its writer was last heard of
     stays as it is."""
-    return bool(held(claim, UploadState.PUBLISHING).update(lease_until=timezone.now()))
+    return bool(held(claim, UploadState.PUBLISHING).update(lease_until=clock.now()))
 
 
 def mark_committed(
@@ -264,7 +264,7 @@ def mark_committed(
         echo_until=echo_until,
         key=key,
         digest_source=digest_source,
-        now=timezone.now(),
+        now=clock.now(),
     )
     if not changed:
         return None
@@ -296,7 +296,7 @@ def state_of(upload_id: UUID) -> str | None:
 
 def discard_suspended(row: Upload, reason: str) -> bool:
     """A suspended row becomes aborted. Its attempt has had its audit row."""
-    now = timezone.now()
+    now = clock.now()
     return bool(
         held(Claim(row.pk, row.epoch), UploadState.SUSPENDED).update(
             state=UploadState.ABORTED,
@@ -320,7 +320,7 @@ def mark_suspended(
     sealed: str,
 ) -> bool:
     """Interrupted with whole parts kept. False: not ours any more, nothing was written."""
-    now = timezone.now()
+    now = clock.now()
     changed = held(claim).update(
         state=UploadState.SUSPENDED,
         parts=to_json(parts),
@@ -340,7 +340,7 @@ def mark_suspended(
 
 def mark_aborted(claim: Claim, event: Event) -> bool:
     """Ended badly, nothing kept. False: not ours any more, nothing was written."""
-    now = timezone.now()
+    now = clock.now()
     changed = held(claim).update(
         state=UploadState.ABORTED,
         lease_until=None,
@@ -363,7 +363,7 @@ def retire(row: Upload, *, resumable: bool, reason: str, reply: str) -> bool | N
     """
     if row.state not in LIVE:
         return None
-    now = timezone.now()
+    now = clock.now()
     keep = (
         resumable
         and bool(row.resume_token)

@@ -19,9 +19,8 @@ from datetime import timedelta
 from functools import partial
 
 from django.db.models import Q
-from django.utils import timezone
 
-from securedrop_ftp import replies
+from securedrop_ftp import clock, replies
 from securedrop_ftp.conf import Conf
 from securedrop_ftp.exceptions import (
     NotFound,
@@ -83,7 +82,7 @@ class Recovery:
 
     def settle_expired(self, limit: int = BATCH) -> int:
         """Settle rows whose lease has run out, whoever had it; a few at a time."""
-        rows = Upload.objects.filter(state__in=LIVE, lease_until__lt=timezone.now())
+        rows = Upload.objects.filter(state__in=LIVE, lease_until__lt=clock.now())
         settled = 0
         silent: set[str] = set()
         for row in rows.select_related("partner").order_by("lease_until")[:limit]:
@@ -96,7 +95,7 @@ class Recovery:
 
     @staticmethod
     def _lease_over(row: Upload) -> bool:
-        return row.lease_until is None or row.lease_until <= timezone.now()
+        return row.lease_until is None or row.lease_until <= clock.now()
 
     def _try_to_settle(self, row: Upload, silent: set[str]) -> str:
         """A storage that does not answer is asked once a round: each of its rows could wait for
@@ -185,7 +184,7 @@ class Recovery:
             UploadBusy: for how long.
         """
         until = row.updated + timedelta(seconds=self._conf.storage_timeout)
-        left = (until - timezone.now()).total_seconds()
+        left = (until - clock.now()).total_seconds()
         if not backend.capabilities.lands_late or left <= 0:
             return
         self._book.run(partial(ledger.free_lease, Claim(row.pk, row.epoch)))

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
-from django.utils import timezone
 
+from securedrop_ftp import clock
 from securedrop_ftp.access.principal import Principal
 from securedrop_ftp.exceptions import (
     BadOffset,
@@ -107,7 +107,7 @@ def take_suspended(
                 session=request.session,
                 remote_ip=request.remote_ip or None,
                 reason="",
-                updated=timezone.now(),
+                updated=clock.now(),
             )
     except IntegrityError as exc:
         raise UploadBusy from exc
@@ -132,7 +132,7 @@ class Resumption:
     # --- what the owner sees -----------------------------------------------------------
 
     def _own(self, principal: Principal) -> QuerySet[Upload]:
-        since = timezone.now() - timedelta(seconds=principal.resume_window)
+        since = clock.now() - timedelta(seconds=principal.resume_window)
         rows = Upload.objects.filter(
             account_id=principal.account_id,
             storage=principal.storage,
@@ -166,7 +166,7 @@ class Resumption:
         length = length_of(parts_of(row))
         if not length:
             return None
-        return Suspended(str(row.pk), row.path, row.key, length, timezone.now())
+        return Suspended(str(row.pk), row.path, row.key, length, clock.now())
 
     def discard(self, principal: Principal, path: str) -> bool:
         """See :meth:`Intake.discard_suspended`."""
@@ -230,7 +230,7 @@ class Resumption:
         if live is None:
             return None
         if live.state == UploadState.PUBLISHING:
-            if live.lease_until is not None and live.lease_until > timezone.now():
+            if live.lease_until is not None and live.lease_until > clock.now():
                 raise UploadBusy
             self._intake.recovery.settle(live)
             return None

@@ -14,8 +14,7 @@ from functools import partial
 from typing import Final
 from uuid import UUID
 
-from django.utils import timezone
-
+from securedrop_ftp import clock
 from securedrop_ftp.conf import Conf
 from securedrop_ftp.intake import ledger
 from securedrop_ftp.intake.held import forget_parts
@@ -63,7 +62,7 @@ def prune(book: Ledger, backend_for: Callable[[str], Backend], conf: Conf) -> Pr
 
 
 def _expired(conf: Conf) -> list[Upload]:
-    now = timezone.now()
+    now = clock.now()
     rows = Upload.objects.filter(state=UploadState.SUSPENDED).select_related("partner")
     return [
         row
@@ -82,7 +81,7 @@ def _aliases() -> list[str]:
 
 
 def _sweep(backend: Backend) -> int:
-    now = timezone.now()
+    now = clock.now()
     ended = backend.sweep(lambda upload_id: not _is_ended(upload_id), older_than=now)
     return ended + backend.sweep(_is_wanted, older_than=now - STRANGER_AGE)
 

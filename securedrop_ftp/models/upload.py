@@ -6,6 +6,7 @@ import uuid
 
 from django.db import models
 
+from securedrop_ftp import clock
 from securedrop_ftp.escaping import escape
 from securedrop_ftp.models.account import Account
 from securedrop_ftp.models.partner import Partner
@@ -77,8 +78,8 @@ class Upload(models.Model):
         "the same bytes is answered from this row.",
     )
 
-    started = models.DateTimeField(auto_now_add=True)
-    updated = models.DateTimeField(auto_now=True)
+    started = models.DateTimeField(default=clock.now, editable=False)
+    updated = models.DateTimeField(default=clock.now, editable=False)
     finished = models.DateTimeField(null=True)
 
     class Meta:

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from django.utils import timezone
-
+from securedrop_ftp import clock
 from securedrop_ftp.ftps.session import Session
 from securedrop_ftp.models import LiveSession
 
@@ -52,7 +51,7 @@ def publish(owner: str, node: str, snapshots: Sequence[Snapshot]) -> dict[str, s
 
     Returns the sessions that operators want ended: session id to operator.
     """
-    now = timezone.now()
+    now = clock.now()
     own = LiveSession.objects.filter(owner=owner)
     wanted = dict(own.exclude(end_requested_by="").values_list("id", "end_requested_by"))
     alive = {s.id for s in snapshots}
@@ -90,4 +89,4 @@ def forget(owner: str) -> None:
 
 def forget_stale() -> None:
     """Rows whose worker is gone without a word."""
-    LiveSession.objects.filter(seen__lt=timezone.now() - STALE_AFTER).delete()
+    LiveSession.objects.filter(seen__lt=clock.now() - STALE_AFTER).delete()

@@ -12,8 +12,8 @@ from django.contrib.auth import authenticate, get_user_model
 from django.core.management import call_command
 from django.test import Client
 from django.urls import reverse
-from django.utils import timezone
 
+from securedrop_ftp import clock as shared
 from securedrop_ftp.access import lockout, network
 from securedrop_ftp.access.lockout import Locked, Reservation, reserve
 from securedrop_ftp.access.login import log_in, synthetic_request
@@ -26,12 +26,12 @@ ADDRESS = "192.0.2.1"
 
 
 class Clock:
-    """Moves ``timezone.now()``."""
+    """Moves the time that nodes share."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.offset = timedelta(0)
-        self._real = timezone.now
-        monkeypatch.setattr(timezone, "now", self)
+        self._real = shared.now
+        monkeypatch.setattr(shared, "now", self)
 
     def __call__(self) -> datetime:
         return self._real() + self.offset
@@ -125,13 +125,13 @@ def test_the_limits_come_from_the_settings(db: None, conf: Any) -> None:
     _fail(times=2)
     answer = reserve("alice", ADDRESS)
     assert isinstance(answer, Locked)
-    assert answer.until - timezone.now() <= timedelta(seconds=60)
+    assert answer.until - shared.now() <= timedelta(seconds=60)
 
 
 def test_rows_that_count_no_more_are_swept(db: None, clock: Clock) -> None:
     _fail(times=5)
     clock.forward(hours=1)
-    lockout.sweep(timezone.now())
+    lockout.sweep(shared.now())
     assert not LoginAttempt.objects.exists()
     assert not Lockout.objects.exists()
 

@@ -1,39 +1,32 @@
-"""This machine's clock against the database's. Leases, lockouts and the audit trail compare
-times that different machines wrote."""
+"""This machine's clock against the database's. Leases and lockouts go by the database's; the audit
+trail's times are this machine's, and beyond 30 s it takes no logins."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Final
 
 from django.db import connections
 
+from securedrop_ftp.clock import TOLERATED, read
 from securedrop_ftp.server.doctor.finding import Finding, ok, problem, warning
 
 CHECK: Final = "clock"
 
-#: Seconds. A lease lasts 90; S3 refuses requests that are 15 minutes off.
+#: Seconds. Beyond the second no logins are taken; S3 refuses requests that are 15 minutes off.
 NOTICEABLE: Final = 2.0
-HARMFUL: Final = 30.0
+HARMFUL: Final = TOLERATED
 
 _MEND: Final = "Run a time service (systemd-timesyncd, chrony) on both machines."
 
 
 def clock() -> Iterator[Finding]:
     """Against the database server; SQLite has ours. Needs the database."""
-    connection = connections["default"]
-    if connection.vendor != "postgresql":
+    if connections["default"].vendor != "postgresql":
         yield ok(CHECK, "the database has this machine's.")
         return
-    before = datetime.now(UTC)
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp()")
-        theirs: datetime = cursor.fetchone()[0]
-    after = datetime.now(UTC)
-    yield judged(
-        "the database", (theirs - before).total_seconds(), (after - before).total_seconds()
-    )
+    reading = read()
+    yield judged("the database", reading.ahead, reading.doubt)
 
 
 def judged(whose: str, ahead: float, doubt: float) -> Finding:

@@ -21,8 +21,7 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import IO, Final
 
-from django.utils import timezone
-
+from securedrop_ftp import clock
 from securedrop_ftp.access import provisioning
 from securedrop_ftp.conf import Conf
 from securedrop_ftp.db import write_transaction
@@ -117,9 +116,7 @@ def _partner() -> Iterator[tuple[str, str]]:
 
 def remove_forgotten() -> None:
     """Partners of runs that were killed."""
-    old = Partner.objects.filter(
-        name__startswith="doctor-", created__lt=timezone.now() - _FORGOTTEN
-    )
+    old = Partner.objects.filter(name__startswith="doctor-", created__lt=clock.now() - _FORGOTTEN)
     for partner in old:
         if _OURS.fullmatch(partner.name) and partner.prefix == f"{partner.name}/":
             _remove(partner)

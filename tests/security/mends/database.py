@@ -6,6 +6,7 @@ from typing import Final
 
 from tests.security.mends import Cut, Mend
 
+SKEW = "tests/faults/test_clock_skew.py"
 LOST = "tests/faults/test_lost_connections.py"
 
 ROWS: Final[tuple[Mend, ...]] = (
@@ -24,5 +25,26 @@ ROWS: Final[tuple[Mend, ...]] = (
         "a project that does not have Django ask its connections",
         (Cut("db.py", "connection.health_check_enabled = True", "pass"),),
         ("tests/server/test_pools.py::test_a_thread_outlives_its_connection_to_the_database",),
+    ),
+    Mend(
+        "55",
+        "a node whose clock is wrong retires others' uploads and locks out who logs in",
+        (
+            Cut(
+                "clock.py",
+                "    reading = _reading()\n    return datetime",
+                "    return timezone.now()\n    return datetime",
+            ),
+        ),
+        (
+            f"{SKEW}::test_an_upload_lives_on_beside_a_node_whose_clock_is_ahead",
+            f"{SKEW}::test_logins_in_flight_lock_nobody_out_and_no_more_guesses_are_looked_at",
+        ),
+    ),
+    Mend(
+        "55",
+        "a node whose clock is wrong takes logins",
+        (Cut("clock.py", "if off <= TOLERATED:", "if True:"),),
+        (f"{SKEW}::test_a_node_whose_clock_goes_wrong_takes_no_logins_and_ends_transfers_well",),
     ),
 )
