@@ -34,6 +34,8 @@ class Conf:
     ftps_bind: str = "127.0.0.1:2121"
     ftps_passive_ports: str = "50000-50999"
     ftps_passive_address: str = ""
+    proxy_protocol_from: str = ""  # networks of balancers, comma-separated: a header must come
+    health_check_from: str = ""  # networks whose checks leave no audit row
     ftps_workers: int = 0  # 0: one per core
     node: str = ""  # "": this machine's host name
 

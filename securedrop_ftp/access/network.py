@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -52,6 +53,24 @@ def network(text: str) -> Network:
         mapped = int(net.network_address) & 0xFFFFFFFF
         return ipaddress.IPv4Network((mapped, net.prefixlen - 96))
     return net
+
+
+@lru_cache(maxsize=16)
+def networks(text: str) -> tuple[Network, ...]:
+    """The networks and addresses of a setting, separated by commas.
+
+    Raises:
+        ValueError: one of them is neither, or has bits beyond its prefix (10.0.0.1/8).
+    """
+    return tuple(network(word.strip()) for word in text.split(",") if word.strip())
+
+
+def within(address: str, text: str) -> bool:
+    """Whether a canonical address lies in one of the networks of a setting."""
+    if not text:
+        return False
+    ip = ipaddress.ip_address(address)
+    return any(ip.version == net.version and ip in net for net in networks(text))
 
 
 def source_of(text: str) -> str:

@@ -14,6 +14,7 @@ from django.core.checks import CheckMessage, Error, Warning  # noqa: A004 - Djan
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
+from securedrop_ftp.checks.networks import network_problems
 from securedrop_ftp.conf import KIB, MIB, Conf, field_names, from_mapping
 
 #: Field to its least and greatest value; ``None``: no bound.
@@ -126,6 +127,7 @@ def value_problems(values: Mapping[str, Any]) -> list[CheckMessage]:
         *_out_of_range(conf),
         *_wrong_choices(conf),
         *_wrong_addresses(conf),
+        *network_problems(conf),
         *_inconsistent(conf),
     ]
 

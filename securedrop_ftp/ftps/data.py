@@ -61,6 +61,8 @@ class DataChannel(Channel):
         self.on_hello: Callable[[DataChannel], bool] | None = None
         self.spoke = False  # whether the peer has sent a byte
         self.resumed = False
+        self.peer_ip = ""
+        self.foreign = False  # from another address than the control connection
         self.moved = 0
         self.waiting_for_us = False  # storage, not the peer, is what is slow
         self._act: Callable[[], None] | None = None

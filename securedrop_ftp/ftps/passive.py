@@ -1,10 +1,11 @@
 """Passive listeners: a port that waits for one data channel, the right one.
 
-A connection from another address is closed. Of those from the client's address the first that
-resumes the control channel's TLS session is taken; a stranger on the same address (NAT) that
-cannot do so is closed and does not end the wait at once. However many are silent, the newest
-connections are heard: the oldest silent one gives way. Handshakes that resume nothing have a bound
-(:mod:`securedrop_ftp.ftps.handshakes`).
+A connection from another address is closed (clients behind a balancer, whose connections begin with
+a PROXY header, may have two addresses: :meth:`PassiveListener._consider`). Of those from the
+client's address the first that resumes the control channel's TLS session is taken; a stranger on
+the same address (NAT) that cannot do so is closed and does not end the wait at once. However many
+are silent, the newest connections are heard: the oldest silent one gives way. Handshakes that
+resume nothing have a bound (:mod:`securedrop_ftp.ftps.handshakes`).
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from securedrop_ftp.access import network
 from securedrop_ftp.exceptions import SecureDropError
 from securedrop_ftp.ftps.channel import ConnectionLost
 from securedrop_ftp.ftps.data import DataChannel
+from securedrop_ftp.ftps.header_wait import HeaderWaits
 from securedrop_ftp.ftps.parking import Waiter
+from securedrop_ftp.ftps.proxy_protocol import Header
 from securedrop_ftp.log import get_logger
 from securedrop_ftp.tls.hello import LOOK, offers_resumption
 
@@ -95,6 +98,9 @@ class PassiveListener:
         self._listening = True
         self._counted = True
         self._candidates: list[DataChannel] = []
+        self._headers = HeaderWaits(
+            session.loop, MAX_CANDIDATES, session.conf.handshake_timeout, self._header_arrived
+        )
         self._ready: DataChannel | None = None
         self._waiter: Waiter[DataChannel] | None = None
         self._refused_at = 0.0
@@ -125,7 +131,22 @@ class PassiveListener:
 
     def _connected(self, sock: socket.socket, peer: tuple[str, int]) -> None:
         peer_ip = network.canonical(peer[0])
-        if peer_ip != self.session.remote_ip:
+        if network.within(peer_ip, self.session.conf.proxy_protocol_from):
+            self._headers.add(sock, peer_ip)
+        else:
+            self._consider(sock, peer_ip)
+
+    def _header_arrived(self, sock: socket.socket, balancer: str, header: Header) -> None:
+        if header.client is None and self.session.origin.named:
+            sock.close()  # the balancer looks whether the port is open
+        else:
+            self._consider(sock, header.client or balancer)
+
+    def _consider(self, sock: socket.socket, peer_ip: str) -> None:
+        """Let it shake hands, or close it. Behind a balancer the two connections of one client may
+        come by ways with different addresses: there the TLS session alone says whose it is."""
+        foreign = peer_ip != self.session.remote_ip
+        if foreign and not self.session.origin.named:
             if not self._told:  # a crowd would fill the log
                 logger.warning("data connection refused", peer=peer_ip, port=self.port)
                 self._told = True
@@ -135,6 +156,7 @@ class PassiveListener:
             self._make_room()
         assert self.session.context is not None
         channel = DataChannel(self.session.loop, sock)
+        channel.peer_ip, channel.foreign = peer_ip, foreign
         channel.on_ready = self._handshake_done
         channel.on_lost = self._handshake_lost
         channel.on_hello = self._may_shake_hands
@@ -163,19 +185,27 @@ class PassiveListener:
     def _may_shake_hands(self, channel: DataChannel) -> bool:
         """Asked when a candidate's first bytes are there, before anything is computed for them."""
         principal = self.session.principal
-        if principal is None or not principal.require_tls_session_reuse:
+        if principal is None or not self._must_resume(channel):
             return True
         budget = self.session.runtime.handshakes
-        who = principal.partner_id, self.session.remote_ip
+        who = principal.partner_id, channel.peer_ip
         return budget.allows(*who, offers=False) or (
             offers_resumption(channel.look(LOOK)) and budget.allows(*who, offers=True)
         )
 
-    def _computed_for_nothing(self) -> None:
+    def _must_resume(self, channel: DataChannel) -> bool:
         principal = self.session.principal
-        self._refused_at = time.monotonic()
-        if principal is not None:
-            self.session.runtime.handshakes.spend(principal.partner_id, self.session.remote_ip)
+        return channel.foreign or (principal is not None and principal.require_tls_session_reuse)
+
+    def _refused(self, channel: DataChannel, *, computed: bool) -> None:
+        """Only a candidate from the client's own address can have been the client: another one
+        shortens nobody's wait."""
+        channel.reset()
+        principal = self.session.principal
+        if not channel.foreign:
+            self._refused_at = time.monotonic()
+        if computed and principal is not None:
+            self.session.runtime.handshakes.spend(principal.partner_id, channel.peer_ip)
 
     def _handshake_done(self, channel: DataChannel) -> None:
         self._candidates.remove(channel)
@@ -183,11 +213,9 @@ class PassiveListener:
             channel.dismiss()
             self.close()
             return
-        principal = self.session.principal
-        if principal is not None and principal.require_tls_session_reuse and not channel.resumed:
+        if self._must_resume(channel) and not channel.resumed:
             logger.warning("data channel did not resume the session", port=self.port)
-            channel.reset()
-            self._computed_for_nothing()
+            self._refused(channel, computed=True)
             return
         self._ready = channel
         channel.on_lost = self._ready_lost
@@ -197,11 +225,8 @@ class PassiveListener:
 
     def _handshake_lost(self, channel: DataChannel, error: ConnectionLost) -> None:
         self._candidates.remove(channel)
-        channel.reset()
         logger.info("data channel handshake failed", port=self.port, reason=str(error))
-        self._refused_at = time.monotonic()
-        if channel.spoke:
-            self._computed_for_nothing()
+        self._refused(channel, computed=channel.spoke)
 
     def _ready_lost(self, channel: DataChannel, error: ConnectionLost) -> None:
         channel.reset()
@@ -230,6 +255,7 @@ class PassiveListener:
 
     def check_deadlines(self, now: float) -> None:
         """Called about once a second."""
+        self._headers.check_deadlines(now)
         if self.closed or self._ready is not None:
             if self._ready is not None and now - self._opened > self.session.conf.passive_timeout:
                 self.close()
@@ -254,6 +280,7 @@ class PassiveListener:
             self._listening = False
             self.session.loop.unregister(self._fileno)
             self.socket.close()
+            self._headers.close()
             for channel in self._candidates:
                 channel.reset()
             self._candidates.clear()

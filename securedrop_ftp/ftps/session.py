@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import greenlet
 import structlog
@@ -29,6 +29,7 @@ from securedrop_ftp.exceptions import Cancelled, SecureDropError, SessionGone
 from securedrop_ftp.ftps import policy
 from securedrop_ftp.ftps.control import ControlChannel
 from securedrop_ftp.ftps.facts import FACTS
+from securedrop_ftp.ftps.origin import Origin
 from securedrop_ftp.ftps.parking import Waiter, settle_from
 from securedrop_ftp.ftps.runtime import Runtime
 from securedrop_ftp.ftps.storage_fs import StorageFS
@@ -45,6 +46,9 @@ logger = get_logger(__name__)
 
 T = TypeVar("T")
 
+#: What a health check may say and still leave no row.
+CHECK_VERBS: Final = frozenset({"NOOP", "QUIT"})
+
 
 @dataclass
 class Act:
@@ -56,13 +60,15 @@ class Act:
 class Session(ControlChannel):
     """See the module's docstring. Public attributes are the session's state, used by the verbs."""
 
-    def __init__(self, runtime: Runtime, sock: socket.socket, remote_ip: str, slot: int) -> None:
+    def __init__(self, runtime: Runtime, sock: socket.socket, origin: Origin, slot: int) -> None:
         super().__init__(runtime.loop, sock, runtime.conf)
         self.runtime = runtime
         self.id = uuid.uuid4().hex
-        self.remote_ip = remote_ip
+        self.origin = origin
+        self.remote_ip = origin.client
         self.slot = slot
-        self.local_ip = network.canonical(sock.getsockname()[0])
+        self.local_ip = origin.reached or network.canonical(sock.getsockname()[0])
+        self._is_check = origin.is_check  # until it says more than a health check does
 
         self.principal: Principal | None = None
         self.fs: StorageFS | None = None
@@ -90,9 +96,10 @@ class Session(ControlChannel):
         self._waiter: Waiter[Any] | None = None
         self._bad_commands = 0
         self._variables = contextvars.copy_context()
-        self._variables.run(
-            structlog.contextvars.bind_contextvars, session=self.id, remote_ip=remote_ip
-        )
+        bound = {"session": self.id, "remote_ip": self.remote_ip}
+        if origin.balancer:
+            bound["balancer"] = origin.balancer
+        self._variables.run(structlog.contextvars.bind_contextvars, **bound)
 
     # --- life ------------------------------------------------------------------------
 
@@ -101,8 +108,13 @@ class Session(ControlChannel):
         sock = self.socket
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        self.record(Event("session.opened"))
+        if not self._is_check:
+            self._record_opening()
         self.reply(replies.GREETING)
+
+    def _record_opening(self) -> None:
+        balancer = self.origin.balancer
+        self.record(Event("session.opened", extra={"balancer": balancer} if balancer else {}))
 
     def end(self, reply: Reply | None, reason: str) -> None:
         """Say a last word, let the peer read it, then close."""
@@ -119,7 +131,8 @@ class Session(ControlChannel):
         reason = self.ending or reason or "connection lost"
         super().close()
         self.close_listeners()
-        self.record(Event("session.closed", reason=reason, extra={"seconds": self.age}))
+        if not self._is_check:
+            self.record(Event("session.closed", reason=reason, extra={"seconds": self.age}))
         self.end_login(good=False)
         self.runtime.session_closed(self)
         waiter = self._waiter
@@ -309,6 +322,9 @@ class Session(ControlChannel):
 
     def start(self, item: Command | Violation) -> None:
         """Run a command in a greenlet of its own, until it parks or is done."""
+        if self._is_check and getattr(item, "verb", "") not in CHECK_VERBS:
+            self._is_check = False
+            self._record_opening()
         self._verb = runner = greenlet.greenlet(self._run)
         runner.gr_context = self._variables
         self._verb_since = self.last_activity = time.monotonic()

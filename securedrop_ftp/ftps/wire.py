@@ -116,6 +116,8 @@ def parse(line: bytes) -> Command | Violation:
     verb = verb.upper()
     if verb in HTTP_VERBS:
         return Violation(replies.NOT_UNDERSTOOD.but("This is an FTP server."), fatal=True)
+    if verb == "PROXY":  # taken from SECUREDROP_PROXY_PROTOCOL_FROM only
+        return Violation(replies.NOT_UNDERSTOOD.but("No PROXY header from this address."), True)
     # A password may hold any printable character and a tab is one that people use; NUL, CR, LF
     # and the rest of C0 are never meant.
     if any(ord(c) < 32 or ord(c) == 127 for c in argument):

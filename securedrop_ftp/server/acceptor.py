@@ -13,10 +13,13 @@ import os
 import socket
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from securedrop_ftp import replies
 from securedrop_ftp.access import network
+from securedrop_ftp.ftps.header_wait import HeaderWaits
+from securedrop_ftp.ftps.origin import Origin
+from securedrop_ftp.ftps.proxy_protocol import Header
 from securedrop_ftp.log import get_logger
 from securedrop_ftp.replies import Reply
 from securedrop_ftp.server.connections import ConnectionTable
@@ -34,6 +37,8 @@ RESERVED = 32
 LOOK_AWAY = 0.025
 #: How often refusals are logged, seconds.
 LINE_EVERY = 1.0
+#: Connections of balancers that have not said who their client is, in one worker.
+HEADERS_AWAITED: Final = 256
 
 
 class Acceptor:
@@ -47,7 +52,7 @@ class Acceptor:
         arrivals: AddressRates,
         worker: int,
         conf: Callable[[], Conf],
-        accepted: Callable[[socket.socket, str, int], None],
+        accepted: Callable[[socket.socket, Origin, int], None],
         overloaded: Callable[[], bool],
     ) -> None:
         self._loop, self._listener, self._table = loop, listener, table
@@ -55,6 +60,9 @@ class Acceptor:
         self._worker, self._conf, self._accepted = worker, conf, accepted
         self._overloaded = overloaded
         self._fileno = listener.fileno()
+        self._headers = HeaderWaits(
+            loop, HEADERS_AWAITED, conf().handshake_timeout, self._header_arrived
+        )
         self._reserve: list[int] = []
         self._take_reserve()
         self._open = True
@@ -112,16 +120,30 @@ class Acceptor:
                 logger.warning("accept failed", error=str(exc))
             return
         self._take_reserve()  # where a crowd left none
-        address = network.canonical(peer[0])
-        slot = self._slot(address)
+        address, conf = network.canonical(peer[0]), self._conf()
+        if network.within(address, conf.proxy_protocol_from):
+            self._headers.add(sock, address)
+        else:
+            self._admit(sock, Origin.direct(address, conf))
+
+    def _header_arrived(self, sock: socket.socket, balancer: str, header: Header) -> None:
+        self._admit(sock, Origin.behind(balancer, header))
+
+    def _admit(self, sock: socket.socket, origin: Origin) -> None:
+        """Count the connection for its client, and make a session of it."""
+        slot = self._slot(origin)
         if isinstance(slot, str):
-            self._tell(address, slot)
+            self._tell(origin.client, slot)
             _refuse(
                 sock,
                 replies.TOO_MANY_CONNECTIONS if slot == "total" else replies.TOO_MANY_FROM_ADDRESS,
             )
             return
-        self._accepted(sock, address, slot)
+        self._accepted(sock, origin, slot)
+
+    def check_deadlines(self, now: float) -> None:
+        """Called about once a second."""
+        self._headers.check_deadlines(now)
 
     def _tell(self, address: str, cap: str) -> None:
         """Into the log, a line a second at most: who is refused can come back thousands of times
@@ -132,9 +154,13 @@ class Acceptor:
             logger.warning("connection refused", remote_ip=address, cap=cap, refused=self._refused)
             self._refused, self._next_line = 0, now + LINE_EVERY
 
-    def _slot(self, address: str) -> int | str:
-        """A slot for a connection, or the cap that refuses it."""
-        conf = self._conf()
+    def _slot(self, origin: Origin) -> int | str:
+        """A slot for a connection, or the cap that refuses it. A balancer that speaks for itself
+        (its health checks) has no cap of its own: it is everybody's way in."""
+        conf, address = self._conf(), origin.client
+        if origin.balancer and not origin.named:
+            total = conf.max_connections
+            return self._table.open(self._worker, address, per_ip=total, total=total)
         # Each session leaves two audit rows: without this, one address that connects and hangs up
         # filled the writer's queue faster than the database could empty it (seen: 600 a second,
         # and an upload waited 5 s behind 8 s of that).
@@ -186,6 +212,7 @@ class Acceptor:
         """Accept no more; the listening socket stays the supervisor's."""
         if self._open:
             self._open = False
+            self._headers.close()
             self._look_away()
             self._listener.close()
             while self._reserve:

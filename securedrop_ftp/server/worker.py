@@ -30,6 +30,7 @@ from securedrop_ftp.events import Event
 from securedrop_ftp.ftps import verbs
 from securedrop_ftp.ftps.downloads import ReadBudget
 from securedrop_ftp.ftps.handshakes import HandshakeBudget
+from securedrop_ftp.ftps.origin import Origin
 from securedrop_ftp.ftps.runtime import Refused
 from securedrop_ftp.ftps.session import Session
 from securedrop_ftp.intake.locations import located_backend
@@ -176,6 +177,7 @@ class Worker:
 
     def _tick(self) -> None:
         now = time.monotonic()
+        self._acceptor.check_deadlines(now)
         for session in list(self.sessions):
             session.check_deadlines(now)
             if session.passive is not None:
@@ -274,11 +276,11 @@ class Worker:
 
     # --- for sessions ----------------------------------------------------------------
 
-    def _accepted(self, sock: socket.socket, address: str, slot: int) -> None:
+    def _accepted(self, sock: socket.socket, origin: Origin, slot: int) -> None:
         try:
-            session = Session(self, sock, address, slot)
+            session = Session(self, sock, origin, slot)
         except OSError as exc:
-            logger.info("connection vanished", remote_ip=address, error=str(exc))
+            logger.info("connection vanished", remote_ip=origin.client, error=str(exc))
             sock.close()
             self._table.release(slot)
             return

@@ -16,6 +16,7 @@ from securedrop_ftp.conf import Conf
 from securedrop_ftp.exceptions import SecureDropError
 from securedrop_ftp.ftps import policy, verbs
 from securedrop_ftp.ftps.downloads import ReadBudget
+from securedrop_ftp.ftps.origin import Origin
 from securedrop_ftp.ftps.parking import Waiter
 from securedrop_ftp.ftps.session import Session
 from securedrop_ftp.ftps.storage_fs import StorageFS
@@ -132,7 +133,7 @@ class QuietSession(Session):
     def __init__(self, backend: Backend, root: str) -> None:
         storage = ConfinedStorage(backend, root)
         sock = socket.socket()
-        super().__init__(QuietRuntime(storage), sock, "127.0.0.1", 0)  # type: ignore[arg-type]
+        super().__init__(QuietRuntime(storage), sock, Origin("127.0.0.1"), 0)  # type: ignore[arg-type]
         sock.close()
         self.tls = object()  # type: ignore[assignment]
         self.data_protected = True

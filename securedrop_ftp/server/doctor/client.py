@@ -13,8 +13,22 @@ from typing import Final
 TIMEOUT: Final = 30.0
 
 
+def connected(host: str, port: int, timeout: float, header: bytes) -> socket.socket:
+    """A connection that has begun with ``header``."""
+    sock = socket.create_connection((host, port), timeout)
+    try:
+        sock.sendall(header)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
 class FtpsClient(ftplib.FTP_TLS):
     """Verifies nothing: it talks to its own machine, and the caller compares certificates."""
+
+    #: Sent first where the service takes this machine for a balancer (proxy_protocol_from).
+    header = b""
 
     def __init__(self) -> None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -22,6 +36,14 @@ class FtpsClient(ftplib.FTP_TLS):
         context.verify_mode = ssl.CERT_NONE
         context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_2
         super().__init__(context=context, timeout=TIMEOUT)
+
+    def reach(self, host: str, port: int) -> None:
+        """:meth:`connect`, with the header."""
+        self.host, self.port = host, port
+        self.sock = connected(host, port, TIMEOUT, self.header)
+        self.af = self.sock.family
+        self.file = self.sock.makefile("r", encoding=self.encoding)
+        self.welcome = self.getresp()
 
     def ntransfercmd(
         self, cmd: str, rest: int | str | None = None
@@ -31,6 +53,7 @@ class FtpsClient(ftplib.FTP_TLS):
         control = self.sock
         assert isinstance(control, ssl.SSLSocket)
         assert isinstance(plain, socket.socket)
+        plain.sendall(self.header)
         try:
             return self.context.wrap_socket(plain, session=control.session), size
         except BaseException:

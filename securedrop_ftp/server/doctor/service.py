@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -10,7 +9,10 @@ from typing import Final
 from cryptography import x509
 
 from securedrop_ftp import replies
+from securedrop_ftp.access import network
 from securedrop_ftp.conf import Conf
+from securedrop_ftp.ftps.proxy_protocol import LOCAL_HEADER
+from securedrop_ftp.server.doctor.client import connected
 from securedrop_ftp.server.doctor.finding import Finding, ok, problem, warning
 from securedrop_ftp.server.status import ServiceStatus, fingerprint
 
@@ -61,7 +63,7 @@ def reachable(conf: Conf, status: ServiceStatus | None) -> tuple[str, int] | Non
     host, port = (status.host, status.port) if status is not None else conf.bind
     target = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)  # noqa: S104
     try:
-        connection = socket.create_connection((target, port), _TIMEOUT)
+        connection = connected(target, port, _TIMEOUT, header_for(target, conf))
     except OSError:
         return None
     with connection:
@@ -70,3 +72,13 @@ def reachable(conf: Conf, status: ServiceStatus | None) -> tuple[str, int] | Non
     if greeting.startswith((replies.GREETING.line()[:18], b"421 ")):
         return target, port
     raise OSError(f"another program listens on {target}:{port}")
+
+
+def header_for(target: str, conf: Conf) -> bytes:
+    """What a connection of our own to ``target`` begins with: who connects to an address of this
+    machine comes from it."""
+    try:
+        balancer = network.within(network.canonical(target), conf.proxy_protocol_from)
+    except ValueError:  # a host name
+        return b""
+    return LOCAL_HEADER if balancer else b""

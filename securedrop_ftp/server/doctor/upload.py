@@ -28,7 +28,7 @@ from securedrop_ftp.db import write_transaction
 from securedrop_ftp.models import Account, Mode, Partner, Upload, UploadState
 from securedrop_ftp.server.doctor.client import FtpsClient
 from securedrop_ftp.server.doctor.finding import Finding, ok, problem
-from securedrop_ftp.server.doctor.service import reachable
+from securedrop_ftp.server.doctor.service import header_for, reachable
 from securedrop_ftp.server.status import ServiceStatus
 
 CHECK: Final = "upload"
@@ -64,10 +64,10 @@ def real_upload(conf: Conf, status: ServiceStatus | None) -> Iterator[Finding]:
     try:
         with _partner() as (username, password):
             if address is not None:
-                yield _tried(address, username, password, "the running service")
+                yield _tried(conf, address, username, password, "the running service")
             else:
                 with _private_service() as private:
-                    yield _tried(private, username, password, "a service started for it")
+                    yield _tried(conf, private, username, password, "a service started for it")
     except (_Failed, OSError, EOFError, ftplib.Error) as exc:
         yield problem(
             CHECK,
@@ -76,12 +76,15 @@ def real_upload(conf: Conf, status: ServiceStatus | None) -> Iterator[Finding]:
         )
 
 
-def _tried(address: tuple[str, int], username: str, password: str, where: str) -> Finding:
+def _tried(
+    conf: Conf, address: tuple[str, int], username: str, password: str, where: str
+) -> Finding:
     data = os.urandom(SIZE)
     digest = hashlib.sha256(data).hexdigest()
     began = time.monotonic()
     with FtpsClient() as client:
-        client.connect(*address)
+        client.header = header_for(address[0], conf)
+        client.reach(*address)
         client.auth()
         client.login(username, password, secure=False)
         client.prot_p()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.security.mends import Cut, Mend
+from tests.security.mends import Cut, Mend, never
 
 WEB: Final = "tests/project/test_web.py"
+PROXIED: Final = "tests/security/test_proxied_clients.py"
+HAPROXY: Final = "tests/security/test_haproxy.py"
 DUAL_STACK: Final = "tests/ftps/test_dual_stack.py"
 
 ROWS: Final[tuple[Mend, ...]] = (
@@ -18,6 +20,79 @@ ROWS: Final[tuple[Mend, ...]] = (
             f"{DUAL_STACK}::test_an_ipv4_client_of_a_dual_stack_listener_has_data_channels",
             f"{DUAL_STACK}::test_epsv_speaks_the_clients_protocol",
             f"{WEB}::test_on_a_dual_stack_listener_an_ipv4_client_has_its_ipv4_address",
+        ),
+    ),
+    Mend(
+        "61",
+        "behind a balancer all clients are one address",
+        (never("server/acceptor.py", "network.within(address, conf.proxy_protocol_from)"),),
+        (
+            f"{PROXIED}::test_trail_ledger_and_live_sessions_know_the_client",
+            f"{PROXIED}::test_twenty_guesses_of_one_client_lock_out_that_client_alone",
+            f"{HAPROXY}::test_twenty_guesses_lock_out_the_guesser_alone_on_both_nodes",
+        ),
+    ),
+    Mend(
+        "61",
+        "anybody says in a PROXY header that he is somebody else",
+        (
+            Cut(
+                "server/acceptor.py",
+                "if network.within(address, conf.proxy_protocol_from):",
+                "if conf.proxy_protocol_from:",
+            ),
+        ),
+        (f"{PROXIED}::test_a_header_from_anywhere_else_makes_nobody_another",),
+    ),
+    Mend(
+        "61",
+        "a PROXY header that never ends",
+        (Cut("ftps/header_wait.py", "if now - wait.since <= self._patience:", "if True:"),),
+        (f"{PROXIED}::test_a_balancer_that_sends_no_whole_header_is_closed_in_time",),
+    ),
+    Mend(
+        "61",
+        "connections without their header fill the memory",
+        (never("ftps/header_wait.py", "len(self._waits) >= self._places"),),
+        (f"{PROXIED}::test_silent_connections_of_a_balancer_take_no_clients_place",),
+    ),
+    Mend(
+        "61",
+        "the balancer's own connections fill its address's cap",
+        (never("server/acceptor.py", "origin.balancer and not origin.named"),),
+        (f"{PROXIED}::test_caps_count_the_client_and_never_the_balancer",),
+    ),
+    Mend(
+        "61",
+        "what comes right behind a PROXY header is lost with it",
+        (
+            Cut(
+                "ftps/proxy_protocol.py",
+                "return len(seen) if end < 0 else end + 1 - len(self._data)",
+                "return len(seen)",
+            ),
+        ),
+        ("tests/ftps/test_proxy_protocol.py::test_nothing_behind_the_header_is_read",),
+    ),
+    Mend(
+        "62",
+        "a client whose connections come by two ways has no data channel",
+        (Cut("ftps/passive.py", "if foreign and not self.session.origin.named:", "if foreign:"),),
+        (f"{PROXIED}::test_where_addresses_differ_the_tls_session_proves_the_data_channel",),
+    ),
+    Mend(
+        "62",
+        "a stranger from elsewhere takes a data channel behind a balancer",
+        (Cut("ftps/passive.py", "return channel.foreign or (", "return ("),),
+        (f"{PROXIED}::test_another_address_must_resume_also_where_the_partner_is_let_off",),
+    ),
+    Mend(
+        "62",
+        "each health check writes two rows into the trail",
+        (Cut("ftps/origin.py", "balancer, is_check=True)", "balancer)"),),
+        (
+            f"{PROXIED}::test_a_health_check_leaves_no_row",
+            f"{HAPROXY}::test_everything_works_through_it_and_its_checks_leave_no_row",
         ),
     ),
 )

@@ -293,8 +293,8 @@ ROWS: Final = (
         (
             Cut(
                 "ftps/passive.py",
-                "principal.require_tls_session_reuse and not channel.resumed:",
-                "principal.require_tls_session_reuse and False:",
+                "if self._must_resume(channel) and not channel.resumed:",
+                "if False:",
             ),
         ),
         (
@@ -667,7 +667,7 @@ ROWS: Final = (
     raise NoDataChannel(reply=replies.NO_PASSIVE_PORT)
 """,
                 """            return sock
-    sock = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    sock = socket.socket(control.family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     sock.bind((host, 0))
     sock.listen(MAX_CANDIDATES)
     return sock
