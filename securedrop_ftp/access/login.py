@@ -36,7 +36,7 @@ from securedrop_ftp.access.certificates import (
 from securedrop_ftp.access.hashers import burn_one_hash
 from securedrop_ftp.access.live import still_allowed
 from securedrop_ftp.access.lockout import Locked, Reservation
-from securedrop_ftp.access.names import clean_username, password_fits
+from securedrop_ftp.access.names import clean_username, is_utf8, password_fits
 from securedrop_ftp.access.principal import Principal, principal_of
 from securedrop_ftp.db import renew_connections, write_transaction
 from securedrop_ftp.events import Event
@@ -250,10 +250,14 @@ def _attempt(attempt: _Attempt, password: str, claim: Claim | None) -> Principal
             user = authenticate(request, username=attempt.name, password=password)
         if account is not None and user is not None and user.pk == account.user_id:
             return _admit(attempt, account, user, request, held, claim)
-        return _refuse(attempt, account, reason or "password", request, held)
+        return _refuse(attempt, account, reason or _why_wrong(password), request, held)
     except BaseException:
         lockout.abandon(held)
         raise
+
+
+def _why_wrong(password: str) -> str:
+    return "password" if is_utf8(password) else "password; it came in another encoding than UTF-8"
 
 
 # What every login runs (docs/adr/0008).

@@ -36,7 +36,12 @@ def password_fits(password: str) -> bool:
     """Whether an account can have that password at all: ≤ 1 KiB of UTF-8, no NUL, not empty."""
     if not password or len(password) > MAX_PASSWORD_BYTES or "\0" in password:
         return False
-    try:
-        return len(password.encode()) <= MAX_PASSWORD_BYTES
-    except UnicodeEncodeError:
+    if not is_utf8(password):
         return False
+    return len(password.encode()) <= MAX_PASSWORD_BYTES
+
+
+def is_utf8(text: str) -> bool:
+    """Whether what the client sent was UTF-8 (RFC 2640 §2.1): lone surrogates stand for bytes that
+    were not."""
+    return not any("\ud800" <= char <= "\udfff" for char in text)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final
 
 from securedrop_ftp.access.certificates import PeerCertificate
@@ -26,6 +27,7 @@ class Principal:
         max_file_size: bytes, ``None``: no limit.
         resume_window: seconds that an interrupted upload is kept.
         certificate: the client certificate that the login was checked with, if it was.
+        since: when the partner, and its top directory with it, was made.
         stamp: differs once the user's password was changed; of no use outside these processes.
     """
 
@@ -45,6 +47,7 @@ class Principal:
     require_tls_session_reuse: bool
     resume_window: int
     certificate: PeerCertificate | None = None
+    since: datetime | None = None
     stamp: bytes = field(default=b"", repr=False)
 
     def may(self, permission: Permission) -> bool:
@@ -76,6 +79,7 @@ def principal_of(
         require_tls_session_reuse=partner.require_tls_session_reuse,
         resume_window=get_conf().resume_window if window is None else window,
         certificate=certificate,
+        since=partner.created,
         stamp=_stamp(user or account.user),
     )
 

@@ -36,9 +36,9 @@ def timestamp(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y%m%d%H%M%S")
 
 
-def nlst_lines(entries: Iterable[Entry]) -> bytes:
-    """Bare names."""
-    return "".join(f"{entry.name}\r\n" for entry in entries).encode()
+def name_lines(names: Iterable[str]) -> bytes:
+    """What NLST sends."""
+    return "".join(f"{name}\r\n" for name in names).encode()
 
 
 def list_lines(entries: Iterable[Entry]) -> bytes:

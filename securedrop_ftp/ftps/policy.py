@@ -28,6 +28,8 @@ class Verb:
         login: needs a login.
         argument: ``True`` needed, ``False`` refused, ``None`` either.
         permission: any one of these is needed; empty: none.
+        words: the argument is made of words and numbers: a blank behind them means nothing. A
+            blank behind a name or a password belongs to it.
         data: opens a data channel or moves data: refused while a transfer runs.
         prepares: sets the next transfer up, or does nothing: what REST and ALLO said stands on.
     """
@@ -38,6 +40,7 @@ class Verb:
     login: bool = True
     argument: bool | None = None
     permission: tuple[Permission, ...] = ()
+    words: bool = False
     data: bool = False
     prepares: bool = False
     syntax: str = ""
@@ -67,6 +70,7 @@ def verb(
     login: bool = True,
     argument: bool | None = None,
     permission: tuple[Permission, ...] = (),
+    words: bool = False,
     data: bool = False,
     prepares: bool = False,
     syntax: str = "",
@@ -76,7 +80,7 @@ def verb(
     def register(run: Run) -> Run:
         for name in names:
             VERBS[name] = Verb(
-                name, run, clear, login, argument, permission, data, prepares, syntax
+                name, run, clear, login, argument, permission, words, data, prepares, syntax
             )
         return run
 
@@ -90,17 +94,26 @@ def dispatch(session: Session, command: Command) -> Reply | None:
     if found is None:
         session.count_bad_command()
         return replies.NOT_UNDERSTOOD
+    session.bad_commands = 0
     if session.tls is None and not found.clear:
         return replies.TLS_REQUIRED
     if found.login and session.principal is None:
         return replies.LOG_IN_FIRST
-    if found.argument is True and not command.argument:
+    argument = _given(found, command.argument)
+    if found.argument is True and not argument:
         return replies.BAD_ARGUMENT.but(f"{command.verb} needs an argument.")
-    if found.argument is False and command.argument:
+    if found.argument is False and argument:
         return replies.BAD_ARGUMENT.but(f"{command.verb} takes no argument.")
     if found.permission and not any(session.may(p) for p in found.permission):
-        deny(session, command.verb, command.argument)
-    return found.run(session, command.argument)
+        deny(session, command.verb, argument)
+    return found.run(session, argument)
+
+
+def _given(found: Verb, argument: str) -> str:
+    """Blanks alone are no argument, but for a password; several clients send ``LIST`` with one."""
+    if found.words or found.argument is False or (found.login and not argument.strip(" ")):
+        return argument.rstrip(" ")
+    return argument
 
 
 def hand_on(session: Session, verb_name: str, found: Verb | None) -> None:

@@ -94,7 +94,7 @@ class Session(ControlChannel):
         self._verb: greenlet.greenlet | None = None
         self._verb_since = 0.0
         self._waiter: Waiter[Any] | None = None
-        self._bad_commands = 0
+        self.bad_commands = 0  # in a row
         self._variables = contextvars.copy_context()
         bound = {"session": self.id, "remote_ip": self.remote_ip}
         if origin.balancer:
@@ -361,9 +361,9 @@ class Session(ControlChannel):
         self.reply(violation.reply)
 
     def count_bad_command(self) -> None:
-        """Ten of them close the session (row 23)."""
-        self._bad_commands += 1
-        if self._bad_commands >= self.conf.max_bad_commands:
+        """Ten of them in a row close the session (row 23)."""
+        self.bad_commands += 1
+        if self.bad_commands >= self.conf.max_bad_commands:
             self.end(replies.SERVICE_UNAVAILABLE.but("Too many errors."), "too many bad commands")
 
     # --- waiting (inside a verb) -----------------------------------------------------

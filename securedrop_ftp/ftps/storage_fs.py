@@ -9,6 +9,7 @@ is kept: other sessions, workers and nodes write to it, and a reply tells what i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from typing import Any
 from weakref import WeakMethod
 
@@ -49,6 +50,11 @@ class StorageFS:
             return Entry(self.key(path), is_dir=True)  # a partner's root always is there
         entry: Entry = self._offload(self.storage.stat, self.key(path))
         return entry
+
+    def root_entry(self, since: datetime | None) -> Entry:
+        """The partner's root with its time: storage's, or ``since``."""
+        modified = self._offload(self.storage.root_modified) or since
+        return Entry(self.key("/"), is_dir=True, modified=modified)
 
     def stat_file(self, path: str) -> Entry:
         """A file, as it is now. Raises NotFound, IsADirectory."""

@@ -20,7 +20,14 @@ if TYPE_CHECKING:
 logger = get_logger(__name__)
 
 
-def upload(session: Session, path: str, *, offset: int | None, append: bool) -> Reply:
+def upload(
+    session: Session,
+    path: str,
+    *,
+    offset: int | None,
+    append: bool,
+    opening: Reply = replies.OPENING_DATA,
+) -> Reply:
     """STOR, STOU, APPE: the data channel into the intake, then the commit, then 226."""
     principal, fs = session.principal, session.fs
     assert principal is not None
@@ -39,7 +46,7 @@ def upload(session: Session, path: str, *, offset: int | None, append: bool) -> 
     transfer = session.transfer = Transfer(session, "Upload", path)
     try:
         stream = session.storage(session.runtime.intake.begin, request, orphan=_abandon)
-        return _receive(session, transfer, stream)
+        return _receive(session, transfer, stream, opening)
     finally:
         transfer.over()
 
@@ -65,12 +72,12 @@ def _abandon(stream: UploadStream) -> None:
     stream.cancel(Cancelled("the session closed"))
 
 
-def _receive(session: Session, transfer: Transfer, stream: UploadStream) -> Reply:
+def _receive(session: Session, transfer: Transfer, stream: UploadStream, opening: Reply) -> Reply:
     try:
         transfer.narrow = stream.narrow
         if session.principal is not None:  # it may have changed since the upload was admitted
             stream.narrow(session.principal.max_file_size)
-        session.reply(replies.OPENING_DATA)
+        session.reply(opening)
         channel = transfer.open()
         session.wait(channel.receive_all(stream))
         transfer.moving = False

@@ -21,6 +21,8 @@ CRLF: Final = b"\r\n"
 #: keeps the last byte to itself: IAC or Data Mark may stand alone. No verb begins with such a byte.
 _TELNET: Final = re.compile(rb"(?:\xff[\xfb-\xfe][\x00-\xff]|\xff?[\xf0-\xfa]|\xff)+")
 
+_LOGIN: Final = (b"USER ", b"PASS ")
+
 #: Verbs of another protocol: a browser was tricked into talking to us (ALPACA).
 HTTP_VERBS: Final = frozenset(
     {"GET", "POST", "PUT", "HEAD", "OPTIONS", "PATCH", "DELETE", "CONNECT", "TRACE", "PRI"}
@@ -109,7 +111,11 @@ def parse(line: bytes) -> Command | Violation:
     try:
         text = line.decode("utf-8")
     except UnicodeDecodeError:
-        return Violation(replies.BAD_NAME)
+        if not line[:5].upper().startswith(_LOGIN):
+            return Violation(replies.BAD_NAME)
+        # A login that fails, is counted and recorded like every other: lone surrogates stand for
+        # the bytes, and neither a name nor a password can have one.
+        text = line.decode("utf-8", "surrogateescape")
     verb, _, argument = text.partition(" ")
     if not (verb.isascii() and verb.isalnum()):
         return Violation(replies.NOT_UNDERSTOOD)
@@ -121,5 +127,5 @@ def parse(line: bytes) -> Command | Violation:
     # A password may hold any printable character and a tab is one that people use; NUL, CR, LF
     # and the rest of C0 are never meant.
     if any(ord(c) < 32 or ord(c) == 127 for c in argument):
-        return Violation(replies.BAD_NAME)
+        return Violation(replies.BAD_PASSWORD if verb == "PASS" else replies.BAD_NAME)
     return Command(verb, argument)

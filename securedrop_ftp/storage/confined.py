@@ -152,6 +152,15 @@ class ConfinedStorage:
         self._inside(entry.key)
         return entry
 
+    def root_modified(self) -> datetime | None:
+        """When the prefix last changed; ``None`` where storage does not know, or has no such
+        directory yet."""
+        try:
+            found = self._backend.stat(self._root[:-1])
+        except (NotFound, NotADirectory):
+            return None
+        return found.modified if found.is_dir else None
+
     def scandir(self, key: str) -> Iterator[list[Entry]]:
         """See the protocol. Names that we do not take (other tools put them there) are left out:
         no verb could address them."""

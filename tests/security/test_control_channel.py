@@ -483,10 +483,28 @@ def greeted(ftps: ServedFtps) -> bool:
         return read_reply(sock).startswith(b"220")
 
 
-def test_globs_are_names_and_cost_nothing(ftps: ServedFtps) -> None:
+@pytest.mark.parametrize(
+    "pattern",
+    ["a*" * 60 + "b", "*a" * 60 + "*b", "?*" * 60 + "b", "[a-z]*" * 40 + "[!a]", "[" * 200],
+)
+def test_a_pattern_that_could_be_tried_for_ever_is_answered(served: Serve, pattern: str) -> None:
+    """glob(3) took exponential time for patterns like these (CVE-2010-2632)."""
+    ftps = served()
+    for letter in "abc":
+        ftps.store.put(f"acme/{'a' * 200}{letter}a", b"x")
     with ftps.login() as client:
-        for pattern in ("*/../*/../*/../*", "[" * 100, "{a,b}" * 40):
-            assert client.reply_to(f"STAT {pattern}").startswith("550")
+        assert client.reply_to(f"STAT {pattern}").startswith("550 No files found")
+        assert client.sendcmd("NOOP").startswith("200")
+
+
+def test_a_pattern_walks_through_no_directories(ftps: ServedFtps) -> None:
+    ftps.store.put("acme/walk/one/deep.txt", b"x")
+    with ftps.login() as client:
+        for pattern in ("w*/one/deep.txt", "*/*", "walk/*/deep.txt", "{walk,one}" * 40, "walk/**"):
+            answer = client.reply_to(f"STAT {pattern}")
+            assert answer.startswith("550") or "deep.txt" not in answer
+        for pattern in ("../*", "/../../*", "walk/../../*"):
+            assert "globex" not in client.reply_to(f"STAT {pattern}")
 
 
 def test_a_second_user_command_does_not_change_who_is_logged_in(ftps: ServedFtps) -> None:

@@ -26,7 +26,7 @@ def pasv(session: Session, _argument: str) -> Reply:
     return Reply(227, f"Entering passive mode ({numbers}).")
 
 
-@verb("EPSV", data=True, prepares=True, syntax="EPSV [1|2|ALL]")
+@verb("EPSV", data=True, prepares=True, words=True, syntax="EPSV [1|2|ALL]")
 def epsv(session: Session, argument: str) -> Reply:
     """A port, whatever the address family."""
     if argument.upper() == "ALL":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from securedrop_ftp import replies
 from securedrop_ftp.ftps.facts import list_lines
+from securedrop_ftp.ftps.listed import meant, pages_of
 from securedrop_ftp.ftps.listings import first_page
 from securedrop_ftp.ftps.policy import VERBS, verb
 from securedrop_ftp.ftps.session import Session
@@ -14,7 +15,7 @@ from securedrop_ftp.replies import Reply
 STAT_ENTRIES = 100
 
 
-@verb("NOOP", clear=True, login=False, prepares=True, syntax="NOOP")
+@verb("NOOP", clear=True, login=False, prepares=True, words=True, syntax="NOOP")
 def noop(_session: Session, _argument: str) -> Reply:
     """I am here."""
     return replies.NOOP_OK
@@ -26,19 +27,19 @@ def syst(_session: Session, _argument: str) -> Reply:
     return Reply(215, "UNIX Type: L8")
 
 
-@verb("HELP", clear=True, login=False, syntax="HELP [<verb>]")
+@verb("HELP", clear=True, login=False, words=True, syntax="HELP [<verb>]")
 def help_(session: Session, argument: str) -> Reply | None:
     """The verbs, or one verb's syntax."""
     if argument:
         found = VERBS.get(argument.upper())
-        return Reply(214, found.syntax) if found else replies.NOT_IMPLEMENTED
+        return Reply(214, found.syntax) if found and found.syntax else replies.NOT_IMPLEMENTED
     names = sorted(name for name, v in VERBS.items() if v.syntax)
     lines = [" ".join(names[i : i + 10]) for i in range(0, len(names), 10)]
     session.reply_lines(214, "Verbs:", lines, "End")
     return None
 
 
-@verb("STAT", syntax="STAT [<path>]")
+@verb("STAT", syntax="STAT [<path or pattern>]")
 def stat(session: Session, argument: str) -> Reply | None:
     """The session's state, or the head of a listing on the control channel."""
     assert session.principal is not None
@@ -63,11 +64,9 @@ def _stat_path(session: Session, argument: str) -> Reply | None:
     assert fs is not None
     if not session.may(Permission.LIST):
         return replies.NO_PERMISSION
-    path = fs.resolve(argument)
-    entry = fs.stat(path)
-    entries = [entry]
-    if entry.is_dir:
-        entries = session.storage(first_page, fs.pages(path))
+    listed = meant(session, argument)
+    entries = session.storage(first_page, pages_of(session, listed))
+    one_file = [entry.key for entry in entries] == [fs.key(listed.path)]
     lines = list_lines(entries[:STAT_ENTRIES]).decode().splitlines()
-    session.reply_lines(212 if entry.is_dir else 213, "Status:", lines, "End")
+    session.reply_lines(213 if one_file else 212, "Status:", lines, "End")
     return None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 
 from securedrop_ftp import replies
 from securedrop_ftp.exceptions import NotADirectory
 from securedrop_ftp.ftps import suspended
-from securedrop_ftp.ftps.facts import Render, facts_of, list_lines, mlsd_lines, nlst_lines
+from securedrop_ftp.ftps.facts import Render, facts_of, list_lines, mlsd_lines, name_lines
+from securedrop_ftp.ftps.listed import Listed, meant, names_to_send_back, pages_of
 from securedrop_ftp.ftps.listings import send_listing
 from securedrop_ftp.ftps.policy import verb
 from securedrop_ftp.ftps.session import Session
@@ -18,46 +19,31 @@ from securedrop_ftp.storage.protocol import Entry
 _LIST = (Permission.LIST,)
 
 
-def _without_options(argument: str) -> str:
-    """``LIST -la path``: options of ``ls`` are not RFC 959's, but clients send them."""
-    while argument.startswith("-"):
-        option, _, argument = argument.partition(" ")
-        if not option[1:].isalpha():
-            return f"{option} {argument}".rstrip()
-    return argument
+def _list(session: Session, listed: Listed, render: Render) -> Reply:
+    return send_listing(session, listed.path, pages_of(session, listed), render)
 
 
-def _pages(session: Session, path: str) -> Iterator[list[Entry]]:
-    """Blocking: a directory's pages, or the one file that the path names."""
-    assert session.fs is not None
-    try:
-        yield from session.fs.pages(path)
-    except NotADirectory:
-        yield [session.fs.storage.stat(session.fs.key(path))]
-
-
-def _list(session: Session, argument: str, render: Render) -> Reply:
-    assert session.fs is not None
-    path = session.fs.resolve(_without_options(argument))
-    own = suspended.under(session, path)
-    return send_listing(session, path, suspended.merged(_pages(session, path), own), render)
-
-
-@verb("LIST", permission=_LIST, data=True, syntax="LIST [<path>]")
+@verb("LIST", permission=_LIST, data=True, syntax="LIST [<path or pattern>]")
 def list_(session: Session, argument: str) -> Reply:
-    """A directory for people. No globbing: a pattern is a name (its cost stays constant)."""
-    return _list(session, argument, list_lines)
+    """A directory for people, by name."""
+    return _list(session, meant(session, argument), list_lines)
 
 
-@verb("NLST", permission=_LIST, data=True, syntax="NLST [<path>]")
+@verb("NLST", permission=_LIST, data=True, syntax="NLST [<path or pattern>]")
 def nlst(session: Session, argument: str) -> Reply:
-    """A directory's names."""
-    return _list(session, argument, nlst_lines)
+    """A directory's names, by name; RETR takes them as they are (RFC 1123 §4.1.2.7)."""
+    listed = meant(session, argument)
+
+    def render(entries: Iterable[Entry]) -> bytes:
+        return name_lines(names_to_send_back(session, listed, entries))
+
+    return _list(session, listed, render)
 
 
 @verb("MLSD", permission=_LIST, data=True, syntax="MLSD [<directory>]")
 def mlsd(session: Session, argument: str) -> Reply:
-    """A directory for machines; 501 for a file (RFC 3659 §7.2.1)."""
+    """A directory for machines; 501 for a file (RFC 3659 §7.2.1). Neither options nor patterns: the
+    argument is a path (§7.2), in which ``*`` is a character like others (TVFS, §6)."""
     assert session.fs is not None
     path = session.fs.resolve(argument)
     render = mlsd_lines(session.facts, session.may)
@@ -73,7 +59,10 @@ def mlst(session: Session, argument: str) -> None:
     """One entry, on the control channel."""
     assert session.fs is not None
     path = session.fs.resolve(argument)
+    assert session.principal is not None
     entry = suspended.stat(session, path)
+    if path == "/":
+        entry = session.fs.root_entry(session.principal.since)
     session.reply_lines(
         250, "Listing", [f"{facts_of(entry, session.facts, session.may)} {path}"], "End"
     )

@@ -35,7 +35,7 @@ MAX_FAILED_LOGINS: Final = 3
 LOGIN_PATIENCE: Final = 15.0
 
 
-@verb("AUTH", clear=True, login=False, argument=True, syntax="AUTH TLS")
+@verb("AUTH", clear=True, login=False, argument=True, words=True, syntax="AUTH TLS")
 def auth(session: Session, argument: str) -> Reply | None:
     """RFC 4217 §4. Input behind AUTH would be plaintext that pretends to have come under TLS
     (row 8): the session is closed."""
@@ -51,7 +51,7 @@ def auth(session: Session, argument: str) -> Reply | None:
     return replies.AUTH_OK
 
 
-@verb("PBSZ", login=False, argument=True, prepares=True, syntax="PBSZ 0")
+@verb("PBSZ", login=False, argument=True, prepares=True, words=True, syntax="PBSZ 0")
 def pbsz(session: Session, argument: str) -> Reply:
     """RFC 4217 §8: 0 is the one size that TLS knows."""
     if not re.fullmatch(r"[0-9]{1,10}", argument):
@@ -60,7 +60,7 @@ def pbsz(session: Session, argument: str) -> Reply:
     return replies.OK.but("PBSZ=0")
 
 
-@verb("PROT", login=False, argument=True, prepares=True, syntax="PROT P")
+@verb("PROT", login=False, argument=True, prepares=True, words=True, syntax="PROT P")
 def prot(session: Session, argument: str) -> Reply:
     """RFC 4217 §9. PROT C is refused for good (invariant 5)."""
     level = argument.upper()
@@ -74,7 +74,7 @@ def prot(session: Session, argument: str) -> Reply:
     return replies.PROT_LEVEL_UNSUPPORTED if level in ("S", "E") else replies.BAD_PARAMETER
 
 
-@verb("USER", login=False, argument=True, syntax="USER <name>")
+@verb("USER", login=False, argument=True, words=True, syntax="USER <name>")
 def user(session: Session, argument: str) -> Reply | None:
     """A name; who is logged in already stays so (RFC 959 allows a second USER; we do not). It is
     the whole login where the partner takes client certificates instead of passwords and the

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Final
+
 from securedrop_ftp import replies
 from securedrop_ftp.ftps.facts import FACTS
 from securedrop_ftp.ftps.policy import verb
 from securedrop_ftp.ftps.session import Session
 from securedrop_ftp.replies import Reply
 
+#: The one digest that the ledger keeps.
+HASH_ALGORITHM: Final = "SHA-256"
 
-@verb("TYPE", argument=True, prepares=True, syntax="TYPE A|I|L 8")
+
+@verb("TYPE", argument=True, prepares=True, words=True, syntax="TYPE A|I|L 8")
 def type_(session: Session, argument: str) -> Reply:
     """A and I are accepted; either way bytes are stored as they were sent."""
-    wanted = argument.upper()
+    wanted = " ".join(argument.upper().split())
     if wanted in ("I", "L 8", "L8"):
         session.binary = True
         return replies.OK.but("Type is binary.")
@@ -22,31 +28,61 @@ def type_(session: Session, argument: str) -> Reply:
     return replies.BAD_PARAMETER
 
 
-@verb("MODE", argument=True, prepares=True, syntax="MODE S")
+@verb("MODE", argument=True, prepares=True, words=True, syntax="MODE S")
 def mode(_session: Session, argument: str) -> Reply:
     """Stream only."""
     return replies.OK if argument.upper() == "S" else replies.BAD_PARAMETER
 
 
-@verb("STRU", argument=True, prepares=True, syntax="STRU F")
+@verb("STRU", argument=True, prepares=True, words=True, syntax="STRU F")
 def stru(_session: Session, argument: str) -> Reply:
     """File only."""
     return replies.OK if argument.upper() == "F" else replies.BAD_PARAMETER
 
 
-@verb("OPTS", clear=True, login=False, argument=True, syntax="OPTS UTF8 ON | OPTS MLST <facts>")
+@verb(
+    "OPTS",
+    clear=True,
+    login=False,
+    argument=True,
+    words=True,
+    syntax="OPTS UTF8 ON | OPTS MLST <facts> | OPTS HASH [SHA-256]",
+)
 def opts(session: Session, argument: str) -> Reply:
-    """UTF-8 is always on; MLST chooses facts (RFC 3659 §7.9)."""
+    """RFC 2389 §4: UTF-8 is always on; MLST chooses facts (RFC 3659 §7.9), HASH an algorithm."""
     name, _, value = argument.partition(" ")
-    if name.upper() == "UTF8":
-        if value.upper() in ("", "ON"):
-            return replies.OK.but("UTF-8 is on.")
-        return replies.BAD_PARAMETER.but("UTF-8 is always on.")
-    if name.upper() == "MLST":
-        wanted = {fact.lower() for fact in value.split(";") if fact}
-        session.facts = tuple(fact for fact in FACTS if fact in wanted)
-        return replies.OK.but("MLST OPTS " + "".join(f"{fact};" for fact in session.facts))
-    return replies.BAD_ARGUMENT.but("No such option.")
+    option = _OPTIONS.get(name.upper())
+    if option is None:
+        return replies.BAD_ARGUMENT.but("No such option.")
+    return option(session, value.strip(" "))
+
+
+def _utf8(_session: Session, value: str) -> Reply:
+    if value.upper() in ("", "ON", "NLST"):
+        return replies.OK.but("UTF-8 is on.")
+    return replies.BAD_PARAMETER.but("UTF-8 is always on.")
+
+
+def _mlst(session: Session, value: str) -> Reply:
+    wanted = {fact.strip(" ").lower() for fact in value.split(";")}
+    session.facts = tuple(fact for fact in FACTS if fact in wanted)
+    return replies.OK.but("MLST OPTS " + "".join(f"{fact};" for fact in session.facts))
+
+
+def _hash(_session: Session, value: str) -> Reply:
+    """draft-bryan-ftpext-hash-02: tells the algorithm that HASH uses, or chooses it."""
+    if value.upper() in ("", HASH_ALGORITHM):
+        return replies.OK.but(HASH_ALGORITHM)
+    return replies.BAD_ARGUMENT.but(f"Unknown algorithm; {HASH_ALGORITHM} stays chosen.")
+
+
+#: ``UTF-8`` is not in any RFC, but some clients write it so.
+_OPTIONS: Final[dict[str, Callable[[Session, str], Reply]]] = {
+    "UTF8": _utf8,
+    "UTF-8": _utf8,
+    "MLST": _mlst,
+    "HASH": _hash,
+}
 
 
 @verb("FEAT", clear=True, login=False, argument=False, syntax="FEAT")
@@ -61,7 +97,7 @@ def feat(session: Session, _argument: str) -> None:
             "PBSZ",
             "PROT",
             "EPSV",
-            "HASH SHA-256*",
+            f"HASH {HASH_ALGORITHM}*",
             "MDTM",
             f"MLST {facts}",
             "REST STREAM",
@@ -73,7 +109,7 @@ def feat(session: Session, _argument: str) -> None:
     )
 
 
-@verb("HOST", clear=True, login=False, argument=True, syntax="HOST <name>")
+@verb("HOST", clear=True, login=False, argument=True, words=True, syntax="HOST <name>")
 def host(_session: Session, _argument: str) -> Reply:
     """One host is served, by whatever name the client reached it."""
     return replies.GREETING.but("Welcome.")

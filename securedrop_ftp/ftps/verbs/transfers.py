@@ -35,11 +35,12 @@ def stor(session: Session, argument: str) -> Reply:
     return upload(session, _file_path(session, argument), offset=offset or None, append=False)
 
 
-@verb("STOU", permission=_UPLOAD, data=True, syntax="STOU")
+@verb("STOU", permission=_UPLOAD, data=True, words=True, syntax="STOU")
 def stou(session: Session, _argument: str) -> Reply:
-    """Store under a name that nobody has; RFC 1123 §4.1.2.9 asks that the client be told."""
+    """Store under a name that nobody has, and tell it before the data (RFC 1123 §4.1.2.9)."""
     name = f"{uuid.uuid4().hex}.dat"
-    reply = upload(session, _file_path(session, name), offset=None, append=False)
+    opening = replies.OPENING_DATA.but(f"FILE: {name}")
+    reply = upload(session, _file_path(session, name), offset=None, append=False, opening=opening)
     return reply if reply.is_error else reply.but(f"FILE: {name}. {reply.text}")
 
 
@@ -57,7 +58,7 @@ def retr(session: Session, argument: str) -> Reply:
     return download(session, _file_path(session, argument), session.said.restart_at)
 
 
-@verb("REST", argument=True, data=True, prepares=True, syntax="REST <offset>")
+@verb("REST", argument=True, data=True, prepares=True, words=True, syntax="REST <offset>")
 def rest(session: Session, argument: str) -> Reply:
     """Where the next transfer begins (RFC 3659 §5.3): ASCII digits, nothing else (row 27)."""
     if not re.fullmatch(r"[0-9]{1,19}", argument):
@@ -66,7 +67,7 @@ def rest(session: Session, argument: str) -> Reply:
     return replies.RESTART_AT.but(f"Restarting at {int(argument)}.")
 
 
-@verb("ALLO", argument=True, prepares=True, syntax="ALLO <bytes>")
+@verb("ALLO", argument=True, prepares=True, words=True, syntax="ALLO <bytes>")
 def allo(session: Session, argument: str) -> Reply:
     """The size that will come; an upload that cannot be taken is refused early."""
     match = re.fullmatch(r"([0-9]{1,19})(?: R [0-9]{1,19})?", argument)

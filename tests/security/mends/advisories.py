@@ -224,15 +224,22 @@ ADVISORIES: Final = (
     ),
     Mend(
         "globs",
-        "a pattern is expanded (there is no globbing to take out, so some is put in)",
+        "a pattern is tried again and again (CVE-2010-2632)",
         (
             Cut(
-                "ftps/verbs/information.py",
-                "path = fs.resolve(argument)",
-                'path = fs.resolve(argument.partition("*")[0])',
+                "ftps/patterns.py",
+                "        (first, width), *others = self._pieces\n",
+                """        def again(p: str, n: str) -> bool:
+            if p[:1] == "*":
+                return again(p[1:], n) or (n != "" and again(p, n[1:]))
+            return n == p if "" in (p, n) else p[0] in (n[0], "?") and again(p[1:], n[1:])
+
+        return again(self._text, name)
+        (first, width), *others = self._pieces
+""",
             ),
         ),
-        (f"{CHANNEL}::test_globs_are_names_and_cost_nothing",),
+        (f"{CHANNEL}::test_a_pattern_that_could_be_tried_for_ever_is_answered",),
     ),
     Mend(
         "exact limits",

@@ -8,6 +8,8 @@ from tests.security.mends import Cut, Mend, never
 
 ORDER = "tests/ftps/test_command_order.py"
 NAMES = "tests/ftps/test_names_in_replies.py"
+LISTED = "tests/ftps/test_listing_arguments.py"
+SENT = "tests/ftps/test_what_clients_send.py"
 WAITING = "tests/ftps/test_waiting_commands.py"
 
 #: What REST, ALLO and RNFR said stays until somebody asks for it.
@@ -70,5 +72,112 @@ ROWS: Final[tuple[Mend, ...]] = (
         "a name in a reply ends its line",
         (Cut("replies.py", "{on_one_line(self.text)}", "{self.text}"),),
         (f"{NAMES}::test_nothing_that_ends_a_line_is_sent",),
+    ),
+    Mend(
+        "39",
+        "a blank behind a command's words refuses the client",
+        (Cut("ftps/policy.py", 'return argument.rstrip(" ")', "return argument"),),
+        (
+            f"{SENT}::test_a_client_that_ends_every_line_with_a_blank_gets_in",
+            f"{SENT}::test_a_blank_behind_words_and_numbers_means_nothing[REST 0 ]",
+        ),
+    ),
+    Mend(
+        "39",
+        "options of ls are taken for a name",
+        (
+            never("ftps/listed.py", "not _OPTION.fullmatch(word)"),
+            Cut("ftps/listed.py", 'while argument.startswith("-"):', "while False:"),
+        ),
+        (f"{LISTED}::test_options_of_ls_list_the_directory[filesystem--1]",),
+    ),
+    Mend(
+        "39",
+        "a directory that is there is taken for options",
+        (never("ftps/listed.py", "found is not None and found.is_dir"),),
+        (f"{LISTED}::test_a_directory_that_looks_like_options_is_listed_where_it_is_there",),
+    ),
+    Mend(
+        "40",
+        "a pattern is a name that nobody has",
+        (never("ftps/listed.py", "is_pattern(name) and _found(session, path) is None"),),
+        (f"{LISTED}::test_a_pattern_is_expanded_in_its_directory[filesystem]",),
+    ),
+    Mend(
+        "40",
+        "a pattern hides the file that is called so",
+        (
+            Cut(
+                "ftps/listed.py",
+                "if is_pattern(name) and _found(session, path) is None:",
+                "if is_pattern(name):",
+            ),
+            never("ftps/patterns.py", "name == self._text"),
+        ),
+        (f"{LISTED}::test_a_name_that_is_there_wins_over_the_pattern[filesystem]",),
+    ),
+    Mend(
+        "41",
+        "NLST names that RETR does not find",
+        (
+            Cut(
+                "ftps/listed.py",
+                "yield listed.given if entry.key == one else before + entry.name",
+                "yield entry.name",
+            ),
+        ),
+        (f"{LISTED}::test_nlst_gives_names_that_retr_takes[filesystem]",),
+    ),
+    Mend(
+        "41",
+        "listings in disorder",
+        (Cut("ftps/listed.py", "first.sort(key=lambda entry: entry.name)", "first.reverse()"),),
+        (f"{LISTED}::test_listings_are_sorted[s3]",),
+    ),
+    Mend(
+        "41",
+        "STOU tells its name after the data",
+        (Cut("ftps/uploads.py", "session.reply(opening)", "session.reply(replies.OPENING_DATA)"),),
+        (f"{SENT}::test_stou_tells_the_name_before_the_data[]",),
+    ),
+    Mend(
+        "41",
+        "the algorithm that FEAT names cannot be chosen",
+        (Cut("ftps/verbs/parameters.py", '    "HASH": _hash,\n', ""),),
+        (f"{SENT}::test_opts_hash_tells_and_chooses_the_algorithm",),
+    ),
+    Mend(
+        "41",
+        "the top directory has no time",
+        (
+            Cut(
+                "ftps/storage_fs.py",
+                "is_dir=True, modified=modified)",
+                "is_dir=True)",
+            ),
+        ),
+        (f"{SENT}::test_mlst_of_the_top_directory_has_its_time[alice-filesystem]",),
+    ),
+    Mend(
+        "42",
+        "a login in another encoding is no attempt",
+        (
+            never("ftps/wire.py", "not line[:5].upper().startswith(_LOGIN)"),
+            Cut(
+                "ftps/wire.py",
+                'text = line.decode("utf-8", "surrogateescape")',
+                "return Violation(replies.BAD_NAME)",
+            ),
+        ),
+        (
+            f"{SENT}::test_a_password_that_is_not_utf8_is_a_wrong_password_and_counts",
+            f"{SENT}::test_a_name_that_is_not_utf8_is_nobodys_and_its_attempt_leaves_a_row",
+        ),
+    ),
+    Mend(
+        "43",
+        "unknown verbs are counted over a session's life",
+        (Cut("ftps/policy.py", "    session.bad_commands = 0\n", ""),),
+        (f"{SENT}::test_unknown_verbs_end_a_session_only_in_a_row",),
     ),
 )

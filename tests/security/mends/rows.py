@@ -558,7 +558,7 @@ ROWS: Final = (
     Mend(
         "23",
         "any number of bad commands",
-        (never("ftps/session.py", "self._bad_commands >= self.conf.max_bad_commands"),),
+        (never("ftps/session.py", "self.bad_commands >= self.conf.max_bad_commands"),),
         (f"{CHANNEL}::test_row_23_ten_bad_commands_close_the_session",),
     ),
     Mend(
