@@ -72,6 +72,8 @@ class Event:
         partner, account: names, ``""`` before login.
         remote_ip: textual address, ``""`` where the act had none (a command, admin).
         session: the session's id, ``""`` likewise.
+        partner_id: the partner's number, which a change of its name does not change.
+        actor: the operator who did it, for changes.
         path: the FTP path (for a rename ``old -> new``).
         size: bytes of the file, or moved before the end; ``None`` where it means nothing.
         sha256: lower-case hex of the whole file, ``""`` if not known.
@@ -96,6 +98,8 @@ class Event:
     time: datetime = field(default_factory=_now)
     event_id: uuid.UUID = field(default_factory=uuid.uuid4)
     extra: dict[str, Any] = field(default_factory=dict)
+    partner_id: int | None = None
+    actor: str = ""
 
     def __post_init__(self) -> None:
         if self.name not in EVENT_NAMES:

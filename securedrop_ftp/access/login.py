@@ -88,13 +88,14 @@ class _Attempt:
         name: str,
         outcome: str,
         reason: str,
-        partner: str = "",
+        account: Account | None = None,
         reply: Reply = replies.LOGIN_FAILED,
     ) -> Event:
         return Event(
             name,
             outcome=outcome,
-            partner=partner,
+            partner=account.partner.name if account is not None else "",
+            partner_id=account.partner_id if account is not None else None,
             account=self.sent,
             remote_ip=self.remote_ip,
             session=self.session,
@@ -346,7 +347,7 @@ def _admit(
                 logger.warning("login receiver failed", error=type(result).__name__)
         told = replace(attempt, certificate=shown)
         reply = replies.LOGGED_IN if held is not None else replies.LOGGED_IN_BY_CERTIFICATE
-        emit(told.event("login.succeeded", "success", "", account.partner.name, reply))
+        emit(told.event("login.succeeded", "success", "", account, reply))
     return principal
 
 
@@ -361,9 +362,7 @@ def _refuse_for_place(
 ) -> _Refusal:
     """The credentials are right: nothing was guessed, and nothing is counted."""
     reason = _NO_PLACE[no_place]
-    told = attempt.event(
-        "login.failed", "denied", reason, account.partner.name, replies.TOO_MANY_SESSIONS
-    )
+    told = attempt.event("login.failed", "denied", reason, account, replies.TOO_MANY_SESSIONS)
     with write_transaction():
         if held is not None:
             lockout.succeed(held)
@@ -404,7 +403,7 @@ def _refuse(
         if begun is not None:
             whose = "address" if begun.whole_source else "user"
             told = f"{reason}; {whose} locked until {begun.until:%Y-%m-%dT%H:%M:%SZ}"
-        emit(attempt.event("login.failed", "failure", told, _partner_name(account)))
+        emit(attempt.event("login.failed", "failure", told, account))
     return _Refusal(reason)
 
 
@@ -412,12 +411,8 @@ def _refuse_locked(attempt: _Attempt, account: Account | None, held: Locked) -> 
     whose = "address" if held.whole_source else "user"
     told = f"{whose} locked until {held.until:%Y-%m-%dT%H:%M:%SZ}"
     with write_transaction():
-        emit(attempt.event("login.locked", "denied", told, _partner_name(account)))
+        emit(attempt.event("login.locked", "denied", told, account))
     return _Refusal("locked", locked=True)
-
-
-def _partner_name(account: Account | None) -> str:
-    return account.partner.name if account is not None else ""
 
 
 def _write_axes_failure(request: HttpRequest, username: str) -> None:

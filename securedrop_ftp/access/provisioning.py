@@ -67,16 +67,21 @@ def create_partner(by: By, **values: Any) -> Partner:
 
 
 def change_partner(partner: Partner, by: By, **values: Any) -> None:
-    """Set fields of a partner; the audit row names them, not their values (PEM texts are long).
+    """Set fields of a partner; the audit row names them, and what became of its name and place
+    (the trail is followed by that), but no other values (PEM texts are long).
 
     Raises:
         ValidationError: a field is wrong; nothing is changed.
     """
     with write_transaction():
-        for name, value in values.items():
+        told = []
+        for name, value in sorted(values.items()):
+            old = getattr(partner, name)
+            moved = name in ("name", "prefix", "storage") and old != value
+            told.append(f"{name}: {old} → {value}" if moved else name)
             setattr(partner, name, value)
         partner.save()
-        partner_changed(partner, f"changed by {by}: {', '.join(sorted(values))}", by)
+        partner_changed(partner, f"changed by {by}: {', '.join(told)}", by)
 
 
 @sensitive_variables("password")
@@ -221,9 +226,10 @@ def _unlocked(by: By, what: str, username: str = "") -> None:
     emit(
         Event(
             "account.changed",
-            partner=_partner_of(username),
+            **_partner_of(username),
             account=username,
             remote_ip=address_of(by),
+            actor=name_of(by),
             reason=f"{what} by {by}",
         )
     )
@@ -231,7 +237,16 @@ def _unlocked(by: By, what: str, username: str = "") -> None:
 
 def partner_changed(partner: Partner, reason: str, by: By = "") -> None:
     """Emit ``partner.changed``. Inside the transaction of the change."""
-    emit(Event("partner.changed", partner=partner.name, remote_ip=address_of(by), reason=reason))
+    emit(
+        Event(
+            "partner.changed",
+            partner=partner.name,
+            partner_id=partner.pk,
+            remote_ip=address_of(by),
+            reason=reason,
+            actor=name_of(by),
+        )
+    )
 
 
 def account_changed(account: Account, reason: str, by: By = "") -> None:
@@ -240,11 +255,18 @@ def account_changed(account: Account, reason: str, by: By = "") -> None:
         Event(
             "account.changed",
             partner=account.partner.name,
+            partner_id=account.partner_id,
             account=account.username,
             remote_ip=address_of(by),
+            actor=name_of(by),
             reason=reason,
         )
     )
+
+
+def name_of(by: By) -> str:
+    """The operator's name alone: what the trail is searched for."""
+    return by.name if isinstance(by, Operator) else by
 
 
 def address_of(by: By) -> str:
@@ -252,12 +274,14 @@ def address_of(by: By) -> str:
     return by.address if isinstance(by, Operator) else ""
 
 
-def _partner_of(username: str) -> str:
+def _partner_of(username: str) -> dict[str, Any]:
     if not username:
-        return ""
+        return {}
     field = f"user__{get_user_model().USERNAME_FIELD}"
     account = Account.objects.select_related("partner").filter(**{field: username}).first()
-    return account.partner.name if account is not None else ""
+    if account is None:
+        return {}
+    return {"partner": account.partner.name, "partner_id": account.partner_id}
 
 
 def _clear_axes_rows(**who: str) -> None:

@@ -18,12 +18,13 @@ class AuditEventAdmin(KeysetAdmin):
     """See the module's docstring."""
 
     time_field = "time"
-    exact_search = ("sha256", "session", "account", "remote_ip", "partner")
+    exact_search = ("sha256", "session", "account", "actor", "remote_ip", "partner")
     part_search = ("path", "reason")
     words_index = "securedrop_audit_words"
     search_fields = ("path",)  # shows the box; get_search_results does the work
     search_help_text = (
-        "An account, partner, address, session or SHA-256 exactly, or a part of a path or reason."
+        "An account, operator, partner, address, session or SHA-256 exactly, or a part of a path "
+        "or reason."
     )
     empty = "Nothing has happened yet: the first connection makes the first row."
     list_display = (
@@ -40,9 +41,9 @@ class AuditEventAdmin(KeysetAdmin):
     list_filter = (DaysFilter, EventFilter, OutcomeFilter, PartnerNameFilter)
     fieldsets = (
         (None, {"fields": ("seq", "when", "event", "outcome", "reason", "reply")}),
-        ("Who", {"fields": ("partner", "account", "remote_ip", "session")}),
+        ("Who", {"fields": ("partner", "partner_id", "account", "actor", "remote_ip", "session")}),
         ("File", {"fields": ("path", "size", "sha256")}),
-        ("Chain", {"fields": ("prev_hash", "hash", "event_id")}),
+        ("Chain", {"fields": ("version", "prev_hash", "hash", "event_id")}),
     )
 
     @admin.display(description="time (UTC)")

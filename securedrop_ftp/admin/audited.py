@@ -213,7 +213,9 @@ def on_log_entry(sender: Any, instance: LogEntry, created: bool, **kwargs: Any) 
             Event(
                 "account.changed",
                 partner=account.partner.name if account else "",
+                partner_id=account.partner_id if account else None,
                 account=whose,
+                actor=instance.user.get_username(),
                 remote_ip=_from.get(),
                 reason=f"{about}{piece}",
             )

@@ -11,8 +11,9 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
+from securedrop_ftp.audit.partners import of_partner
 from securedrop_ftp.events import EVENT_NAMES
-from securedrop_ftp.models import Partner
+from securedrop_ftp.models import AuditEvent, Partner
 
 _MAX_PARTNERS: Final = 100
 #: No day comes after it.
@@ -70,7 +71,12 @@ class PartnerNameFilter(SimpleListFilter):
         yield from super().choices(changelist)
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        return queryset.filter(**{self.column: self.value()}) if self.value() else queryset
+        value = self.value()
+        if not value:
+            return queryset
+        if self.column == "partner" and queryset.model is AuditEvent:
+            return of_partner(queryset, value)
+        return queryset.filter(**{self.column: value})
 
 
 class PartnerFilter(PartnerNameFilter):

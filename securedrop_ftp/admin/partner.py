@@ -13,11 +13,10 @@ from django.utils.html import format_html_join
 from django.utils.safestring import mark_safe
 
 from securedrop_ftp.access.certificates import described
-from securedrop_ftp.admin.audited import AuditedAdmin, address
+from securedrop_ftp.access.provisioning import partner_changed
+from securedrop_ftp.admin.audited import AuditedAdmin, operator
 from securedrop_ftp.admin.typed import ModelForm, TabularInline
-from securedrop_ftp.events import Event
 from securedrop_ftp.models import Account, IPRule, Partner
-from securedrop_ftp.signals import emit
 
 
 class PartnerForm(ModelForm):
@@ -128,4 +127,4 @@ class PartnerAdmin(AuditedAdmin):
 
     def audit(self, request: HttpRequest, obj: Partner, reason: str) -> None:
         """``partner.changed``."""
-        emit(Event("partner.changed", partner=obj.name, remote_ip=address(request), reason=reason))
+        partner_changed(obj, reason, operator(request))

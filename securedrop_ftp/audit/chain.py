@@ -1,9 +1,10 @@
 """The chain: each row carries the hash of the row before it and its own.
 
-``hash`` is the SHA-256 of the row's canonical JSON: the columns of ``audit_export`` except
-``hash`` itself (so ``prev_hash`` is in it), keys sorted, no spaces, non-ASCII escaped. Anyone who
-holds an export can verify it without us. A row changed, removed, inserted or moved breaks the
-chain at that row; a chain cut off at its end disagrees with the head.
+``hash`` is the SHA-256 of the row's canonical JSON: what ``audit_export`` gives of it except
+``hash`` itself (so ``prev_hash`` is in it), keys sorted, no spaces, non-ASCII escaped. A row says
+its version, which its hash covers; one without is of version 1 and has none of the later columns.
+Anyone who holds an export can verify it without us. A row changed, removed, inserted or moved
+breaks the chain at that row; a chain cut off at its end disagrees with the head.
 """
 
 from __future__ import annotations
@@ -32,9 +33,18 @@ COLUMNS: Final = (
     "outcome",
     "reason",
     "reply",
+    "version",
+    "partner_id",
+    "actor",
     "prev_hash",
     "hash",
 )
+
+#: What a row of version 1 does not have.
+SINCE_VERSION_2: Final = ("version", "partner_id", "actor")
+
+#: Of rows that are written now.
+VERSION: Final = 2
 
 CHUNK: Final = 2000
 
@@ -46,7 +56,9 @@ def rfc3339(time: datetime) -> str:
 
 def as_dict(row: AuditEvent) -> dict[str, Any]:
     """The row as it is exported."""
-    values = {name: getattr(row, name) for name in COLUMNS}
+    old = row.version is None
+    names = (name for name in COLUMNS if not old or name not in SINCE_VERSION_2)
+    values = {name: getattr(row, name) for name in names}
     values["time"] = rfc3339(row.time)
     return values
 
@@ -99,6 +111,10 @@ def _fault(row: AuditEvent, expected: int, previous: str) -> str:
         return f"row {expected}: missing; the next row is {row.seq}"
     if row.prev_hash != previous:
         return f"row {row.seq}: prev_hash is not the hash of the row before it"
+    if row.version is None and (row.partner_id is not None or row.actor is not None):
+        return f"row {row.seq}: says that it is of version 1, which has no such columns"
+    if row.version not in (None, VERSION):
+        return f"row {row.seq}: is of version {row.version}, which this release does not know"
     if row.hash != digest(row):
         return f"row {row.seq}: its contents do not match its hash"
     return ""

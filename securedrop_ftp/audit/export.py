@@ -11,6 +11,7 @@ from typing import Any, Final, TextIO
 from django.db.models import QuerySet
 
 from securedrop_ftp.audit.chain import CHUNK, COLUMNS, as_dict
+from securedrop_ftp.audit.partners import of_partner
 from securedrop_ftp.models import AuditEvent
 
 FORMATS: Final = ("jsonl", "csv")
@@ -27,13 +28,13 @@ def select(
     event: str = "",
 ) -> QuerySet[AuditEvent]:
     """The rows with ``since <= time < until``, of a partner and of an event; all by default."""
-    rows = AuditEvent.objects.order_by("seq")
+    rows: QuerySet[AuditEvent] = AuditEvent.objects.order_by("seq")
     if since is not None:
         rows = rows.filter(time__gte=since)
     if until is not None:
         rows = rows.filter(time__lt=until)
     if partner:
-        rows = rows.filter(partner=partner)
+        rows = of_partner(rows, partner)
     if event:
         rows = rows.filter(event=event)
     return rows
@@ -58,7 +59,7 @@ def _write_csv(rows: Iterator[dict[str, Any]], out: TextIO) -> int:
     writer.writerow(COLUMNS)
     count = 0
     for row in rows:
-        writer.writerow(_cell(row[name]) for name in COLUMNS)
+        writer.writerow(_cell(row.get(name)) for name in COLUMNS)
         count += 1
     return count
 

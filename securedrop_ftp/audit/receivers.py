@@ -14,7 +14,7 @@ from django.db import transaction
 
 from securedrop_ftp import signals
 from securedrop_ftp.audit import statements
-from securedrop_ftp.audit.chain import digest
+from securedrop_ftp.audit.chain import VERSION, digest
 from securedrop_ftp.escaping import escape
 from securedrop_ftp.events import Event
 from securedrop_ftp.log import get_logger
@@ -33,6 +33,7 @@ LIMITS: Final = {
     "outcome": 16,
     "reason": 500,
     "reply": 500,
+    "actor": 255,
 }
 
 
@@ -44,7 +45,13 @@ def on_event(sender: Any, event: Event, **kwargs: Any) -> None:
     """
     texts = {name: escape(str(getattr(event, name)), limit) for name, limit in LIMITS.items()}
     row = AuditEvent(
-        event_id=event.event_id, time=event.time, event=event.name, size=event.size, **texts
+        event_id=event.event_id,
+        time=event.time,
+        event=event.name,
+        size=event.size,
+        version=VERSION,
+        partner_id=event.partner_id,
+        **texts | {"actor": texts["actor"] or None},
     )
     if append(row):
         transaction.on_commit(lambda: _log(row, event.extra), robust=True)
@@ -65,7 +72,9 @@ def append(row: AuditEvent) -> bool:
 
 def _log(row: AuditEvent, extra: dict[str, Any]) -> None:
     values: dict[str, Any] = {
-        name: value for name in (*LIMITS, "size") if (value := getattr(row, name)) not in ("", None)
+        name: value
+        for name in (*LIMITS, "size", "partner_id")
+        if (value := getattr(row, name)) not in ("", None)
     }
     for name, value in extra.items():
         plain = isinstance(value, int | float | bool) or value is None

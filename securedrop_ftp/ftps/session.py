@@ -194,6 +194,7 @@ class Session(ControlChannel):
         """Who and from where, for an event."""
         return {
             "partner": self.principal.partner if self.principal else "",
+            "partner_id": self.principal.partner_id if self.principal else None,
             "account": self.principal.username if self.principal else "",
             "remote_ip": self.remote_ip,
             "session": self.id,

@@ -60,6 +60,7 @@ class Actor:
     remote_ip: str
     session: str
     path: str
+    partner_id: int | None = None
 
     def event(
         self,
@@ -76,6 +77,7 @@ class Actor:
             name,
             outcome=outcome,
             partner=self.partner,
+            partner_id=self.partner_id,
             account=self.account,
             remote_ip=self.remote_ip,
             session=self.session,
@@ -134,6 +136,7 @@ class Attempt:
         principal = self.request.principal
         return Actor(
             partner=principal.partner,
+            partner_id=principal.partner_id,
             account=principal.username,
             remote_ip=self.request.remote_ip,
             session=self.request.session,

@@ -165,6 +165,7 @@ def actor_of(row: Upload) -> Actor:
     """For events about a row; ``row.partner`` should be loaded."""
     return Actor(
         partner=row.partner.name,
+        partner_id=row.partner_id,
         account=row.username,
         remote_ip=row.remote_ip or "",
         session=row.session,

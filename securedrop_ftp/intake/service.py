@@ -173,6 +173,7 @@ class Intake:
         event = (
             Actor(
                 partner=principal.partner,
+                partner_id=principal.partner_id,
                 account=principal.username,
                 remote_ip=request.remote_ip,
                 session=request.session,

@@ -43,6 +43,11 @@ class AuditEvent(models.Model):
     outcome = models.CharField(max_length=16, blank=True)
     reason = models.CharField(max_length=500, blank=True)
     reply = models.CharField(max_length=500, blank=True)
+    # Of rows since version 2; NULL in those before, so that a node of the release before can write
+    # on while this one is rolled out.
+    version = models.PositiveSmallIntegerField(null=True)
+    partner_id = models.BigIntegerField(null=True)
+    actor = models.CharField(max_length=255, null=True)
     prev_hash = models.CharField(max_length=64, blank=True)
     hash = models.CharField(max_length=64, blank=True)
 
@@ -69,6 +74,12 @@ class AuditEvent(models.Model):
                 )
             ),
             models.Index(fields=("sha256",), name="securedrop_audit_sha256"),
+            # Rows of operators' changes only: few, so that other rows do not pay for it.
+            models.Index(
+                fields=("actor", "-time", "-seq"),
+                name="securedrop_audit_actor",
+                condition=models.Q(actor__isnull=False),
+            ),
         ]
 
     def __str__(self) -> str:

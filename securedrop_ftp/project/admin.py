@@ -63,6 +63,7 @@ class SecondFactorAdmin(WithinReach):
                     "account.changed",
                     account=device.user.get_username(),
                     remote_ip=address(request),
+                    actor=request.user.get_username(),
                     reason=f"second factor removed by {operator(request)}",
                 )
             )

@@ -125,6 +125,7 @@ class SecureAdminSite(AdminSite):
                         "account.changed",
                         account=user.get_username(),
                         remote_ip=by.address,
+                        actor=by.name,
                         reason=f"own password changed by {by}",
                     )
                 )

@@ -24,7 +24,14 @@ def told(what: str) -> Iterator[None]:
 
     def on_save(sender: Any, instance: Any, **kwargs: Any) -> None:
         by = operator()
-        emit(Event("account.changed", account=instance.get_username(), reason=f"{what} by {by}"))
+        emit(
+            Event(
+                "account.changed",
+                account=instance.get_username(),
+                actor=by.name,
+                reason=f"{what} by {by}",
+            )
+        )
 
     model = get_user_model()
     post_save.connect(on_save, sender=model, dispatch_uid=__name__, weak=False)

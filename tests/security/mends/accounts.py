@@ -10,6 +10,7 @@ POWER = "tests/access/test_power_over_users.py"
 TIGHTENED = "tests/security/test_tightened.py"
 WHO = "tests/admin/test_who_did_it.py"
 FACTOR = "tests/admin/test_second_factor.py"
+IDS = "tests/audit/test_partner_ids.py"
 ADMIN_POWER = "tests/admin/test_power_over_users.py"
 
 ROWS: Final[tuple[Mend, ...]] = (
@@ -144,6 +145,29 @@ ROWS: Final[tuple[Mend, ...]] = (
         (f"{FACTOR}::test_sessions_from_before_the_second_factor_end_with_its_enrolment",),
     ),
     Mend(
+        "75",
+        "a renamed partner's trail is split, or another's is mixed in",
+        (
+            Cut(
+                "audit/partners.py",
+                "if partner is None or not any(name in (r.old, r.new) for r in renames):",
+                "if True:",
+            ),
+        ),
+        (f"{IDS}::test_a_renamed_partner_keeps_its_trail_and_takes_no_others",),
+    ),
+    Mend(
+        "75",
+        "an old row is given a partner and an operator that its hash does not cover",
+        (
+            never(
+                "audit/chain.py",
+                "row.version is None and (row.partner_id is not None or row.actor is not None)",
+            ),
+        ),
+        (f"{IDS}::test_a_version_is_part_of_what_the_chain_proves",),
+    ),
+    Mend(
         "76",
         "grants without a name",
         (
@@ -172,5 +196,11 @@ ROWS: Final[tuple[Mend, ...]] = (
         "createsuperuser and changepassword leave no row",
         (Cut("project/settings.py", '    "securedrop_ftp.project.users",', "    #"),),
         (f"{WHO}::test_djangos_own_commands_leave_rows",),
+    ),
+    Mend(
+        "76",
+        "a search for an operator hides what that one did",
+        (Cut("admin/audit_event.py", '"session", "account", "actor"', '"session", "account"'),),
+        (f"{IDS}::test_what_an_operator_did_is_found_by_the_name",),
     ),
 )

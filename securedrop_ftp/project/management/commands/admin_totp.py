@@ -42,8 +42,9 @@ class Command(SentenceCommand):
                 device = TOTPDevice.objects.create(user=user, name="totp")
             if device is not None or removed:
                 act = "set" if device is not None else "removed"
-                reason = f"second factor {act} by {operator()}"
-                emit(Event("account.changed", account=name, reason=reason))
+                by = operator()
+                reason = f"second factor {act} by {by}"
+                emit(Event("account.changed", account=name, reason=reason, actor=by.name))
         if device is not None:
             self.stderr.write("Add this address to an authenticator app; it is shown once:")
             self.stdout.write(device.config_url)
