@@ -64,6 +64,7 @@ class Conf:
     max_session_age: float = 86400.0
     operation_timeout: float = 600.0  # a parked verb or a commit
     drain_timeout: float = 30.0
+    refusal_rows_per_minute: int = 60  # of one partner or stranger; beyond, counted; 0: no bound
     presence_interval: float = 5.0  # live sessions as operators see them
     control_check_interval: float = 20.0  # disabled accounts' sessions end (row 31)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -155,7 +156,10 @@ class DatabaseWriter:
     """Start it after the fork. ``submit`` never blocks; ``call`` waits for the commit."""
 
     def __init__(self) -> None:
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        # ``True`` stands for a job in ``_later``, ``None`` for the end.
+        self._jobs: queue.SimpleQueue[_Job | bool | None] = queue.SimpleQueue()
+        self._later: deque[_Job] = deque()
+        self._owed = 0  # of these, that the thread has heard of
         self._thread = threading.Thread(target=self._run, name="db-writer", daemon=True)
         self._closed = False
 
@@ -164,8 +168,9 @@ class DatabaseWriter:
         self._thread.start()
         return self
 
-    def submit(self, job: Callable[[], T]) -> Future[T]:
-        """Queue a job; its future holds the result once the transaction is committed.
+    def submit(self, job: Callable[[], T], *, later: bool = False) -> Future[T]:
+        """Queue a job; its future holds the result once the transaction is committed. ``later``:
+        what nobody waits for comes behind all others, but for one in each transaction.
 
         The future's exception is what the job raised, or a
         :class:`django.db.DatabaseError` if the commit failed.
@@ -173,6 +178,9 @@ class DatabaseWriter:
         future: Future[T] = Future()
         if self._closed:
             future.set_exception(AccessUnavailable("The service is shutting down."))
+        elif later:
+            self._later.append((job, future))
+            self._jobs.put(True)
         else:
             self._jobs.put((job, future))
         return future
@@ -184,7 +192,7 @@ class DatabaseWriter:
     @property
     def waiting(self) -> int:
         """Jobs that are not begun yet."""
-        return self._jobs.qsize()
+        return self._jobs.qsize() + self._owed
 
     def close(self, timeout: float = 10.0) -> None:
         """Commit what is queued, then stop."""
@@ -194,24 +202,31 @@ class DatabaseWriter:
             self._thread.join(timeout)
 
     def _run(self) -> None:
-        while True:
-            first = self._jobs.get()
-            if first is None:
-                break
-            batch, last = [first], False
-            while len(batch) < BATCH:
-                try:
-                    job = self._jobs.get_nowait()
-                except queue.Empty:
-                    break
-                if job is None:
-                    last = True
-                    break
-                batch.append(job)
-            self._settle(batch)
-            if last:
-                break
+        last = False
+        while not last or self._owed:
+            batch, last = self._collect(last)
+            if batch:
+                self._settle(batch)
         connection.close()
+
+    def _collect(self, last: bool) -> tuple[list[_Job], bool]:
+        """The jobs of the next transaction, and whether no more will come."""
+        batch: list[_Job] = []
+        while not last and len(batch) < BATCH - bool(self._owed):
+            try:
+                job = self._jobs.get(block=not batch and not self._owed)
+            except queue.Empty:
+                break
+            if job is None:
+                last = True
+            elif isinstance(job, bool):
+                self._owed += 1
+            else:
+                batch.append(job)
+        while self._owed and len(batch) < BATCH:
+            batch.append(self._later.popleft())
+            self._owed -= 1
+        return batch, last
 
     def _settle(self, batch: list[_Job]) -> None:
         """Whatever happens, every future has an answer and the thread lives: without it nothing

@@ -30,6 +30,7 @@ EVENT_NAMES: Final = (
     "directory.created",
     "directory.removed",
     "access.denied",
+    "refusals.counted",
     "account.changed",
     "partner.changed",
     "storage.adopted",

@@ -30,6 +30,7 @@ from securedrop_ftp.db import write_transaction
 from securedrop_ftp.escaping import escape
 from securedrop_ftp.events import Event
 from securedrop_ftp.prepared import Given, Select
+from securedrop_ftp.refusals import of_address, refusals
 from securedrop_ftp.signals import emit
 
 _quiet = threading.local()
@@ -86,7 +87,9 @@ class LockoutHandler(AxesDatabaseHandler):  # type: ignore[misc]
                 user_locked_out.send(
                     "axes", request=request, username=shown, ip_address=request.axes_ip_address
                 )
-                emit(_event("login.locked", "denied", request, sent))
+                locked = _event("login.locked", "denied", request, sent)
+                if refusals.admit(of_address(_source(request)), locked):
+                    emit(locked)
                 return
             if lockout.fail(held) is not None:
                 request.axes_locked_out = True

@@ -239,8 +239,9 @@ def _forget_spool() -> None:
 os.register_at_fork(after_in_child=_forget_spool)
 
 
-def record(writer: DatabaseWriter, event: Event) -> Future[None]:
-    """Make ``event`` durable: a row, or a line in the spool. Never blocks.
+def record(writer: DatabaseWriter, event: Event, *, later: bool = False) -> Future[None]:
+    """Make ``event`` durable: a row, or a line in the spool. Never blocks; ``later`` as in
+    :meth:`DatabaseWriter.submit`.
 
     The future is resolved when it is; its exception, :class:`AuditUnavailable`, means that
     neither the database nor the disk took it (the event is in the log then).
@@ -263,7 +264,7 @@ def record(writer: DatabaseWriter, event: Event) -> Future[None]:
             logger.warning("audit event spooled", audit_event=event.name, error=type(exc).__name__)
             recorded.set_result(None)
 
-    writer.submit(lambda: _write(event)).add_done_callback(finish)
+    writer.submit(lambda: _write(event), later=later).add_done_callback(finish)
     return recorded
 
 

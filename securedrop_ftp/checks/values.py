@@ -58,6 +58,7 @@ _RANGES: Final[dict[str, tuple[float, float | None]]] = {
     "lockout_window": (1, 366 * 86400),
     "lockout_seconds": (1, 366 * 86400),
     "login_rate_per_ip": (0, 1_000_000),
+    "refusal_rows_per_minute": (0, 1_000_000),
 }
 
 _CHOICES: Final = {"tls_profile": ("tls12", "modern"), "log_format": ("", "console", "json")}

@@ -64,8 +64,9 @@ class Runtime(Protocol):
     def storage(self, partner: str, function: Callable[..., Any], *args: Any) -> Future[Any]:
         """Run in the storage pool, on the partner's share."""
 
-    def record(self, event: Event) -> Future[None]:
-        """Send the event to its receivers, on a thread that may block; never lost."""
+    def record(self, event: Event, *, later: bool = False) -> Future[None]:
+        """Send the event to its receivers, on a thread that may block; never lost. ``later``:
+        behind what uploads and sessions wait for."""
 
     def tls_context(self) -> SSL.Context:
         """A fresh context for one control connection."""

@@ -26,7 +26,7 @@ from securedrop_ftp.access import network
 from securedrop_ftp.access.principal import Principal
 from securedrop_ftp.events import Event
 from securedrop_ftp.exceptions import Cancelled, SecureDropError, SessionGone
-from securedrop_ftp.ftps import policy
+from securedrop_ftp.ftps import attempts, policy
 from securedrop_ftp.ftps.control import ControlChannel
 from securedrop_ftp.ftps.facts import FACTS
 from securedrop_ftp.ftps.origin import Origin
@@ -36,6 +36,7 @@ from securedrop_ftp.ftps.storage_fs import StorageFS
 from securedrop_ftp.ftps.wire import Command, Violation
 from securedrop_ftp.log import get_logger
 from securedrop_ftp.models import Permission
+from securedrop_ftp.refusals import of_address, of_partner, refusals
 from securedrop_ftp.replies import Reply
 
 if TYPE_CHECKING:
@@ -48,6 +49,13 @@ T = TypeVar("T")
 
 #: What a health check may say and still leave no row.
 CHECK_VERBS: Final = frozenset({"NOOP", "QUIT"})
+#: A refusal that leaves no row of its own is answered so much later, seconds: who goes on asking
+#: is held back, as by waiting for a row.
+HELD_BACK = 0.05
+#: Uploads that were refused leave a row each, whatever their number: the next reply of a partner
+#: comes when it may have one more (rows at once, a second).
+REFUSED_UPLOADS = 20
+REFUSED_UPLOADS_PER_SECOND = 3.0
 
 
 @dataclass
@@ -89,6 +97,9 @@ class Session(ControlChannel):
         self.binary = False
         self.facts: tuple[str, ...] = FACTS
 
+        self.row_left = False  # of the command that runs
+        balancer = {"balancer": origin.balancer} if origin.balancer else {}
+        self._opened: Event | None = Event("session.opened", extra=balancer)  # until it is told
         self.started = self.last_activity = time.monotonic()
         self.doing = ""
         self._verb: greenlet.greenlet | None = None
@@ -108,13 +119,13 @@ class Session(ControlChannel):
         sock = self.socket
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        if not self._is_check:
-            self._record_opening()
         self.reply(replies.GREETING)
 
-    def _record_opening(self) -> None:
-        balancer = self.origin.balancer
-        self.record(Event("session.opened", extra={"balancer": balancer} if balancer else {}))
+    def announce(self) -> None:
+        """Tell that the session was opened, once: when it logs in, or when it ends."""
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            self.record(opened)
 
     def end(self, reply: Reply | None, reason: str) -> None:
         """Say a last word, let the peer read it, then close."""
@@ -132,12 +143,25 @@ class Session(ControlChannel):
         super().close()
         self.close_listeners()
         if not self._is_check:
-            self.record(Event("session.closed", reason=reason, extra={"seconds": self.age}))
+            self._tell_end(Event("session.closed", reason=reason, extra={"seconds": self.age}))
         self.end_login(good=False)
         self.runtime.session_closed(self)
         waiter = self._waiter
         if waiter is not None and greenlet.getcurrent() is not self._verb:
             waiter.fail(SessionGone())
+
+    def _tell_end(self, closed: Event) -> None:
+        """A session that never logged in is a stranger's: its rows have a bound, and come after
+        those of uploads."""
+        if self.principal is not None:
+            self.record(closed)
+            return
+        rows = [self._completed(event) for event in (self._opened, closed) if event is not None]
+        self._opened = None
+        kind = "connection without a login" if len(rows) > 1 else "session.closed"
+        if refusals.admit(self._bucket(), rows[-1], rows=len(rows), kind=kind):
+            for row in rows:
+                self.runtime.record(row, later=True)
 
     def close_listeners(self) -> None:
         """Give up every passive port of the session's."""
@@ -236,11 +260,47 @@ class Session(ControlChannel):
 
     def record_durably(self, event: Event) -> None:
         """:meth:`record`, and wait until the row is kept; where the session is gone nobody waits
-        for it."""
-        if self.closed:
-            self.record(event)
+        for it. Refusals by which nothing was moved have a bound
+        (:mod:`securedrop_ftp.refusals`)."""
+        self.row_left = True
+        whole = self._completed(event)
+        bounded = event.outcome != "success" and not event.size
+        if bounded and not refusals.admit(self._bucket(), whole):
+            if not self.closed:
+                self.sleep_until(time.monotonic() + HELD_BACK)
             return
-        self.outcome(self.runtime.record(self._completed(event)))
+        kept = self.runtime.record(whole)
+        if not self.closed:
+            self.outcome(kept)
+
+    def note_refusal(
+        self, item: Command | Violation, reply: Reply, reason: str = "", *, wait: bool = True
+    ) -> None:
+        """The row of an attempt that was refused before its verb left one; ``wait`` inside a
+        verb's greenlet only."""
+        event = attempts.refused(self, item, reply, reason)
+        if event is None:
+            return
+        if wait:
+            self.record_durably(event)
+            return
+        whole = self._completed(event)
+        if refusals.admit(self._bucket(), whole):
+            self.runtime.record(whole)
+
+    def pace_refused_uploads(self) -> None:
+        """After one: wait until its partner may have the next one refused."""
+        while not refusals.paced(self._bucket(), REFUSED_UPLOADS, REFUSED_UPLOADS_PER_SECOND):
+            self.sleep_until(time.monotonic() + 1 / REFUSED_UPLOADS_PER_SECOND)
+
+    def spend_row(self) -> None:
+        """A row was left whatever the bound: it leaves less for the session's others."""
+        refusals.spend(self._bucket())
+
+    def _bucket(self) -> str:
+        if self.principal is not None:
+            return of_partner(self.principal.partner)
+        return of_address(network.source_of(self.remote_ip))
 
     def may(self, permission: Permission) -> bool:
         """Whether the account has a permission."""
@@ -293,6 +353,7 @@ class Session(ControlChannel):
             return True
         found = policy.VERBS.get(item.verb)
         if found is not None and found.data and transfer.moving:
+            self.note_refusal(item, replies.TRANSFER_RUNNING, wait=False)
             self.reply(replies.TRANSFER_RUNNING)
             return True
         return False
@@ -325,25 +386,25 @@ class Session(ControlChannel):
         """Run a command in a greenlet of its own, until it parks or is done."""
         if self._is_check and getattr(item, "verb", "") not in CHECK_VERBS:
             self._is_check = False
-            self._record_opening()
         self._verb = runner = greenlet.greenlet(self._run)
         runner.gr_context = self._variables
         self._verb_since = self.last_activity = time.monotonic()
         runner.switch(item)
 
     def _run(self, item: Command | Violation) -> None:
+        self.row_left = False
+        reason = ""
         try:
-            if isinstance(item, Violation):
-                self._refuse(item)
-                return
-            self.doing = item.verb
-            reply = policy.dispatch(self, item)
+            try:
+                reply = self._execute(item)
+            except SecureDropError as exc:
+                reply, reason = exc.reply, str(exc)
             if reply is not None:
+                if reply.is_error and not self.row_left:
+                    self.note_refusal(item, reply, reason)
                 self.reply(reply)
         except SessionGone:
             pass
-        except SecureDropError as exc:
-            self.reply(exc.reply)
         except Exception:
             logger.exception("verb failed", verb=getattr(item, "verb", ""))
             self.reply(replies.LOCAL_ERROR)
@@ -353,13 +414,20 @@ class Session(ControlChannel):
             self.last_activity = time.monotonic()
             self.go_on_soon()
 
-    def _refuse(self, violation: Violation) -> None:
+    def _execute(self, item: Command | Violation) -> Reply | None:
+        if isinstance(item, Violation):
+            return self._refuse(item)
+        self.doing = item.verb
+        return policy.dispatch(self, item)
+
+    def _refuse(self, violation: Violation) -> Reply | None:
         if violation.fatal:
+            self.note_refusal(violation, violation.reply)
             self.end(violation.reply, "protocol violation")
-            return
+            return None
         policy.hand_on(self, "", None)
         self.count_bad_command()
-        self.reply(violation.reply)
+        return violation.reply
 
     def count_bad_command(self) -> None:
         """Ten of them in a row close the session (row 23)."""

@@ -33,6 +33,7 @@ def upload(
     assert principal is not None
     assert fs is not None
     _require_for_upload(session, path)
+    session.row_left = True  # the intake's, whatever comes of it
     request = UploadRequest(
         principal=principal,
         session=session.id,
@@ -45,7 +46,7 @@ def upload(
     )
     transfer = session.transfer = Transfer(session, "Upload", path)
     try:
-        stream = session.storage(session.runtime.intake.begin, request, orphan=_abandon)
+        stream = _begin(session, request)
         return _receive(session, transfer, stream, opening)
     finally:
         transfer.over()
@@ -65,6 +66,14 @@ def _require_for_upload(session: Session, path: str) -> None:
                 reply=str(exc.reply),
             )
         )
+        raise
+
+
+def _begin(session: Session, request: UploadRequest) -> UploadStream:
+    try:
+        return session.storage(session.runtime.intake.begin, request, orphan=_abandon)
+    except SecureDropError:
+        session.pace_refused_uploads()
         raise
 
 

@@ -43,6 +43,8 @@ class Violation:
 
     reply: Reply
     fatal: bool = False
+    verb: str = ""  # upper-case, and what came with it, as far as they can be told
+    argument: str = ""
 
 
 class LineParser:
@@ -87,21 +89,23 @@ class LineParser:
                 self._discarding = False
                 continue
             if len(line) > self._max:
-                return self._count_overlong()
+                return self._count_overlong(line)
             return parse(line)
 
     def _too_long(self) -> Violation | None:
+        head = bytes(self._buffer[: self._max])
         tail = self._buffer[-1:] if self._buffer.endswith(b"\r") else b""
         self._buffer[:] = tail
         self._scanned = 0
         if self._discarding:
             return None
         self._discarding = True
-        return self._count_overlong()
+        return self._count_overlong(head)
 
-    def _count_overlong(self) -> Violation:
+    def _count_overlong(self, line: bytes) -> Violation:
         self._overlong += 1
-        return Violation(replies.LINE_TOO_LONG, fatal=self._overlong > 1)
+        fatal = self._overlong > 1
+        return Violation(replies.LINE_TOO_LONG, fatal, *_meant(line[: self._max]))
 
 
 def parse(line: bytes) -> Command | Violation:
@@ -112,7 +116,7 @@ def parse(line: bytes) -> Command | Violation:
         text = line.decode("utf-8")
     except UnicodeDecodeError:
         if not line[:5].upper().startswith(_LOGIN):
-            return Violation(replies.BAD_NAME)
+            return Violation(replies.BAD_NAME, False, *_meant(line))
         # A login that fails, is counted and recorded like every other: lone surrogates stand for
         # the bytes, and neither a name nor a password can have one.
         text = line.decode("utf-8", "surrogateescape")
@@ -127,5 +131,12 @@ def parse(line: bytes) -> Command | Violation:
     # A password may hold any printable character and a tab is one that people use; NUL, CR, LF
     # and the rest of C0 are never meant.
     if any(ord(c) < 32 or ord(c) == 127 for c in argument):
-        return Violation(replies.BAD_PASSWORD if verb == "PASS" else replies.BAD_NAME)
+        reply = replies.BAD_PASSWORD if verb == "PASS" else replies.BAD_NAME
+        return Violation(reply, False, verb, argument)
     return Command(verb, argument)
+
+
+def _meant(line: bytes) -> tuple[str, str]:
+    """Verb and argument of a line that is not taken, for the trail."""
+    verb, _, argument = line.decode("utf-8", "surrogateescape").partition(" ")
+    return (verb.upper(), argument) if verb.isascii() and verb.isalnum() else ("", "")

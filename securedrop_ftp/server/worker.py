@@ -37,6 +37,7 @@ from securedrop_ftp.intake.locations import located_backend
 from securedrop_ftp.intake.service import Intake
 from securedrop_ftp.log import get_logger
 from securedrop_ftp.metrics import metrics
+from securedrop_ftp.refusals import refusals
 from securedrop_ftp.server import presence
 from securedrop_ftp.server.acceptor import Acceptor
 from securedrop_ftp.server.connections import ConnectionTable
@@ -108,6 +109,7 @@ class Worker:
         )
         self.handshakes = HandshakeBudget()
         self.reads = ReadBudget(conf.worker_memory // 2)
+        refusals.told_by_owner = True
         self._signals = SignalPipe(signal.SIGTERM, signal.SIGHUP)
         _Watch(self.loop, self._signals.fileno(), self._signalled)
         _Watch(self.loop, life, self.drain)
@@ -171,6 +173,7 @@ class Worker:
         self._storage.close(self.conf.storage_timeout)
         self._accounts.close(1.0)
         self._metrics_file.unlink(missing_ok=True)
+        self._tell_refusals(everything=True)
         self._writer.submit(lambda: presence.forget(self.owner))
         self._writer.close()
         connections.close_all()
@@ -182,6 +185,7 @@ class Worker:
             session.check_deadlines(now)
             if session.passive is not None:
                 session.passive.check_deadlines(now)
+        self._tell_refusals()
         if self.draining and (not self.sessions or now > self._drain_until):
             self.loop.stop()
             return
@@ -319,9 +323,13 @@ class Worker:
         """Run on the partner's share of the storage pool."""
         return self._storage.submit(partner, function, *args)
 
-    def record(self, event: Event) -> Future[None]:
+    def record(self, event: Event, *, later: bool = False) -> Future[None]:
         """Into the audit trail, in order."""
-        return audit.record(self._writer, event)
+        return audit.record(self._writer, event, later=later)
+
+    def _tell_refusals(self, *, everything: bool = False) -> None:
+        for event in refusals.due(everything=everything):
+            self.record(event, later=True)
 
     def tls_context(self) -> SSL.Context:
         """A fresh context, with the certificate in force."""

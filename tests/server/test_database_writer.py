@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 from tests.fixtures.postgres import PostgresServer
 from tests.fixtures.processes import ROOT
@@ -224,3 +225,38 @@ def run(program: str, postgres: PostgresServer) -> tuple[list[str], str]:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines(), done.stderr
+
+
+# The thread is held in its first job while the others are queued.
+LATER = """
+import threading
+import django
+django.setup()
+from django.core.management import call_command
+call_command("migrate", verbosity=0)
+from securedrop_ftp.db import BATCH, DatabaseWriter
+
+order, begun, go = [], threading.Event(), threading.Event()
+writer = DatabaseWriter().start()
+writer.submit(lambda: (begun.set(), go.wait(20)))
+begun.wait(20)
+for number in range(200):
+    writer.submit(lambda: order.append("stranger"), later=True)
+for number in range(3 * BATCH):
+    writer.submit(lambda: order.append("upload"))
+go.set()
+writer.close(30)
+last = max(n for n, who in enumerate(order) if who == "upload")
+print(len(order), order[:last].count("stranger"))
+"""
+
+
+def test_row_69_what_uploads_wait_for_is_written_before_strangers_rows(tmp_path: Path) -> None:
+    environment = os.environ | {"SECUREDROP_DATABASE_URL": f"sqlite:///{tmp_path}/db.sqlite3"}
+    done = subprocess.run(
+        [sys.executable, "-c", LATER], env=environment, cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    count, before = map(int, done.stdout.split())
+    assert count == 200 + 48, "none is forgotten, also at the end"
+    assert before <= 20, "some room in each transaction, and no more"

@@ -110,6 +110,7 @@ def password(session: Session, argument: str) -> Reply | None:
     shown = _certificates(session)
     if not shown and not _rate_allows(session, username):  # else USER has asked
         return None
+    session.row_left = True  # the login's, whatever comes of it
     try:
         principal = session.accounts(_authenticate, username, argument, shown, session)
     except LoginFailed as exc:
@@ -117,6 +118,7 @@ def password(session: Session, argument: str) -> Reply | None:
         session.sleep_until(exc.reply_at)
         session.drop_input()
         session.end_login(good=False)
+        session.spend_row()
         session.failed_logins += 1
         if session.failed_logins >= MAX_FAILED_LOGINS:
             session.end(exc.reply, "too many failed logins")
@@ -144,6 +146,7 @@ def _rate_allows(session: Session, username: str) -> bool:
     if not isinstance(place, Refused):
         session.end_login(good=False)
         session.login_place = place
+        session.announce()
         return True
     refusal = replies.TOO_MANY_LOGINS
     session.record_durably(

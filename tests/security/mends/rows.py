@@ -517,9 +517,9 @@ ROWS: Final = (
             Cut(
                 "ftps/wire.py",
                 """        self._discarding = True
-        return self._count_overlong()
+        return self._count_overlong(head)
 """,
-                """        return self._count_overlong()
+                """        return self._count_overlong(head)
 """,
             ),
         ),
@@ -528,7 +528,7 @@ ROWS: Final = (
     Mend(
         "20",
         "over-long lines again and again",
-        (Cut("ftps/wire.py", "fatal=self._overlong > 1)", "fatal=False)"),),
+        (Cut("ftps/wire.py", "fatal = self._overlong > 1", "fatal = False"),),
         (f"{CHANNEL}::test_row_20_a_second_overlong_line_closes_the_session",),
     ),
     Mend(

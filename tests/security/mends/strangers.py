@@ -8,6 +8,19 @@ from tests.security.mends import Cut, Mend
 
 STRANGERS = "tests/security/test_strangers.py"
 DATA_PORT = "tests/security/test_data_port_strangers.py"
+FLOODS = "tests/security/test_trail_floods.py"
+WRITER = "tests/server/test_database_writer.py"
+
+#: A refusal leaves its row however many there were.
+NO_BOUND: Final = Cut(
+    "refusals.py",
+    """        if not per_minute:
+            return True
+        strange""",
+    """        if True:
+            return True
+        strange""",
+)
 
 ROWS: Final[tuple[Mend, ...]] = (
     Mend(
@@ -95,5 +108,65 @@ ROWS: Final[tuple[Mend, ...]] = (
         "handshakes on data ports without end",
         (Cut("ftps/passive.py", "channel.on_hello = self._may_shake_hands", "pass"),),
         (f"{DATA_PORT}::test_row_67_handshakes_that_resume_nothing_have_a_bound",),
+    ),
+    Mend(
+        "68",
+        "refusals fill the trail",
+        (NO_BOUND,),
+        (
+            f"{FLOODS}::test_row_68_refused_commands_of_all_sessions_of_a_partner_have_a_bound",
+            f"{FLOODS}::test_row_68_a_stranger_that_connects_and_hangs_up_has_the_same_bound",
+            f"{FLOODS}::test_row_68_locked_logins_at_the_admin_site_are_counted_too",
+        ),
+    ),
+    Mend(
+        "68",
+        "what is beyond the bound is lost without a word",
+        (Cut("refusals.py", "self._count(who, event, kind or event.name)", "pass"),),
+        (
+            f"{FLOODS}::test_row_68_refused_commands_of_all_sessions_of_a_partner_have_a_bound",
+            f"{FLOODS}::test_row_68_a_stranger_that_connects_and_hangs_up_has_the_same_bound",
+        ),
+    ),
+    Mend(
+        "68",
+        "a refused upload is only counted",
+        (
+            Cut(
+                "ftps/uploads.py",
+                "        session.pace_refused_uploads()\n        raise",
+                "        raise",
+            ),
+            Cut(
+                "intake/service.py",
+                "audit.record(self._writer, event).result(RECORD_TIMEOUT)",
+                "pass",
+            ),
+        ),
+        (f"{FLOODS}::test_row_68_a_refused_upload_leaves_its_row_whatever_the_bound",),
+    ),
+    Mend(
+        "69",
+        "uploads wait behind the rows of strangers",
+        (
+            Cut(
+                "db.py",
+                """        elif later:
+            self._later""",
+                """        elif False:
+            self._later""",
+            ),
+        ),
+        (f"{WRITER}::test_row_69_what_uploads_wait_for_is_written_before_strangers_rows",),
+    ),
+    Mend(
+        "70",
+        "attempts that are refused before their verb begins leave no row",
+        (Cut("ftps/session.py", "if reply.is_error and not self.row_left:", "if False:"),),
+        (
+            f"{FLOODS}::test_row_70_a_refused_attempt_leaves_one_row",
+            f"{FLOODS}::test_row_70_attempts_before_the_login_leave_rows_too",
+            f"{FLOODS}::test_row_70_a_password_or_name_that_is_no_text_is_a_failed_login",
+        ),
     ),
 )

@@ -1,0 +1,63 @@
+"""Attempts that were refused before anything was done leave their row as well (invariant 8).
+
+Where a verb has begun, it writes its own row. Refusals before that (a name that is not valid, no
+data channel, no login) come here, from one place, whatever refused them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from securedrop_ftp.events import Event
+from securedrop_ftp.exceptions import BadName
+from securedrop_ftp.ftps.wire import Command, Violation
+from securedrop_ftp.replies import Reply
+
+if TYPE_CHECKING:
+    from securedrop_ftp.ftps.session import Session
+
+#: What a verb attempts, as an event.
+ATTEMPTS: Final = {
+    "STOR": "upload.rejected",
+    "STOU": "upload.rejected",
+    "APPE": "upload.rejected",
+    "RETR": "download.aborted",
+    "DELE": "file.deleted",
+    "RNFR": "file.renamed",
+    "RNTO": "file.renamed",
+    "MKD": "directory.created",
+    "XMKD": "directory.created",
+    "RMD": "directory.removed",
+    "XRMD": "directory.removed",
+    "PASS": "login.failed",
+}
+
+
+def refused(session: Session, item: Command | Violation, reply: Reply, reason: str) -> Event | None:
+    """The row of a refused attempt; ``None`` where the command attempts nothing. What came with
+    PASS stands in no row."""
+    name = ATTEMPTS.get(item.verb)
+    if item.verb == "USER" and isinstance(item, Violation):
+        name = "login.failed"
+    if name is None or (name == "login.failed" and session.principal is not None):
+        return None
+    login = name == "login.failed"
+    return Event(
+        name,
+        outcome="denied" if reply.code == 530 else "failure",
+        account=(item.argument if item.verb == "USER" else session.username) if login else "",
+        path="" if login else _path(session, item),
+        reason=reason or reply.text,
+        reply=str(reply),
+    )
+
+
+def _path(session: Session, item: Command | Violation) -> str:
+    path = item.argument
+    if session.fs is not None and item.verb != "STOU":
+        try:
+            path = session.fs.resolve(path)
+        except BadName:
+            pass  # as it was sent
+    source = session.said.rename_from
+    return f"{source} -> {path}" if item.verb == "RNTO" and source else path
