@@ -29,7 +29,7 @@ OUTPUT_STALL = 60.0
 #: pipeline cannot hold it (32 paths of 1500 directories took 60 ms, seen).
 COMMANDS_PER_TURN = 32
 SECONDS_PER_TURN = 0.005
-#: Lines taken out of the parser in one turn; each costs some 3 µs.
+#: Lines taken out of the parser in one turn; each costs 3 to 6 µs.
 LINES_PER_TURN = 512
 #: Memory for lines that wait behind a transfer, bytes; who sends more is cut off. It holds some
 #: 4 000 lines that differ, and equal ones without end.

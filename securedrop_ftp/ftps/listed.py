@@ -7,6 +7,7 @@ directory called ``-report`` is listed, and so is a file called ``data[1].csv``.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -32,6 +33,10 @@ PAGE: Final = 1000
 #: Entries that are sorted before the first is sent. Larger directories come in storage's order
 #: (S3, Google and Azure sort by themselves), so that a listing holds a bounded part in memory.
 SORTED: Final = 10_000
+
+#: Seconds that sorting may keep the client waiting: a generic storage asks once or twice for each
+#: file.
+SORTING: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +116,13 @@ def _fitting(pages: Iterator[list[Entry]], pattern: Pattern) -> Iterator[list[En
 
 
 def in_order(pages: Iterator[list[Entry]]) -> Iterator[list[Entry]]:
-    """Blocking: by name, up to :data:`SORTED` entries; what is beyond them follows as it comes."""
+    """Blocking: by name, up to :data:`SORTED` entries and :data:`SORTING` seconds; what is beyond
+    them follows as it comes."""
+    until = time.monotonic() + SORTING
     first: list[Entry] = []
     for page in pages:
         first += page
-        if len(first) >= SORTED:
+        if len(first) >= SORTED or time.monotonic() > until:
             break
     first.sort(key=lambda entry: entry.name)
     entries = iter(first)

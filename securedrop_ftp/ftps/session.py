@@ -348,7 +348,7 @@ class Session(ControlChannel):
             transfer.cancel(Cancelled("ABOR"))
             self.answer_next(item)  # its own reply follows the transfer's
             return True
-        if item.verb == "STAT" and not item.argument:
+        if item.verb == "STAT" and not item.argument.strip(" "):
             self.reply(transfer.status())
             return True
         found = policy.VERBS.get(item.verb)

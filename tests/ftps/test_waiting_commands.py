@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 
 import pytest
 
@@ -20,8 +21,7 @@ CROWDS = {
 
 
 def say(client: FtpsClient, *lines: str) -> None:
-    assert client.sock is not None
-    client.sock.sendall("".join(f"{line}\r\n" for line in lines).encode())
+    say_bytes(client, "".join(f"{line}\r\n" for line in lines).encode())
 
 
 @pytest.mark.parametrize("crowd", CROWDS)
@@ -71,6 +71,26 @@ def test_abor_in_one_write_with_a_transfer_and_more_is_heeded(ftps: ServedFtps) 
         say(client, "STOR never-came.bin", "NOOP", "PWD", "ABOR")
         replies = [client.final_reply()[:3] for _ in range(5)]
     assert replies == ["150", "426", "226", "200", "257"] or replies[:2] == ["426", "226"]
+
+
+def test_urgent_data_below_tls_does_no_harm(ftps: ServedFtps) -> None:
+    """Clients send Telnet's Synch as urgent data (RFC 959 §4.1.3), some of them below TLS."""
+    with ftps.login() as client:
+        assert client.sock is not None
+        client.voidcmd("TYPE I")
+        with client.transfercmd("STOR urgent.bin") as data:
+            data.sendall(b"a" * 50_000)
+            with socket.socket(fileno=os.dup(client.sock.fileno())) as below:
+                below.send(b"\xff", socket.MSG_OOB)
+            say_bytes(client, b"\xff\xf4\xff\xf2ABOR\r\n")
+            assert client.final_reply().startswith("426")
+            assert client.final_reply().startswith("226 ABOR")
+        assert client.sendcmd("PWD").startswith("257")
+
+
+def say_bytes(client: FtpsClient, data: bytes) -> None:
+    assert client.sock is not None
+    client.sock.sendall(data)
 
 
 def _ended(ftps: ServedFtps, path: str) -> bool:
