@@ -59,8 +59,8 @@ class Conf:
     login_timeout: float = 60.0
     idle_timeout: float = 900.0
     passive_timeout: float = 30.0
-    stall_window: float = 60.0
-    min_transfer_rate: int = 1024  # bytes a second, averaged over stall_window
+    stall_window: float = 300.0  # a transfer that moves nothing for so long is given up
+    min_transfer_rate: int = 0  # bytes a second, averaged over stall_window; 0: what moves goes on
     max_session_age: float = 86400.0
     operation_timeout: float = 600.0  # a parked verb or a commit
     drain_timeout: float = 30.0

@@ -26,6 +26,8 @@ class Principal:
         storage: an alias of Django's ``STORAGES``.
         max_file_size: bytes, ``None``: no limit.
         resume_window: seconds that an interrupted upload is kept.
+        stall_window: seconds after which a transfer that moves nothing is given up.
+        min_transfer_rate: bytes a second, averaged over ``stall_window``; 0: none is asked.
         certificate: the client certificate that the login was checked with, if it was.
         since: when the partner, and its top directory with it, was made.
         stamp: differs once the user's password was changed; of no use outside these processes.
@@ -46,6 +48,8 @@ class Principal:
     max_passive_listeners: int
     require_tls_session_reuse: bool
     resume_window: int
+    stall_window: float
+    min_transfer_rate: int
     certificate: PeerCertificate | None = None
     since: datetime | None = None
     stamp: bytes = field(default=b"", repr=False)
@@ -61,7 +65,8 @@ def principal_of(
     """The principal of an account whose ``user`` and ``partner`` are loaded. ``user`` is the one
     that was authenticated, where its password may have been hashed anew by that."""
     partner = account.partner
-    window = partner.resume_window
+    conf, window = get_conf(), partner.resume_window
+    stall, rate = partner.stall_window, partner.min_transfer_rate
     return Principal(
         account_id=account.pk,
         user_id=account.user_id,
@@ -77,7 +82,9 @@ def principal_of(
         max_sessions=partner.max_sessions,
         max_passive_listeners=partner.max_passive_listeners,
         require_tls_session_reuse=partner.require_tls_session_reuse,
-        resume_window=get_conf().resume_window if window is None else window,
+        resume_window=conf.resume_window if window is None else window,
+        stall_window=conf.stall_window if stall is None else stall,
+        min_transfer_rate=conf.min_transfer_rate if rate is None else rate,
         certificate=certificate,
         since=partner.created,
         stamp=_stamp(user or account.user),

@@ -86,6 +86,8 @@ class PartnerAdmin(AuditedAdmin):
                     "max_sessions",
                     "max_passive_listeners",
                     "resume_window",
+                    "stall_window",
+                    "min_transfer_rate",
                 )
             },
         ),

@@ -31,7 +31,7 @@ _RANGES: Final[dict[str, tuple[float, float | None]]] = {
     "login_timeout": (0.1, 3600),
     "idle_timeout": (0.1, 86400),
     "passive_timeout": (0.1, 3600),
-    "stall_window": (0.1, 3600),
+    "stall_window": (0.1, 86400),
     "min_transfer_rate": (0, None),
     "max_session_age": (1, 7 * 86400),
     "operation_timeout": (0.1, 86400),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
@@ -22,21 +22,28 @@ FIRST_RANGE = 256 * 1024
 
 
 class ReadBudget:
-    """Bytes that all downloads of a worker may hold at once; for the loop's thread."""
+    """Bytes that all downloads of a worker may hold at once, a partner's no more than what is still
+    free (the rule of :mod:`securedrop_ftp.intake.buffers`): slow readers of one partner cannot take
+    the others' share. For the loop's thread."""
 
     def __init__(self, size: int) -> None:
         self._left = size
+        self._held: Counter[str] = Counter()
 
-    def take(self, size: int, *, force: bool = False) -> bool:
+    def take(self, partner: str, size: int, *, force: bool = False) -> bool:
         """Whether there is room; it is taken then."""
-        if size > self._left and not force:
+        if not force and self._held[partner] + size > self._left - size:
             return False
         self._left -= size
+        self._held[partner] += size
         return True
 
-    def give(self, size: int) -> None:
+    def give(self, partner: str, size: int) -> None:
         """Back."""
         self._left += size
+        self._held[partner] -= size
+        if not self._held[partner]:
+            del self._held[partner]
 
 
 class RangeSource:
@@ -44,7 +51,9 @@ class RangeSource:
 
     def __init__(self, session: Session, entry: Entry, offset: int) -> None:
         self.on_ready: Callable[[], None] | None = None
+        assert session.principal is not None
         self._session, self._entry = session, entry
+        self._partner = session.principal.partner
         self._at = offset  # of the next range to ask for
         self._size = entry.size
         self._range = min(FIRST_RANGE, session.conf.read_range)
@@ -59,7 +68,7 @@ class RangeSource:
         if not future.done():
             return None
         self._ahead.popleft()
-        self._session.runtime.reads.give(wanted)
+        self._session.runtime.reads.give(self._partner, wanted)
         data = future.result()
         if len(data) != wanted:
             # Never a silently short file that looks whole.
@@ -69,18 +78,17 @@ class RangeSource:
 
     def _fetch(self) -> None:
         session = self._session
-        assert session.principal is not None
         assert session.fs is not None
         while self._at < self._size and len(self._ahead) < session.conf.read_ahead:
             length = min(self._range, self._size - self._at)
-            if not session.runtime.reads.take(length):
+            if not session.runtime.reads.take(self._partner, length):
                 if self._ahead:
                     return
                 # One small range at a time goes on whatever the others hold.
                 length = min(length, FIRST_RANGE)
-                session.runtime.reads.take(length, force=True)
+                session.runtime.reads.take(self._partner, length, force=True)
             future: Future[bytes] = session.runtime.storage(
-                session.principal.partner, session.fs.storage.read, self._entry, self._at, length
+                self._partner, session.fs.storage.read, self._entry, self._at, length
             )
             self._at += length
             self._range = min(self._range * 4, session.conf.read_range)
@@ -95,7 +103,7 @@ class RangeSource:
     def close(self) -> None:
         """Give back what was held for ranges that nobody will send."""
         while self._ahead:
-            self._session.runtime.reads.give(self._ahead.popleft()[1])
+            self._session.runtime.reads.give(self._partner, self._ahead.popleft()[1])
 
 
 def download(session: Session, path: str, offset: int) -> Reply:

@@ -106,7 +106,8 @@ class PassiveListener:
         self._refused_at = 0.0
         self._retired = False
         self._told = False
-        self._opened = time.monotonic()
+        self._opened = session.owed(time.monotonic())
+        self._asked = 0.0  # when the transfer said 150 and began to wait for its channel
         session.loop.register(self._fileno, self, session.loop.READ)
 
     # --- the loop's interface --------------------------------------------------------
@@ -245,7 +246,7 @@ class PassiveListener:
         elif self.closed:
             raise NoDataChannel
         else:
-            self._waiter = Waiter()
+            self._waiter, self._asked = Waiter(), time.monotonic()
             try:
                 channel = self.session.wait(self._waiter)
             finally:
@@ -257,13 +258,20 @@ class PassiveListener:
         """Called about once a second."""
         self._headers.check_deadlines(now)
         if self.closed or self._ready is not None:
-            if self._ready is not None and now - self._opened > self.session.conf.passive_timeout:
+            if self._ready is not None and self._overdue(now):
                 self.close()
             return
         if self._refused_at and now - self._refused_at >= REFUSAL_GRACE and not self._candidates:
             self._fail(NoDataChannel(reply=replies.NOT_YOUR_SESSION))
-        elif now - self._opened > self.session.conf.passive_timeout:
+        elif self._overdue(now):
             self._fail(NoDataChannel())
+
+    def _overdue(self, now: float) -> bool:
+        """Whether the client has owed its connection, or the command that is to use it, for too
+        long. What its commands take us does not count, and many clients shake hands only after
+        150: from then on they have the whole time."""
+        owed = now - self._asked if self._asked else self.session.owed(now) - self._opened
+        return owed > self.session.conf.passive_timeout
 
     def fail(self, error: SecureDropError) -> None:
         """End the wait from outside (ABOR, the session's end)."""

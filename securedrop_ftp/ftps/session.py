@@ -104,6 +104,7 @@ class Session(ControlChannel):
         self.doing = ""
         self._verb: greenlet.greenlet | None = None
         self._verb_since = 0.0
+        self._served = 0.0  # seconds that commands took us
         self._waiter: Waiter[Any] | None = None
         self.bad_commands = 0  # in a row
         self._variables = contextvars.copy_context()
@@ -175,6 +176,12 @@ class Session(ControlChannel):
         """Seconds since the connection was accepted."""
         return time.monotonic() - self.started
 
+    def owed(self, now: float) -> float:
+        """Seconds of this session in which the client was to act: all but those that its commands
+        took us. Deadlines for what a client owes are moments of this clock."""
+        running = now - self._verb_since if self._verb is not None else 0.0
+        return now - self.started - self._served - running
+
     @property
     def bytes_moved(self) -> int:
         """Payload of all transfers, the running one included."""
@@ -198,7 +205,7 @@ class Session(ControlChannel):
 
     def _overdue(self, now: float) -> tuple[Reply, str] | None:
         conf = self.conf
-        if self.principal is None and now - self.started > conf.login_timeout:
+        if self.principal is None and self.owed(now) > conf.login_timeout:
             return replies.TIMED_OUT.but("No login in time; closing."), "login timed out"
         if self._verb is not None:
             if now - self._verb_since > conf.operation_timeout:
@@ -412,6 +419,7 @@ class Session(ControlChannel):
             self._verb = None
             self.doing = ""
             self.last_activity = time.monotonic()
+            self._served += self.last_activity - self._verb_since
             self.go_on_soon()
 
     def _execute(self, item: Command | Violation) -> Reply | None:

@@ -16,8 +16,9 @@ from securedrop_ftp.exceptions import (
     Cancelled,
     Truncated,
 )
-from securedrop_ftp.ftps.data import DataChannel, StallClock
+from securedrop_ftp.ftps.data import DataChannel
 from securedrop_ftp.ftps.passive import NoDataChannel
+from securedrop_ftp.ftps.stall import AGED_RATE, Patience, StallClock
 from securedrop_ftp.log import get_logger
 from securedrop_ftp.replies import Reply
 
@@ -42,7 +43,7 @@ class Transfer:
         self.cancelled: Cancelled | None = None
         self.on_cancel: Callable[[Cancelled], object] | None = None
         self.narrow: Callable[[int | None], object] | None = None  # an upload's limit
-        self._clock = StallClock(session.conf.stall_window, session.conf.min_transfer_rate)
+        self._clock = StallClock()
         self._since = time.monotonic()
         session.heed_what_waits()
 
@@ -84,7 +85,7 @@ class Transfer:
         session, channel = self.session, self.channel
         if channel is None or channel.closed or channel.waiting_for_us:
             if channel is not None:
-                self._clock.stalled(now, channel.moved, excused=True)
+                self._clock.excuse(now, 0 if channel.closed else channel.progress())
                 if channel.moved != self._last_moved:
                     self._last_moved, self._since = channel.moved, now
             if now - self._since > session.conf.operation_timeout:
@@ -93,13 +94,18 @@ class Transfer:
                 )
             return
         self._since = now
-        if self._clock.stalled(now, channel.moved, excused=False):
-            channel.fail(
-                Truncated(
-                    "stalled",
-                    reply=replies.TRANSFER_ABORTED.but("Stalled: too little moved for too long."),
-                )
-            )
+        why = self._clock.stalled(now, channel.progress(), self._patience())
+        if why:
+            reply = replies.TRANSFER_ABORTED.but(f"Stalled: {why}.")
+            channel.fail(Truncated(f"stalled: {why}", reply=reply))
+
+    def _patience(self) -> Patience:
+        """The partner's; a trickle that has outlived its session's age must be worth its place."""
+        session, principal = self.session, self.session.principal
+        assert principal is not None
+        aged = session.age > session.conf.max_session_age
+        rate = max(principal.min_transfer_rate, AGED_RATE if aged else 0)
+        return Patience(principal.stall_window, rate)
 
     _last_moved = -1
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.core.validators import MinValueValidator, RegexValidator
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models.functions import Length, Substr
 
@@ -115,6 +115,19 @@ class Partner(models.Model):
         null=True,
         blank=True,
         help_text="Seconds that an interrupted upload is kept; empty: the service's setting.",
+    )
+    stall_window = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(86400)],
+        help_text="Seconds after which a transfer that moves nothing is given up; empty: the "
+        "service's setting.",
+    )
+    min_transfer_rate = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        help_text="Bytes a second, averaged over the window above, below which a transfer is given "
+        "up; 0: what moves goes on; empty: the service's setting.",
     )
     created = models.DateTimeField(auto_now_add=True)
     changed = models.DateTimeField(auto_now=True)

@@ -56,6 +56,8 @@ logger = get_logger(__name__)
 assert verbs.__all__  # importing the package registers the verbs
 
 TICK = 1.0
+#: A tick that comes so late shows that this process did not run, seconds.
+LATE_TICK = 5.0
 
 #: Rows that may wait for the database before new connections are left with the kernel: each brings
 #: two, and a crowd that comes and goes quicker than they are written would fill the memory.
@@ -93,6 +95,8 @@ class Worker:
         self._listeners: dict[int, int] = {}  # partner id to pending passive listeners
         self._drain_until = 0.0
         self._next_heartbeat = self._next_control = self._next_presence = time.monotonic()
+        self._ticked = time.monotonic()
+        self._excused = False  # the last tick judged nobody
         self._presence_shown = False
         conf = self.conf
         self._accounts = FairPool("accounts", conf.account_threads, conf.account_threads)
@@ -180,11 +184,12 @@ class Worker:
 
     def _tick(self) -> None:
         now = time.monotonic()
-        self._acceptor.check_deadlines(now)
-        for session in list(self.sessions):
-            session.check_deadlines(now)
-            if session.passive is not None:
-                session.passive.check_deadlines(now)
+        if not self._held_up(now):
+            self._acceptor.check_deadlines(now)
+            for session in list(self.sessions):
+                session.check_deadlines(now)
+                if session.passive is not None:
+                    session.passive.check_deadlines(now)
         self._tell_refusals()
         if self.draining and (not self.sessions or now > self._drain_until):
             self.loop.stop()
@@ -201,6 +206,15 @@ class Worker:
             self._next_control = now + self.conf.control_check_interval
             self._check_sessions()
             self._check_client_certificates()
+
+    def _held_up(self, now: float) -> bool:
+        """Whether this process was stopped, or its machine, since the last tick: what clients did
+        meanwhile waits in the kernel, so it is looked at before anybody is late. Once, not twice
+        in a row."""
+        late = now - self._ticked > LATE_TICK
+        self._ticked = now
+        self._excused = late and not self._excused
+        return self._excused
 
     def _check_sessions(self) -> None:
         """Sessions whose account, partner or network may no longer end; the others go on with

@@ -15,7 +15,8 @@ def _form(**values: str) -> dict[str, str]:
     blank = {
         "name": "globex", "enabled": "on", "mode": "drop", "overwrite": "", "storage": "default",
         "prefix": "", "max_file_size": "", "max_sessions": "20", "max_passive_listeners": "20",
-        "resume_window": "", "require_tls_session_reuse": "on", "client_certificates": "off",
+        "resume_window": "", "stall_window": "", "min_transfer_rate": "",
+        "require_tls_session_reuse": "on", "client_certificates": "off",
         "ip_rules-TOTAL_FORMS": "0", "ip_rules-INITIAL_FORMS": "0",
         "accounts-TOTAL_FORMS": "0", "accounts-INITIAL_FORMS": "0",
     }  # fmt: skip

@@ -142,7 +142,7 @@ class QuietSession(Session):
         self.data_protected = True
         self.principal = Principal(
             1, 1, "alice", 1, "acme", root, "default", Mode.EXCHANGE, frozenset(Permission),
-            OverwritePolicy.REPLACE, None, 20, 20, True, 3600,
+            OverwritePolicy.REPLACE, None, 20, 20, True, 3600, 300, 0,
         )  # fmt: skip
         self.fs = StorageFS(storage, root, self.storage)
 

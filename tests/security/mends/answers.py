@@ -6,6 +6,7 @@ from typing import Final
 
 from tests.security.mends import Cut, Mend
 
+FAIR = "tests/security/test_fair_clocks.py::test_row"
 SAME = "tests/security/test_true_answers.py::test_row_44"
 
 ROWS: Final[tuple[Mend, ...]] = (
@@ -27,5 +28,89 @@ ROWS: Final[tuple[Mend, ...]] = (
             f"{SAME}_a_directory_that_another_session_renamed_is_under_its_new_name_alone[s3]",
             f"{SAME}_a_true_answer_of_a_file_costs_one_storage_request[SIZE]",
         ),
+    ),
+    Mend(
+        "45",
+        "who waits for our storage is late with its data connection",
+        (
+            Cut(
+                "ftps/passive.py",
+                "now - self._asked if self._asked else self.session.owed(now) - self._opened",
+                "now - self.session.started - self._opened",
+            ),
+        ),
+        (
+            f"{FAIR}_45_uploads_that_wait_for_a_slow_storage_have_their_data_channels",
+            f"{FAIR}_45_a_command_between_pasv_and_its_transfer_is_not_the_clients_time",
+        ),
+    ),
+    Mend(
+        "45",
+        "a login that waits for us is late",
+        (
+            Cut(
+                "ftps/session.py",
+                "self.principal is None and self.owed(now) > conf.login_timeout",
+                "self.principal is None and now - self.started > conf.login_timeout",
+            ),
+        ),
+        (f"{FAIR}_45_a_login_that_waits_for_us_is_not_late",),
+    ),
+    Mend(
+        "45",
+        "after a stop of the process everybody is late",
+        (Cut("server/worker.py", "if not self._held_up(now):", "if True:"),),
+        (f"{FAIR}_45_a_process_that_was_stopped_blames_nobody",),
+    ),
+    Mend(
+        "46",
+        "what moves slowly is stalled",
+        (
+            Cut(
+                "ftps/transfer.py",
+                "rate = max(principal.min_transfer_rate, AGED_RATE if aged else 0)",
+                "rate = AGED_RATE",
+            ),
+        ),
+        (f"{FAIR}_46_a_sender_of_a_few_bytes_a_second_is_not_stalled",),
+    ),
+    Mend(
+        "46",
+        "only whole TLS records, and what our kernel took, count as moving",
+        (Cut("ftps/data.py", "return counted or self.moved", "return self.moved"),),
+        (
+            f"{FAIR}_46_a_tls_record_that_comes_byte_by_byte_is_not_stalled",
+            f"{FAIR}_46_a_slow_reader_is_not_stalled_while_our_kernel_gets_rid_of_bytes",
+        ),
+    ),
+    Mend(
+        "46",
+        "a partner's own window and rate are not asked",
+        (
+            Cut(
+                "ftps/transfer.py",
+                "return Patience(principal.stall_window, rate)",
+                "return Patience(session.conf.stall_window, session.conf.min_transfer_rate)",
+            ),
+        ),
+        (f"{FAIR}_46_a_partner_has_a_window_and_a_rate_of_its_own",),
+    ),
+    Mend(
+        "46",
+        "a trickle holds its place for ever",
+        (Cut("ftps/transfer.py", "AGED_RATE if aged else 0", "0"),),
+        (f"{FAIR}_46_a_trickle_ends_with_the_age_of_its_session",),
+    ),
+    Mend(
+        "46",
+        "slow readers of one partner hold all that is read ahead",
+        (
+            Cut(
+                "ftps/downloads.py",
+                "self._held[partner] + size > self._left - size",
+                "size > self._left",
+            ),
+        ),
+        (f"{FAIR}_46_slow_readers_of_a_partner_leave_room_for_the_others",),
     ),
 )

@@ -402,7 +402,7 @@ ROWS: Final = (
         (
             never(
                 "ftps/session.py",
-                "self.principal is None and now - self.started > conf.login_timeout",
+                "self.principal is None and self.owed(now) > conf.login_timeout",
             ),
         ),
         (f"{CHANNEL}::test_row_17_noop_does_not_keep_a_login_waiting",),
@@ -474,7 +474,7 @@ ROWS: Final = (
     Mend(
         "17",
         "a trickle passes the stall timer, in both directions",
-        (never("ftps/transfer.py", "self._clock.stalled(now, channel.moved, excused=False)"),),
+        (never("ftps/transfer.py", "why"),),
         (
             f"{ENDINGS}::test_an_upload_that_stalls_is_cut_off",
             f"{RESILIENCE}::test_a_slow_reader_of_a_download_is_cut_off_and_holds_no_memory",
@@ -483,7 +483,7 @@ ROWS: Final = (
     Mend(
         "17",
         "a data connection that never comes",
-        (never("ftps/passive.py", "now - self._opened > self.session.conf.passive_timeout"),),
+        (never("ftps/passive.py", "self._overdue(now)"),),
         (f"{ENDINGS}::test_an_upload_without_a_data_connection_ends_with_425",),
     ),
     Mend(
