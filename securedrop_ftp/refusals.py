@@ -120,17 +120,20 @@ class _Count:
 
     def event(self) -> Event:
         kinds = ", ".join(f"{kind} {count}" for kind, count in self.kinds.most_common(12))
+        number = self.kinds.total()
+        what = "1 refusal" if number == 1 else f"{number} refusals"
         several = f" of {len(self.addresses)} addresses" if len(self.addresses) > 1 else ""
         return Event(
             "refusals.counted",
             outcome="denied",
             partner=self.sample.partner,
+            partner_id=self.sample.partner_id,
             account=self.sample.account if self.sample.partner else "",
             remote_ip="" if several else self.sample.remote_ip,
             session=self.sample.session if len(self.sessions) == 1 else "",
-            reason=f"{self.kinds.total()} refusals{several} beyond those with a row of their own: "
+            reason=f"{what}{several} beyond those with a row of their own: "
             f"{kinds}; first {self.first:%Y-%m-%dT%H:%M:%SZ}, last {self.last:%Y-%m-%dT%H:%M:%SZ}",
-            extra={"count": self.kinds.total()},
+            extra={"count": number},
         )
 
 

@@ -52,6 +52,7 @@ def test_row_68_refused_commands_of_all_sessions_of_a_partner_have_a_bound(serve
     assert rows + counted(ftps) == 100, "nothing is lost without a word"
     told = ftps.audit("refusals.counted")[-1]
     assert (told["partner"], told["account"], told["outcome"]) == ("initech", "carol", "denied")
+    assert told["partner_id"] == ftps.audit("access.denied")[-2]["partner_id"]
     assert "access.denied" in told["reason"]
 
 
