@@ -89,3 +89,14 @@ def test_python_clients_speak_tls_1_3_on_the_modern_profile(standing: Serve) -> 
     ftps = standing("sqlite", "filesystem", options={"tls_profile": "modern"})
     with ftps.login(tls13=True) as client:
         assert client.sendcmd("NOOP").startswith("200")
+
+
+def test_mget_and_nlst_with_a_pattern_find_their_files(ftps: ServedFtps, tmp_path: Path) -> None:
+    for name in ("a.csv", "b.csv", "c.txt"):
+        ftps.store.put(f"acme/patterns/{name}", b"0123456789")
+    listed = ftps.curl("-X", "NLST *.csv", path="/patterns/")
+    assert listed.stdout.split() == ["a.csv", "b.csv"], listed.stderr
+    assert "a.csv" in ftps.curl("-X", "LIST -a", path="/patterns/").stdout
+    done = ftps.lftp("cd patterns", "nlist *.csv", f"lcd {tmp_path}", "mget *.csv")
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "b.csv"]
