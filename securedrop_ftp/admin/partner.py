@@ -7,6 +7,7 @@ from typing import Any
 from django import forms
 from django.conf import settings
 from django.contrib import admin
+from django.core.exceptions import ValidationError
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html_join
@@ -16,6 +17,7 @@ from securedrop_ftp.access.certificates import described
 from securedrop_ftp.access.provisioning import partner_changed
 from securedrop_ftp.admin.audited import AuditedAdmin, operator
 from securedrop_ftp.admin.typed import ModelForm, TabularInline
+from securedrop_ftp.intake.moving import refuse_to_leave_files
 from securedrop_ftp.models import Account, IPRule, Partner
 
 
@@ -38,6 +40,20 @@ class PartnerForm(ModelForm):
                 initial="default",
                 help_text=self.fields["storage"].help_text,
             )
+
+    def clean(self) -> Any:
+        """Raises ValidationError where the partner would leave its files behind."""
+        cleaned = super().clean() or self.cleaned_data
+        if self.instance.pk is not None and {"prefix", "storage"} & set(self.changed_data):
+            now = Partner.objects.get(pk=self.instance.pk)
+            try:
+                refuse_to_leave_files(
+                    now, cleaned.get("prefix", now.prefix), cleaned.get("storage", now.storage)
+                )
+            except ValidationError as exc:
+                name = "prefix" if "prefix" in self.changed_data else "storage"
+                raise ValidationError({name: exc.messages}) from exc
+        return cleaned
 
 
 class IPRuleInline(TabularInline):

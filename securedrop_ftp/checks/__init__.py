@@ -13,6 +13,7 @@ from securedrop_ftp.checks.certificates import certificate_problems, check_certi
 from securedrop_ftp.checks.exposure import check_demo_exposure, exposure_problems
 from securedrop_ftp.checks.login import check_login
 from securedrop_ftp.checks.partners import check_partners
+from securedrop_ftp.checks.private import check_private
 from securedrop_ftp.checks.project import check_memory_storage, check_project, project_problems
 from securedrop_ftp.checks.values import (
     check_secret_key,
@@ -41,6 +42,7 @@ def register_checks() -> None:
     register(check_demo_exposure, "securedrop")
     register(check_certificates, "securedrop", deploy=True)
     register(check_login, Tags.security)
+    register(check_private, Tags.security)
     register(check_partners, Tags.database)
     register(check_project, "securedrop", deploy=True)
     register(check_memory_storage, "securedrop")
@@ -53,6 +55,7 @@ def serving_problems() -> list[CheckMessage]:
     conf = get_conf()
     return [
         *check_secret_key(),
+        *check_private(),
         *check_storages(),
         *certificate_problems(conf),
         *exposure_problems(conf),

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from django.apps import apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning  # noqa: A004 - Django's own name
 from django.core.exceptions import ImproperlyConfigured
@@ -63,6 +64,9 @@ _RANGES: Final[dict[str, tuple[float, float | None]]] = {
 
 _CHOICES: Final = {"tls_profile": ("tls12", "modern"), "log_format": ("", "console", "json")}
 
+#: Characters of a secret key: 128 bits where they are hexadecimal.
+SHORTEST_KEY: Final = 32
+
 _KIND_NAMES: Final = {int: "a whole number", float: "a number", bool: "true or false"}
 
 
@@ -72,13 +76,25 @@ def check_values(**kwargs: Any) -> list[CheckMessage]:
 
 
 def check_secret_key(**kwargs: Any) -> list[CheckMessage]:
-    """E010: sessions and resume tokens need a key; none is ever built in."""
+    """E010, E015: sessions and resume tokens need a key; none is ever built in. In a project of
+    others, whose tests may run with whatever, a short one is W015."""
     try:
-        present = bool(settings.SECRET_KEY)
+        length = len(settings.SECRET_KEY)
     except ImproperlyConfigured:
-        present = False
-    if present:
+        length = 0
+    if length >= SHORTEST_KEY:
         return []
+    if length:
+        ours = apps.is_installed("securedrop_ftp.project")
+        return [
+            (Error if ours else Warning)(
+                f"The secret key has {length} characters: sessions of operators can be forged, and "
+                "tokens of interrupted uploads read, by whoever guesses it.",
+                hint=f"At least {SHORTEST_KEY}, better 50 random characters (python -c 'import "
+                "secrets; print(secrets.token_urlsafe(64))').",
+                id="securedrop.E015" if ours else "securedrop.W015",
+            )
+        ]
     return [
         Error(
             "There is no secret key.",

@@ -203,4 +203,22 @@ ROWS: Final[tuple[Mend, ...]] = (
         (Cut("admin/audit_event.py", '"session", "account", "actor"', '"session", "account"'),),
         (f"{IDS}::test_what_an_operator_did_is_found_by_the_name",),
     ),
+    Mend(
+        "74",
+        "a key of one character serves",
+        (Cut("checks/values.py", "if length >= SHORTEST_KEY:", "if length:"),),
+        ("tests/project/test_private.py::test_a_key_that_can_be_guessed_serves_nothing",),
+    ),
+    Mend(
+        "74",
+        "the database is everybody's to read",
+        (Cut("project/apps.py", "path.chmod(0o600)", "path.chmod(0o644)"),),
+        ("tests/project/test_private.py::test_an_open_data_folder_is_remarked_and_ours_is_not",),
+    ),
+    Mend(
+        "75",
+        "a partner is moved away from its files",
+        (Cut("intake/moving.py", "    if holds:", "    if False:"),),
+        ("tests/admin/test_moving_a_partner.py::test_a_prefix_that_holds_files_is_not_changed",),
+    ),
 )
