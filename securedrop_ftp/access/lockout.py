@@ -319,4 +319,5 @@ def sweep(now: datetime) -> None:
     conf = get_conf()
     old = now - timedelta(seconds=conf.lockout_window + conf.lockout_seconds)
     LoginAttempt.objects.filter(started__lt=old).delete()
-    Lockout.objects.filter(Q(until__isnull=True) | Q(until__lt=now), touched__lt=old).delete()
+    # The old ones by their index, not all that are unlocked.
+    Lockout.objects.filter(touched__lt=old).exclude(until__gte=now).delete()

@@ -54,6 +54,7 @@ class Lockout(models.Model):
         ]
         indexes = [
             models.Index(fields=("username",), name="securedrop_lockout_username"),
+            models.Index(fields=("touched",), name="securedrop_lockout_touched"),
         ]
 
     def __str__(self) -> str:

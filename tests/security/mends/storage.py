@@ -7,6 +7,7 @@ from typing import Final
 from tests.security.mends import Cut, Mend, never
 
 VANISHED = "tests/security/test_vanished_storage.py"
+QUERIES = "tests/intake/test_periodic_queries.py"
 FULL = "tests/faults/test_full_disk.py"
 
 ROWS: Final[tuple[Mend, ...]] = (
@@ -80,6 +81,21 @@ ROWS: Final[tuple[Mend, ...]] = (
                 f"{FULL}::"
                 "test_row_50_on_a_disk_without_a_free_byte_every_attempt_still_leaves_its_row"
             ),
+        ),
+    ),
+    Mend(
+        "52",
+        "the hourly sweep reads the whole ledger to name its storages",
+        (
+            Cut(
+                "intake/sweep.py",
+                "set(_storages_of_the_ledger())",
+                '{*Upload.objects.values_list("storage", flat=True).distinct()}',
+            ),
+        ),
+        (
+            f"{QUERIES}::test_row_52_nothing_that_runs_by_itself_reads_a_whole_table[sqlite]",
+            f"{QUERIES}::test_row_52_nothing_that_runs_by_itself_reads_a_whole_table[postgres]",
         ),
     ),
 )
