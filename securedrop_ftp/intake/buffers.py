@@ -6,15 +6,22 @@ shared switch buffers (Choudhury and Hahne, 1998): no more than what is still fr
 alone gets half of the memory, two get a third each, and there is always room for the next, so
 a hundred trickling uploads of one partner cannot starve the others.
 
+What is given back and not kept for the next is given back to the kernel at once (``MADV_DONTNEED``
+on memory that is mapped for it), whoever still refers to it: a request of an SDK, or an exception's
+traceback, in a reference cycle that the garbage collector has not come to. With buffers that lived
+as long as those references, ``limit`` was no bound (936 MiB where 398 were in use, seen).
+
 Whoever gets nothing waits in line; when memory comes free it is reserved for the first that may
 have it, and then that one is told. So no wake-up is lost and nobody spins.
 """
 
 from __future__ import annotations
 
+import mmap
 import threading
 from collections import defaultdict, deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 KIB: Final = 1024
@@ -32,6 +39,22 @@ def stage_after(size: int, part_size: int) -> int:
     return part_size
 
 
+#: A buffer's memory: pages of its own, that are the kernel's again as soon as we say so.
+Memory = mmap.mmap
+
+
+def take_memory(size: int) -> Memory:
+    """``size`` bytes, zero."""
+    return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+
+
+def drop_memory(memory: Memory) -> None:
+    """Give the pages back. What still refers to them sees zeros, and holds addresses only."""
+    memory.madvise(mmap.MADV_DONTNEED)
+    with suppress(BufferError):  # a view of it is left: the addresses go with that
+        memory.close()
+
+
 class Claim:
     """One stream's wish for a buffer: granted at once, or later with a call to ``on_grant``."""
 
@@ -45,7 +68,7 @@ class Claim:
         self.old = old  # size of the buffer that is given back right after
         self.last = last  # a whole part: filling it leads to memory coming free
         self.on_grant = on_grant
-        self.buffer: bytearray | None = None
+        self.buffer: Memory | None = None
         self.cancelled = False
 
 
@@ -57,7 +80,7 @@ class MemoryBudget:
         self.used = 0
         self._held: dict[str, int] = defaultdict(int)
         self._whole: dict[str, int] = defaultdict(int)  # whole-part buffers per partner
-        self._free: dict[int, list[bytearray]] = defaultdict(list)
+        self._free: dict[int, list[Memory]] = defaultdict(list)
         self._pooled = 0
         self._waiting: deque[Claim] = deque()
         self._lock = threading.Lock()
@@ -67,7 +90,7 @@ class MemoryBudget:
         with self._lock:
             return self._held.get(partner, 0)
 
-    def claim(self, claim: Claim) -> bytearray | None:
+    def claim(self, claim: Claim) -> Memory | None:
         """The buffer, or ``None``: ``claim.on_grant`` is called (from any thread) when
         ``claim.buffer`` is there."""
         with self._lock:
@@ -84,7 +107,7 @@ class MemoryBudget:
         if buffer is not None:
             self.give_back(claim.partner, buffer, last=claim.last)
 
-    def give_back(self, partner: str, buffer: bytearray, *, last: bool) -> None:
+    def give_back(self, partner: str, buffer: Memory, *, last: bool) -> None:
         """Return a buffer; those who wait and now may have memory are told."""
         granted: list[Claim] = []
         with self._lock:
@@ -96,6 +119,8 @@ class MemoryBudget:
             if self._pooled + size <= self.limit // 4:
                 self._free[size].append(buffer)
                 self._pooled += size
+            else:
+                drop_memory(buffer)
             if self._waiting:
                 granted = self._serve()
         for claim in granted:
@@ -127,7 +152,7 @@ class MemoryBudget:
             return claim.partner not in self._whole
         return claim.partner not in self._held
 
-    def _grant(self, claim: Claim) -> bytearray:
+    def _grant(self, claim: Claim) -> Memory:
         self.used += claim.size
         self._held[claim.partner] += claim.size
         if claim.last:
@@ -137,13 +162,13 @@ class MemoryBudget:
             self._pooled -= claim.size
             return free.pop()
         self._trim(claim.size)
-        return bytearray(claim.size)
+        return take_memory(claim.size)
 
     def _trim(self, more: int) -> None:
         """Let go of pooled buffers that would take the worker over its limit."""
         for size, buffers in self._free.items():
             while buffers and self.used + self._pooled > self.limit and size != more:
-                buffers.pop()
+                drop_memory(buffers.pop())
                 self._pooled -= size
 
     @staticmethod
@@ -164,7 +189,7 @@ class PartBuffer:
         self._budget = budget
         self._partner = partner
         self._ready = ready
-        self._data: bytearray | None = None
+        self._data: Memory | None = None
         self._view: memoryview = memoryview(b"")
         self._claim: Claim | None = None
         self.part_size = part_size

@@ -100,16 +100,20 @@ class S3Backend(ObjectStore):
         sent = self._proof.sent(data)
 
         def put() -> Part:
-            answer = self._bucket.call(
-                "upload_part",
-                signed=sent.signed,
-                Key=self._bucket.full(partial.spec.key),
-                UploadId=partial.token,
-                PartNumber=number,
-                ContentLength=data.nbytes,
-                Body=PartBody(data),
-                **sent.parameters,
-            )
+            body = PartBody(data)
+            try:
+                answer = self._bucket.call(
+                    "upload_part",
+                    signed=sent.signed,
+                    Key=self._bucket.full(partial.spec.key),
+                    UploadId=partial.token,
+                    PartNumber=number,
+                    ContentLength=data.nbytes,
+                    Body=body,
+                    **sent.parameters,
+                )
+            finally:
+                body.release()
             sent.compare(answer)
             return Part(number, offset, data.nbytes, answer["ETag"])
 
@@ -164,18 +168,22 @@ class S3Backend(ObjectStore):
         if not replace:
             self._refuse_object(spec.key, attempts)
         sent = self._proof.sent(data, md5=True)
-        published = self._publish(
-            spec,
-            data.nbytes,
-            attempts,
-            "put_object",
-            replace=replace,
-            sent=sent,
-            Body=bytes(data) if data.nbytes <= COPIED else PartBody(data),
-            ContentLength=data.nbytes,
-            **sent.parameters,
-            **self._object_parameters(spec, sha256),
-        )
+        body = PartBody(data)
+        try:
+            published = self._publish(
+                spec,
+                data.nbytes,
+                attempts,
+                "put_object",
+                replace=replace,
+                sent=sent,
+                Body=bytes(data) if data.nbytes <= COPIED else body,
+                ContentLength=data.nbytes,
+                **sent.parameters,
+                **self._object_parameters(spec, sha256),
+            )
+        finally:
+            body.release()
         return but(published, echo=attempts.ambiguous)
 
     def _put_as_part(

@@ -226,6 +226,10 @@ class PartBody:
         """As files do."""
         return self._at
 
+    def release(self) -> None:
+        """Refer to nothing any more: botocore's requests live on in reference cycles."""
+        self._data, self._at = memoryview(b""), 0
+
 
 def encode_metadata(values: Mapping[str, str]) -> dict[str, str]:
     """Metadata as S3 takes it: what is not printable ASCII is percent-encoded."""

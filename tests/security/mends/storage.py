@@ -8,6 +8,7 @@ from tests.security.mends import Cut, Mend, never
 
 VANISHED = "tests/security/test_vanished_storage.py"
 QUERIES = "tests/intake/test_periodic_queries.py"
+MEMORY = "tests/faults/test_memory_of_uploads.py"
 FULL = "tests/faults/test_full_disk.py"
 
 ROWS: Final[tuple[Mend, ...]] = (
@@ -96,6 +97,25 @@ ROWS: Final[tuple[Mend, ...]] = (
         (
             f"{QUERIES}::test_row_52_nothing_that_runs_by_itself_reads_a_whole_table[sqlite]",
             f"{QUERIES}::test_row_52_nothing_that_runs_by_itself_reads_a_whole_table[postgres]",
+        ),
+    ),
+    Mend(
+        "51",
+        "buffers live as long as a reference cycle that names them",
+        (
+            Cut(
+                "intake/buffers.py",
+                "return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)",
+                "return bytearray(size)",
+            ),
+            Cut(
+                "intake/buffers.py",
+                "    memory.madvise(mmap.MADV_DONTNEED)\n    with suppress(BufferError):",
+                "    with suppress(AttributeError):",
+            ),
+        ),
+        (
+            f"{MEMORY}::test_row_51_a_long_upload_and_aborted_ones_stay_within_the_workers_memory[filesystem]",
         ),
     ),
 )
