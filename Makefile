@@ -9,7 +9,7 @@ JOBS   ?= 4
 PARALLEL = -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test coverage test-faults test-fuzz test-storage test-resume test-isolation test-posture bench test-mends check format lock docs clean
+.PHONY: help install demo test coverage test-faults test-fuzz test-storage test-resume test-rclone test-isolation test-posture bench test-mends check format lock docs clean
 
 help:  ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,10 @@ test-fuzz: $(STAMP)  ## 1 000 000 hostile commands, 25 000 broken TLS records, 1
 test-resume: $(STAMP)  ## 20 uploads of 200 MiB cut at random bytes, for each client (CUTS=n, MIB=n)
 	@CUTS=$(or $(CUTS),20) RESUME_MIB=$(or $(MIB),200) \
 	  $(PY) -m pytest tests/faults/test_resume_with_clients.py -k "resumes and not nodes" $(ARGS)
+
+test-rclone: $(STAMP)  ## 20 runs of rclone, copy and sync of 200 files over four connections (RUNS=n, FILES=n)
+	@RCLONE_RUNS=$(or $(RUNS),20) RCLONE_FILES=$(or $(FILES),200) \
+	  $(PY) -m pytest tests/ftps/test_rclone.py -k lose_nothing $(ARGS)
 
 test-isolation: $(STAMP)  ## 100 000 hostile names against two neighbours on three stores (NAMES=n, JOBS=n)
 	@NAMES=$(or $(NAMES),100000) $(PY) -m pytest -n $(or $(JOBS),auto) -rP tests/security/test_isolation.py $(ARGS)

@@ -6,6 +6,7 @@ from typing import Final
 
 from tests.security.mends import Cut, Mend
 
+COPY = "tests/ftps/test_rclone.py::test_row_47"
 FAIR = "tests/security/test_fair_clocks.py::test_row"
 SAME = "tests/security/test_true_answers.py::test_row_44"
 
@@ -112,5 +113,19 @@ ROWS: Final[tuple[Mend, ...]] = (
             ),
         ),
         (f"{FAIR}_46_slow_readers_of_a_partner_leave_room_for_the_others",),
+    ),
+    Mend(
+        "47",
+        "rclone deletes what was stored well, for an old answer",
+        (
+            Cut(
+                "ftps/storage_fs.py",
+                "entry: Entry = self._offload(self.storage.stat, self.key(path))",
+                """seen: dict[str, Entry] = self.__dict__.setdefault("_seen", {})
+        entry = seen.get(path) or self._offload(self.storage.stat, self.key(path))
+        seen[path] = entry""",
+            ),
+        ),
+        (f"{COPY}_copy_and_sync_over_four_connections_lose_nothing[filesystem-in place]",),
     ),
 )
