@@ -5,7 +5,6 @@ The row is written inside Django admin's own transaction for the change.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -19,15 +18,13 @@ from django.db.models import QuerySet
 from django.db.models.signals import post_save
 from django.http import HttpRequest
 
+from securedrop_ftp.access.changes import shown
 from securedrop_ftp.admin.pages import ListedAdmin
 from securedrop_ftp.admin.shown import utc
 from securedrop_ftp.admin.typed import ModelAdmin, ModelForm
 from securedrop_ftp.events import Event, Operator
 from securedrop_ftp.models import Account
 from securedrop_ftp.signals import emit
-
-#: Longer texts (PEM) stand in the audit trail by their digest.
-_LONGEST_SHOWN: Final = 200
 
 
 def operator(request: HttpRequest) -> Operator:
@@ -45,17 +42,8 @@ def described(form: ModelForm) -> list[str]:
     changes = []
     for name in form.changed_data:
         old, new = form.initial.get(name), form.cleaned_data.get(name)
-        changes.append(f"{name}: {_shown(old)} → {_shown(new)}")
+        changes.append(f"{name}: {shown(old)} → {shown(new)}")
     return changes
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, list | tuple | set | frozenset):
-        return ",".join(sorted(map(str, value))) or "-"
-    if isinstance(value, str) and len(value) > _LONGEST_SHOWN:
-        digest = hashlib.sha256(value.encode()).hexdigest()
-        return f"({len(value)} characters, SHA-256 {digest[:16]}…)"
-    return "-" if value in (None, "") else str(value)
 
 
 class AuditedAdmin(ListedAdmin):

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
+from django.contrib.auth import get_user_model
 from django.core.management.base import CommandError, CommandParser
 from django.views.decorators.debug import sensitive_variables
 
-from securedrop_ftp.access.provisioning import (
-    check_new_password,
-    create_account,
-    generate_password,
-)
-from securedrop_ftp.management.base import SentenceCommand, operator
-from securedrop_ftp.models import Partner
+from securedrop_ftp.access.provisioning import create_account
+from securedrop_ftp.management.base import USAGE, SentenceCommand, operator
+from securedrop_ftp.management.found import partner_named
+from securedrop_ftp.management.passwords import add_password_sources, password_from
 
 
 class Command(SentenceCommand):
@@ -26,13 +23,13 @@ class Command(SentenceCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("partner", help="the partner's name")
-        parser.add_argument("username", help="what the client sends as USER")
+        parser.add_argument("username", nargs="?", help="what the client sends as USER")
         source = parser.add_mutually_exclusive_group(required=True)
+        add_password_sources(source)
         source.add_argument(
-            "--password-stdin", action="store_true", help="read the password's line from stdin"
-        )
-        source.add_argument(
-            "--generate-password", action="store_true", help="make one and print it"
+            "--user",
+            metavar="EXISTING",
+            help="for a user who is there already and keeps its password; none of the staff",
         )
         parser.add_argument(
             "--sub-prefix", default="", help="a directory of the partner that is this login's root"
@@ -40,31 +37,32 @@ class Command(SentenceCommand):
 
     @sensitive_variables("password")
     def handle(self, *args: Any, **options: Any) -> None:
-        partner = Partner.objects.filter(name=options["partner"]).first()
-        if partner is None:
+        partner = partner_named(options["partner"])
+        existing = options["user"]
+        if (options["username"] is None) == (existing is None):
             raise CommandError(
-                f"There is no partner “{options['partner']}”. Create it with partner_create."
+                "Name the login once: account_create PARTNER USERNAME with a password, or "
+                "account_create PARTNER --user EXISTING.",
+                returncode=USAGE,
             )
-        generated = options["generate_password"]
-        password = generate_password() if generated else _password_from_stdin()
+        user = _user_named(existing) if existing is not None else None
+        password = password_from(options) if user is None else ""
         account = create_account(
-            partner, options["username"], password, operator(), sub_prefix=options["sub_prefix"]
+            partner,
+            options["username"] or "",
+            password,
+            operator(),
+            user=user,
+            sub_prefix=options["sub_prefix"],
         )
         self.stderr.write(f"Account {account.username} of partner {partner.name}.")
-        if generated:
+        if options["generate_password"]:
             self.stdout.write(password)
 
 
-@sensitive_variables("password")
-def _password_from_stdin() -> str:
-    if sys.stdin.isatty():
-        sys.stderr.write("Password, then Enter: ")
-        sys.stderr.flush()
+def _user_named(username: str) -> Any:
+    model = get_user_model()
     try:
-        password = sys.stdin.readline().rstrip("\r\n")
-    except UnicodeDecodeError as exc:
-        raise CommandError("The password is not valid UTF-8.") from exc
-    if not password:
-        raise CommandError("No password came on standard input.")
-    check_new_password(password)
-    return password
+        return model._default_manager.get_by_natural_key(username)
+    except model.DoesNotExist:
+        raise CommandError(f"There is no user “{username}”.") from None

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-from django.core.management.base import CommandError, CommandParser
+from django.core.management.base import CommandParser
 
 from securedrop_ftp.access.certificates import described
 from securedrop_ftp.access.provisioning import change_partner
 from securedrop_ftp.management.base import SentenceCommand, operator
-from securedrop_ftp.models import ClientCertificates, Partner
+from securedrop_ftp.management.files import text_of
+from securedrop_ftp.management.found import partner_named
+from securedrop_ftp.models import ClientCertificates
 
 
 class Command(SentenceCommand):
@@ -28,11 +29,9 @@ class Command(SentenceCommand):
         parser.add_argument("--fingerprints", metavar="FILE", help="SHA-256, one a line")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        partner = Partner.objects.filter(name=options["partner"]).first()
-        if partner is None:
-            raise CommandError(f"There is no partner “{options['partner']}”.")
+        partner = partner_named(options["partner"])
         values = {
-            field: _read(options[name])
+            field: text_of(options[name])
             for name, field in (
                 ("ca", "client_ca"),
                 ("crl", "client_crl"),
@@ -49,10 +48,3 @@ class Command(SentenceCommand):
             self.stdout.write(line)
         for fingerprint in partner.client_fingerprints.split():
             self.stdout.write(f"fingerprint {fingerprint}")
-
-
-def _read(path: str) -> str:
-    try:
-        return Path(path).read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as exc:
-        raise CommandError(f"Cannot read {path}: {exc}.") from exc

@@ -6,6 +6,7 @@ from typing import Final
 
 from tests.security.mends import Cut, Mend, never
 
+COMMANDS: Final = "tests/access/test_operating_commands.py"
 READY: Final = "tests/server/test_ready.py"
 
 ROWS: Final[tuple[Mend, ...]] = (
@@ -56,5 +57,35 @@ ROWS: Final[tuple[Mend, ...]] = (
         "the uploads of a storage that is silent hold up those of the others",
         (never("intake/recovery.py", "row.storage in silent"),),
         ("tests/intake/test_recovery.py::test_a_silent_storage_is_asked_once_a_round",),
+    ),
+    Mend(
+        "79",
+        "what a command changed is laid to somebody else's name",
+        (
+            Cut(
+                "management/base.py",
+                "name = pwd.getpwuid(uid).pw_name",
+                'name = os.environ.get("LOGNAME", "")',
+            ),
+        ),
+        (f"{COMMANDS}::test_the_trail_says_from_what_to_what_and_who",),
+    ),
+    Mend(
+        "79",
+        "a partner that has uploads running is deleted",
+        (never("access/changes.py", "running"),),
+        (f"{COMMANDS}::test_a_prefix_that_holds_files_moves_only_when_told_to",),
+    ),
+    Mend(
+        "79",
+        "a command that was run twice is two changes in the trail",
+        (
+            Cut(
+                "access/changes.py",
+                "for name, old, new in pairs if old != new]",
+                "for name, old, new in pairs]",
+            ),
+        ),
+        (f"{COMMANDS}::test_what_changes_nothing_writes_nothing",),
     ),
 )

@@ -1,0 +1,100 @@
+"""``partner_set``: change a partner."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django.core.management.base import CommandError, CommandParser
+
+from securedrop_ftp.access.changes import set_partner
+from securedrop_ftp.management import shown
+from securedrop_ftp.management.base import SentenceCommand, operator
+from securedrop_ftp.management.found import partner_named
+from securedrop_ftp.management.values import add_switch, number_or
+from securedrop_ftp.models import Mode, OverwritePolicy, Partner, Upload
+
+#: Option to field, where the names differ.
+FIELDS: Final = {"rename": "name", "tls_session_reuse": "require_tls_session_reuse"}
+OPTIONS: Final = (
+    "rename",
+    "enabled",
+    "mode",
+    "overwrite",
+    "storage",
+    "prefix",
+    "tls_session_reuse",
+    "max_file_size",
+    "max_sessions",
+    "max_passive_listeners",
+    "resume_window",
+)
+
+
+class Command(SentenceCommand):
+    help = (
+        "Change a partner. What is not named stays; a change that is none writes nothing, so it "
+        "may be run again. Sessions that live follow within a minute. Network rules: "
+        "partner_rules; client certificates: partner_certificates."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("name", help="the partner's name")
+        parser.add_argument("--rename", metavar="NEW", help="another name; the prefix stays")
+        add_switch(parser, "--enabled", "off: its accounts do not log in, its sessions end")
+        parser.add_argument("--mode", choices=Mode.values)
+        parser.add_argument(
+            "--overwrite",
+            choices=[*OverwritePolicy.values, "default"],
+            help="what an upload to a taken name does; default: what the mode has",
+        )
+        parser.add_argument("--storage", metavar="ALIAS", help="an alias of STORAGES")
+        parser.add_argument("--prefix", help="where its files live in storage")
+        add_switch(parser, "--tls-session-reuse", "whether data channels must resume the session")
+        parser.add_argument(
+            "--max-file-size", type=number_or("none"), metavar="BYTES|none", help="of one file"
+        )
+        parser.add_argument("--max-sessions", type=int, metavar="N", help="at once")
+        parser.add_argument(
+            "--max-passive-listeners", type=int, metavar="N", help="passive ports that wait"
+        )
+        parser.add_argument(
+            "--resume-window",
+            type=number_or("default"),
+            metavar="SECONDS|default",
+            help="how long an interrupted upload is kept",
+        )
+        parser.add_argument(
+            "--yes", action="store_true", help="move the prefix or the storage away from its files"
+        )
+        shown.add_format(parser)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        partner = partner_named(options["name"])
+        values = {
+            FIELDS.get(name, name): options[name] for name in OPTIONS if options[name] is not None
+        }
+        for name in ("max_file_size", "resume_window"):
+            if values.get(name) == "":
+                values[name] = None
+        if values.get("overwrite") == "default":
+            values["overwrite"] = ""
+        if not options["yes"]:
+            _refuse_to_leave_files(partner, values)
+        changes = set_partner(partner, operator(), values)
+        for change in changes or ["nothing was changed"]:
+            self.stderr.write(f"Partner {partner.name}: {change}.")
+        self.stdout.write(shown.one(shown.partner_row(partner), options["format"]))
+
+
+def _refuse_to_leave_files(partner: Partner, values: dict[str, Any]) -> None:
+    moved = [name for name in ("prefix", "storage") if _moves(partner, name, values)]
+    if moved and Upload.objects.filter(partner=partner, state="committed").exists():
+        raise CommandError(
+            f"{' and '.join(moved)}: the ledger knows files of “{partner.name}” under "
+            f"{partner.prefix} in storage {partner.storage}. They are not moved, and its accounts "
+            "would not see them any more. Move them yourself, or say --yes."
+        )
+
+
+def _moves(partner: Partner, name: str, values: dict[str, Any]) -> bool:
+    return name in values and str(values[name]).rstrip("/") != getattr(partner, name).rstrip("/")
