@@ -237,7 +237,8 @@ class Engine:
         time.sleep(0.01)
         self.ftps.manage("uploads_prune")
         left = self.ftps.store.unfinished()
-        ours = [key for key in self.ftps.store.everything() if key.startswith(RESERVED)]
+        kept = f"{RESERVED}location"  # of the location itself, not of an upload
+        ours = [k for k in self.ftps.store.everything() if k.startswith(RESERVED) and k != kept]
         if left or ours:
             wrong.append(f"orphans: {left} unfinished, {ours[:5]}")
         return left + len(ours)

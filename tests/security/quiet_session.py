@@ -146,6 +146,9 @@ class QuietSession(Session):
         )  # fmt: skip
         self.fs = StorageFS(storage, root, self.storage)
 
+    def sleep_until(self, moment: float) -> None:
+        """At once: a refusal that is only counted is held back for nobody."""
+
     def reply(self, reply: Reply) -> None:
         """To nobody."""
 

@@ -160,6 +160,9 @@ class Laborious(ControlChannel):
     def passes_queue(self, item: Command | Violation) -> bool:
         return False
 
+    def transferring(self) -> bool:
+        return False
+
     def idle(self) -> bool:
         return True
 
