@@ -33,7 +33,9 @@ class Conf:
     # Listener and workers.
     ftps_bind: str = "127.0.0.1:2121"
     ftps_passive_ports: str = "50000-50999"
-    ftps_passive_address: str = ""
+    ftps_passive_address: str = ""  # told by PASV: an IPv4 address or a host name
+    ftps_passive_lookup_interval: float = 60.0  # how often the name is looked up
+    ftps_passive_direct_from: str = ""  # networks whose clients are told the address they reached
     proxy_protocol_from: str = ""  # networks of balancers, comma-separated: a header must come
     health_check_from: str = ""  # networks whose checks leave no audit row
     ftps_workers: int = 0  # 0: one per core

@@ -113,12 +113,13 @@ def connected(
     tls: bool = True,
     tls13: bool = False,
     certificate: Path | None = None,
+    source: str = "",
 ) -> Iterator[FtpsClient]:
     """A connection after AUTH TLS (unless ``tls=False``), before USER; closed at the end."""
     context = tls_context(ca, tls13=tls13, certificate=certificate)
     client = FtpsClient(context=context, timeout=TIMEOUT)
     try:
-        client.connect(host, port)
+        client.connect(host, port, source_address=(source, 0) if source else None)
         if tls:
             client.auth()
         yield client

@@ -7,6 +7,7 @@ connection, a PROXY header, an HTTP request), and what is stored, counted or com
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
@@ -44,6 +45,20 @@ def canonical(text: str) -> str:
         ValueError: not an address.
     """
     return str(normalise(text))
+
+
+_LABEL: Final = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
+
+
+def is_host_name(text: str) -> bool:
+    """Whether a resolver could know it (RFC 1123 §2.1): no address, nor a number that looks like
+    one (``192.0.2``)."""
+    labels = text.removesuffix(".").split(".")
+    return (
+        len(text) <= 253
+        and all(_LABEL.fullmatch(label) for label in labels)
+        and not labels[-1].isdigit()
+    )
 
 
 def network(text: str) -> Network:

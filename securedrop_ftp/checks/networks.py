@@ -1,4 +1,4 @@
-"""Checks of settings that hold networks: whom the service believes, and whom it forgives."""
+"""Checks of settings that hold networks: for whom the service makes an exception."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from securedrop_ftp.conf import Conf
 
 _SETTINGS: Final = {
     "proxy_protocol_from": "anybody may then say in a PROXY header that they are somebody else",
+    "ftps_passive_direct_from": "nobody is then told SECUREDROP_FTPS_PASSIVE_ADDRESS",
     "health_check_from": "strangers may then connect without a row in the audit trail",
 }
 
@@ -34,7 +35,7 @@ def network_problems(conf: Conf) -> Iterator[CheckMessage]:
         if _everybody(networks):
             yield Warning(
                 f"SECUREDROP_{name.upper()} holds every address: {danger}.",
-                hint="Name the addresses of your balancers or monitors alone.",
+                hint="Name the addresses of those alone whom it is meant for.",
                 id="securedrop.W014",
             )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import ipaddress
 import typing
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from django.core.checks import CheckMessage, Error, Warning  # noqa: A004 - Djan
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
+from securedrop_ftp.access import network
 from securedrop_ftp.checks.networks import network_problems
 from securedrop_ftp.conf import KIB, MIB, Conf, field_names, from_mapping
 
@@ -32,6 +32,7 @@ _RANGES: Final[dict[str, tuple[float, float | None]]] = {
     "login_timeout": (0.1, 3600),
     "idle_timeout": (0.1, 86400),
     "passive_timeout": (0.1, 3600),
+    "ftps_passive_lookup_interval": (0.05, 86400),
     "stall_window": (0.1, 86400),
     "min_transfer_rate": (0, None),
     "max_session_age": (1, 7 * 86400),
@@ -225,19 +226,23 @@ def _wrong_addresses(conf: Conf) -> Iterator[CheckMessage]:
             "firewall: 50000-50999.",
             id="securedrop.E006",
         )
-    if conf.ftps_passive_address:
-        try:
-            good = ipaddress.ip_address(conf.ftps_passive_address).version == 4
-        except ValueError:
-            good = False
-        if not good:
-            yield Error(
-                f"SECUREDROP_FTPS_PASSIVE_ADDRESS is {conf.ftps_passive_address!r}, which is not "
-                "an IPv4 address.",
-                hint="The address that clients reach this service at, for the reply to PASV; leave "
-                "it empty where they reach it directly. (EPSV sends no address.)",
-                id="securedrop.E007",
-            )
+    if conf.ftps_passive_address and not _can_be_told(conf.ftps_passive_address):
+        yield Error(
+            f"SECUREDROP_FTPS_PASSIVE_ADDRESS is {conf.ftps_passive_address!r}, which is neither "
+            "an IPv4 address of one host nor a host name.",
+            hint="The address or the name that clients reach this service at, for the reply to "
+            "PASV, without a port; leave it empty where they reach it directly. (EPSV tells none.)",
+            id="securedrop.E007",
+        )
+
+
+def _can_be_told(text: str) -> bool:
+    try:
+        address = network.normalise(text)
+    except ValueError:
+        return network.is_host_name(text)
+    nonsense = address.is_unspecified or address.is_multicast or address.is_reserved
+    return address.version == 4 and not nonsense
 
 
 def _inconsistent(conf: Conf) -> Iterator[CheckMessage]:

@@ -55,6 +55,10 @@ class Runtime(Protocol):
     handshakes: HandshakeBudget
 
     @property
+    def passive_address(self) -> str:
+        """What PASV tells where an address or a name is set; ``""``: not known."""
+
+    @property
     def loop(self) -> EventLoop:
         """The worker's loop."""
 

@@ -38,7 +38,7 @@ from securedrop_ftp.intake.service import Intake
 from securedrop_ftp.log import get_logger
 from securedrop_ftp.metrics import metrics
 from securedrop_ftp.refusals import refusals
-from securedrop_ftp.server import presence
+from securedrop_ftp.server import passive_address, presence
 from securedrop_ftp.server.acceptor import Acceptor
 from securedrop_ftp.server.connections import ConnectionTable
 from securedrop_ftp.server.identity import node_name
@@ -118,6 +118,9 @@ class Worker:
         _Watch(self.loop, self._signals.fileno(), self._signalled)
         _Watch(self.loop, life, self.drain)
         _Watch(self.loop, table.bell(index), self._make_room)
+        self._passive = passive_address.watched(
+            conf.data_dir, conf.ftps_passive_address, conf.ftps_passive_lookup_interval
+        )
         self._acceptor = Acceptor(
             self.loop,
             listener,
@@ -163,6 +166,7 @@ class Worker:
             self._certificate = Certificate.load(conf.tls_cert_file, conf.tls_key_file)
             self.conf = conf
             self.intake.take_limits(conf)
+            self._passive.follow(conf.ftps_passive_address)
             for session in self.sessions:
                 session.conf = conf
         except Exception:
@@ -184,6 +188,7 @@ class Worker:
 
     def _tick(self) -> None:
         now = time.monotonic()
+        self._passive.check(now, self.conf.ftps_passive_lookup_interval)
         if not self._held_up(now):
             self._acceptor.check_deadlines(now)
             for session in list(self.sessions):
@@ -344,6 +349,11 @@ class Worker:
     def _tell_refusals(self, *, everything: bool = False) -> None:
         for event in refusals.due(everything=everything):
             self.record(event, later=True)
+
+    @property
+    def passive_address(self) -> str:
+        """What PASV tells."""
+        return self._passive.address
 
     def tls_context(self) -> SSL.Context:
         """A fresh context, with the certificate in force."""

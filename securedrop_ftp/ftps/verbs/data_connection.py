@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 
 from securedrop_ftp import replies
+from securedrop_ftp.access import network
 from securedrop_ftp.ftps.passive import NoDataChannel, PassiveListener, bind_passive
 from securedrop_ftp.ftps.policy import verb
 from securedrop_ftp.ftps.session import Session
@@ -16,7 +17,9 @@ def pasv(session: Session, _argument: str) -> Reply:
     """A port for an IPv4 client."""
     if session.epsv_all:
         return replies.BAD_SEQUENCE.but("EPSV ALL was sent.")
-    address = session.conf.ftps_passive_address or session.local_ip
+    address = _told(session)
+    if not address:
+        return replies.NO_DATA_CHANNEL.but("The address to tell is not known now; use EPSV.")
     try:
         octets = ipaddress.IPv4Address(address).packed
     except ValueError:
@@ -24,6 +27,16 @@ def pasv(session: Session, _argument: str) -> Reply:
     port = _listen(session)
     numbers = ",".join(str(b) for b in (*octets, port >> 8, port & 255))
     return Reply(227, f"Entering passive mode ({numbers}).")
+
+
+def _told(session: Session) -> str:
+    """The address in the reply; ``""`` where the host name that is set has never been found."""
+    conf = session.conf
+    if not conf.ftps_passive_address:
+        return session.local_ip
+    if network.within(session.remote_ip, conf.ftps_passive_direct_from):
+        return session.local_ip
+    return session.runtime.passive_address
 
 
 @verb("EPSV", data=True, prepares=True, words=True, syntax="EPSV [1|2|ALL]")

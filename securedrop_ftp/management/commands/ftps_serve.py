@@ -36,8 +36,9 @@ class Command(BaseCommand):
         )
         parser.add_argument(
             "--passive-address",
-            metavar="IP",
-            help="address told to clients behind NAT (SECUREDROP_FTPS_PASSIVE_ADDRESS)",
+            metavar="HOST",
+            help="IPv4 address or host name told to clients behind NAT "
+            "(SECUREDROP_FTPS_PASSIVE_ADDRESS)",
         )
         parser.add_argument(
             "--workers", type=int, metavar="N", help="worker processes (SECUREDROP_FTPS_WORKERS)"

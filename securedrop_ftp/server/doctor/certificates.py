@@ -96,6 +96,8 @@ def _names(leaf: x509.Certificate, conf: Conf) -> Iterator[Finding]:
     addresses = [str(address) for address in names.get_values_for_type(x509.IPAddress)]
     if host in [*hosts, *addresses] or host in _resolved(hosts):
         return
+    if _covered(host, hosts) or _resolved([host]) & _resolved(hosts):
+        return
     yield warning(
         CHECK,
         f"None of its names ({', '.join([*hosts, *addresses])}) leads to {host}, where clients "
@@ -103,6 +105,11 @@ def _names(leaf: x509.Certificate, conf: Conf) -> Iterator[Finding]:
         "Have it issued for the host name that partners connect to, or mend that name's DNS "
         "record.",
     )
+
+
+def _covered(host: str, hosts: list[str]) -> bool:
+    """By a wildcard, which stands for one label (RFC 9525 §6.3)."""
+    return "*." + host.partition(".")[2] in hosts
 
 
 def _resolved(hosts: list[str]) -> set[str]:

@@ -18,7 +18,7 @@ from securedrop_ftp.checks.partners import check_partners
 from securedrop_ftp.checks.values import check_storages
 from securedrop_ftp.conf import Conf, get_conf
 from securedrop_ftp.log import get_logger
-from securedrop_ftp.server.doctor import certificates, limits, ports
+from securedrop_ftp.server.doctor import addresses, certificates, limits, ports
 from securedrop_ftp.server.doctor.clock import clock
 from securedrop_ftp.server.doctor.database import durability, unusable
 from securedrop_ftp.server.doctor.finding import Finding, Level, from_message, ok, problem
@@ -57,6 +57,7 @@ def examine() -> Iterator[Finding]:
     for alias in sorted({"default", *aliases_of_partners()}) if usable else ["default"]:
         yield from _safely("storage", partial(_storage, alias, ledger=usable))
     status = read_status(conf.data_dir)
+    yield from _safely(addresses.CHECK, lambda: addresses.addresses(conf))
     yield from _safely(ports.CHECK, lambda: ports.passive_ports(conf))
     yield from _safely(limits.CHECK, lambda: limits.limits(conf, status))
     yield from _safely("service", lambda: service(conf, status))

@@ -9,6 +9,7 @@ from tests.security.mends import Cut, Mend, never
 WEB: Final = "tests/project/test_web.py"
 PROXIED: Final = "tests/security/test_proxied_clients.py"
 HAPROXY: Final = "tests/security/test_haproxy.py"
+PASSIVE: Final = "tests/server/test_passive_address.py"
 DUAL_STACK: Final = "tests/ftps/test_dual_stack.py"
 
 ROWS: Final[tuple[Mend, ...]] = (
@@ -94,5 +95,59 @@ ROWS: Final[tuple[Mend, ...]] = (
             f"{PROXIED}::test_a_health_check_leaves_no_row",
             f"{HAPROXY}::test_everything_works_through_it_and_its_checks_leave_no_row",
         ),
+    ),
+    Mend(
+        "63",
+        "the passive address cannot be a name",
+        (Cut("access/network.py", "all(_LABEL.fullmatch(label) for label in labels)", "False"),),
+        ("tests/project/test_checks.py::test_a_bad_value_has_its_own_id",),
+    ),
+    Mend(
+        "63",
+        "a name's address moves and clients are told the old one",
+        (
+            Cut(
+                "server/passive_address.py",
+                "if self._name and now >= self._due:",
+                "if self._name and not self._due:",
+            ),
+        ),
+        (f"{PASSIVE}::test_a_name_is_looked_up_again_and_the_new_address_told",),
+    ),
+    Mend(
+        "63",
+        "a resolver that fails takes the passive address away",
+        (
+            Cut(
+                "server/passive_address.py",
+                "            answers = self._resolve(name)",
+                """            self.address = ""
+            answers = self._resolve(name)""",
+            ),
+        ),
+        (f"{PASSIVE}::test_the_last_good_answer_is_kept_when_the_resolver_fails",),
+    ),
+    Mend(
+        "63",
+        "a resolver that hangs gets a thread with every lookup",
+        (
+            Cut(
+                "server/passive_address.py",
+                "if self._thread is not None and self._thread.is_alive():",
+                "if False:",
+            ),
+        ),
+        (f"{PASSIVE}::test_a_resolver_that_hangs_has_one_thread_and_holds_nobody_up",),
+    ),
+    Mend(
+        "63",
+        "clients inside are sent to the outer address",
+        (
+            never(
+                "ftps/verbs/data_connection.py",
+                "network.within(session.remote_ip, conf.ftps_passive_direct_from)",
+            ),
+        ),
+        (f"{PASSIVE}::test_clients_inside_are_told_the_address_that_they_reached",),
     ),
 )
