@@ -3,6 +3,7 @@ with its audit row, and says who did it."""
 
 from __future__ import annotations
 
+import ipaddress
 import secrets
 from collections.abc import Sequence
 from typing import Any, Final
@@ -194,7 +195,7 @@ def unlock_address(address: str, by: By) -> int:
     Raises:
         ValueError: not an address.
     """
-    source = address if "/" in address else network.source_of(address)
+    source = str(ipaddress.ip_network(address)) if "/" in address else network.source_of(address)
     with write_transaction():
         lifted = lockout.unlock_source(source)
         if lifted:

@@ -138,7 +138,11 @@ class AccountAdmin(AuditedAdmin):
         user = account.user
         name = f"admin:{user._meta.app_label}_{user._meta.model_name}_change"
         if type(user) in self.admin_site._registry:
-            return format_html('<a href="{}">{}</a>', reverse(name, args=(user.pk,)), user)
+            return format_html(
+                '<a href="{}">{}</a>',
+                reverse(name, args=(user.pk,), current_app=self.admin_site.name),
+                user,
+            )
         return str(user)
 
     @method_decorator(sensitive_post_parameters())
@@ -257,6 +261,7 @@ class AccountAdmin(AuditedAdmin):
     def _page(
         self, request: HttpRequest, account: Account, template: str, title: str, **values: Any
     ) -> TemplateResponse:
+        request.current_app = self.admin_site.name
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,

@@ -77,7 +77,7 @@ class AskingAdmin(ListedAdmin):
     @admin.display(description="")
     def button(self, row: Any) -> str:
         """To the page that asks."""
-        url = reverse(f"admin:{self._page}", args=(row.pk,))
+        url = reverse(f"admin:{self._page}", args=(row.pk,), current_app=self.admin_site.name)
         return format_html('<a class="button" href="{}">{}</a>', url, capfirst(self.verb))
 
     def get_list_display(self, request: HttpRequest) -> Any:
@@ -103,7 +103,11 @@ class AskingAdmin(ListedAdmin):
         """Ask, then act."""
         if not self._allowed(request):
             raise PermissionDenied
-        back = reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist")
+        request.current_app = self.admin_site.name
+        back = reverse(
+            f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist",
+            current_app=self.admin_site.name,
+        )
         row = self.get_object(request, pk)
         if row is None:
             self.message_user(request, self.gone())

@@ -7,19 +7,30 @@ from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning  # noqa: A004 - Django's own name
-from django.db import DatabaseError
+from django.db import DatabaseError, connection
 
 from securedrop_ftp.models import Partner
 
 
 def check_partners(databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
-    """W031 for relaxed session reuse, E032 for a storage alias that is gone.
+    """W031 for relaxed session reuse, E032 for a storage alias that is gone, E033 for a database
+    that does not answer.
 
-    Django runs it with ``check --database default``; a database without our tables yet, or one
-    that does not answer, says so elsewhere.
+    Django runs it with ``check --database default``; a database without our tables yet is
+    for ``migrate``.
     """
     if not databases:
         return []
+    try:
+        connection.ensure_connection()
+    except DatabaseError as exc:
+        return [
+            Error(
+                f"The database cannot be reached: {' '.join(str(exc).split())}.",
+                hint="Check SECUREDROP_DATABASE_URL, and whether its server runs.",
+                id="securedrop.E033",
+            )
+        ]
     try:
         enabled = Partner.objects.filter(enabled=True)
         relaxed = list(

@@ -16,6 +16,7 @@ from uuid import UUID
 
 from securedrop_ftp import clock
 from securedrop_ftp.conf import Conf
+from securedrop_ftp.exceptions import SecureDropError
 from securedrop_ftp.intake import ledger
 from securedrop_ftp.intake.held import forget_parts
 from securedrop_ftp.intake.ledger import Ledger
@@ -56,7 +57,9 @@ def prune(book: Ledger, backend_for: Callable[[str], Backend], conf: Conf) -> Pr
         try:
             done.swept += _sweep(backend_for(alias))
         except Exception as exc:
-            logger.error("storage could not be swept", storage=alias, exc_info=exc)
+            known = isinstance(exc, SecureDropError)  # then its sentence says it all
+            reason = {"reason": str(exc)} if known else {"exc_info": exc}
+            logger.error("storage could not be swept", storage=alias, **reason)
             done.failed.append(alias)
     return done
 

@@ -16,11 +16,16 @@ def main() -> None:
         return
     from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
+    from django.db import InterfaceError, OperationalError
 
     try:
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as exc:
         sys.exit(f"securedrop-ftp: {exc}")
+    except (OperationalError, InterfaceError) as exc:  # in Django's own commands
+        from securedrop_ftp.management.base import database_sentence
+
+        sys.exit(f"securedrop-ftp: {database_sentence(exc)}")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import typing
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
@@ -92,3 +93,20 @@ def _converted(value: str, kind: type) -> Any:
         except ValueError:
             return value
     return kind(value)
+
+
+def trusted_origins(text: str) -> list[str]:
+    """Origins (RFC 6454), separated by commas: ``https://files.example:8443``.
+
+    Raises:
+        ImproperlyConfigured: one of them has no scheme or host, or has a path.
+    """
+    origins = [origin.strip().rstrip("/") for origin in text.split(",") if origin.strip()]
+    for origin in origins:
+        parts = urlsplit(origin)
+        if parts.scheme not in ("https", "http") or not parts.netloc or parts.path or parts.query:
+            raise ImproperlyConfigured(
+                f"SECUREDROP_WEB_TRUSTED_ORIGINS: {origin!r} is not an origin; write it as the "
+                "browser shows it, https://files.example:8443."
+            )
+    return origins

@@ -14,7 +14,7 @@ from typing import Any
 import dj_database_url
 from django.core.exceptions import ImproperlyConfigured
 
-from securedrop_ftp.project.environment import Environment
+from securedrop_ftp.project.environment import Environment, trusted_origins
 from securedrop_ftp.project.logging import configure_structlog, logging_config
 from securedrop_ftp.project.storage_urls import storage_entry
 
@@ -46,6 +46,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "securedrop_ftp.project.health.HealthPages",
     "securedrop_ftp.project.middleware.CanonicalAddress",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -179,6 +180,10 @@ if _env.flag("WEB_BEHIND_PROXY"):
     # Only behind a proxy that sets these headers itself and drops the client's.
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     MIDDLEWARE.insert(0, "securedrop_ftp.project.middleware.ClientAddress")
+
+#: Where the browser's address is another than the one in the request's Host: behind a proxy that
+#: does not pass its port on.
+CSRF_TRUSTED_ORIGINS = trusted_origins(_env.text("WEB_TRUSTED_ORIGINS"))
 
 SECURE_SSL_REDIRECT = True
 SECURE_HSTS_SECONDS = 365 * 86400

@@ -6,11 +6,12 @@ from argparse import ArgumentTypeError
 from datetime import UTC, datetime
 from typing import Any
 
-from django.core.management.base import CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from securedrop_ftp.audit import export
 from securedrop_ftp.events import EVENT_NAMES
 from securedrop_ftp.management.base import SentenceCommand
+from securedrop_ftp.models import Partner
 
 
 def _time(text: str) -> datetime:
@@ -47,9 +48,18 @@ class Command(SentenceCommand):
             partner=options["partner"],
             event=options["event"],
         )
+        if options["partner"] and not rows.exists() and not _ever_was(options["partner"]):
+            raise CommandError(
+                f"There is no partner “{options['partner']}”, and no row of one. partner_list "
+                "shows all."
+            )
         out: Any = self.stdout
         try:
             # The wrapper would add a newline to each write and ask for the style each time.
             export.write(rows, getattr(out, "_out", out), options["format"])
         except BrokenPipeError:
             pass  # “| head” has seen enough
+
+
+def _ever_was(name: str) -> bool:
+    return Partner.objects.filter(name=name).exists() or export.select(partner=name).exists()

@@ -7,14 +7,17 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from securedrop_ftp.audit.chain import verify
-from securedrop_ftp.management.base import SentenceCommand
+from securedrop_ftp.management.base import COULD_NOT_LOOK, SentenceCommand
 
 
 class Command(SentenceCommand):
     help = (
-        "Walk the chain of audit rows. Exit code 0 if it holds, else 1, naming the first broken "
-        "row. Keep the printed head elsewhere: a later chain must still contain it."
+        "Walk the chain of audit rows. Exit code 0 if it holds; 1 names the first broken row; 2 "
+        "where it could not look. Keep the printed head elsewhere: a later chain must still "
+        "contain it."
     )
+
+    code_of_faults = COULD_NOT_LOOK
 
     def handle(self, *args: Any, **options: Any) -> None:
         verdict = verify()

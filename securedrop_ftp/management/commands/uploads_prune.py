@@ -10,6 +10,7 @@ from securedrop_ftp.conf import get_conf
 from securedrop_ftp.intake.recovery import recovery_for_command
 from securedrop_ftp.management.base import SentenceCommand
 from securedrop_ftp.server.identity import new_boot, owner_name
+from securedrop_ftp.server.readiness.storages import aliases_of_partners, unusable
 
 
 class Command(SentenceCommand):
@@ -27,3 +28,7 @@ class Command(SentenceCommand):
             raise CommandError(
                 f"Storage {', '.join(pruned.failed)} could not be swept; see the log."
             )
+        failing = unusable(aliases_of_partners(), conf.storage_timeout)
+        if failing:
+            told = "; ".join(f"“{alias}”: {why}" for alias, why in failing.items())
+            raise CommandError(f"There is storage that cannot be used: {told}")

@@ -6,6 +6,11 @@ from typing import Final
 
 from tests.security.mends import Cut, Mend, never
 
+CODES: Final = "tests/access/test_exit_codes.py"
+EXPORTED_NOBODY: Final = (
+    'options["partner"] and not rows.exists() and not _ever_was(options["partner"])'
+)
+HEALTH: Final = "tests/project/test_health.py"
 COMMANDS: Final = "tests/access/test_operating_commands.py"
 READY: Final = "tests/server/test_ready.py"
 
@@ -59,6 +64,46 @@ ROWS: Final[tuple[Mend, ...]] = (
         ("tests/intake/test_recovery.py::test_a_silent_storage_is_asked_once_a_round",),
     ),
     Mend(
+        "78",
+        "a probe hangs with the database that it asks for",
+        (
+            Cut(
+                "server/readiness/bounded.py",
+                "wait(futures.values(), timeout=max(0.0, deadline - time.monotonic()))",
+                "wait(futures.values())",
+            ),
+        ),
+        (f"{HEALTH}::test_a_database_that_hangs_is_no_answer_and_hangs_nobody",),
+    ),
+    Mend(
+        "78",
+        "one partner's storage takes the node out of the balancer",
+        (
+            Cut(
+                "server/readiness/checks.py",
+                "serves=len(failing) < len(aliases)",
+                "serves=False",
+            ),
+        ),
+        (f"{HEALTH}::test_one_partners_storage_does_not_take_the_node_away",),
+    ),
+    Mend(
+        "78",
+        "operators behind a proxy on another port are refused",
+        (
+            Cut(
+                "project/environment.py",
+                """            )
+    return origins
+""",
+                """            )
+    return []
+""",
+            ),
+        ),
+        (f"{HEALTH}::test_a_proxy_on_another_port_is_let_in_by_its_origin",),
+    ),
+    Mend(
         "79",
         "what a command changed is laid to somebody else's name",
         (
@@ -87,5 +132,23 @@ ROWS: Final[tuple[Mend, ...]] = (
             ),
         ),
         (f"{COMMANDS}::test_what_changes_nothing_writes_nothing",),
+    ),
+    Mend(
+        "80",
+        "no database is told as a broken chain",
+        (
+            Cut(
+                "management/commands/audit_verify.py",
+                "code_of_faults = COULD_NOT_LOOK",
+                "code_of_faults = 1",
+            ),
+        ),
+        (f"{CODES}::test_without_a_database_there_is_one_sentence",),
+    ),
+    Mend(
+        "80",
+        "a name that is nobody's is an empty export",
+        (never("management/commands/audit_export.py", EXPORTED_NOBODY),),
+        (f"{CODES}::test_what_names_nothing_is_an_error",),
     ),
 )
