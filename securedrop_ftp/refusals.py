@@ -11,7 +11,6 @@ and at most :data:`ADDRESSES_TOLD` of them a row of their own.
 from __future__ import annotations
 
 import atexit
-import fcntl
 import hashlib
 import mmap
 import os
@@ -29,6 +28,7 @@ from django.db import connections
 from securedrop_ftp.conf import get_conf
 from securedrop_ftp.events import Event
 from securedrop_ftp.log import get_logger
+from securedrop_ftp.process_lock import ProcessLock
 from securedrop_ftp.signals import emit
 
 logger = get_logger(__name__)
@@ -61,27 +61,20 @@ class Buckets:
         os.ftruncate(self._fd, size)
         self._map = mmap.mmap(self._fd, size)
         self._clock = clock
-        self._threads = threading.Lock()
-        os.register_at_fork(after_in_child=self._forget_lock)
-
-    def _forget_lock(self) -> None:
-        self._threads = threading.Lock()
+        self._lock = ProcessLock(self._fd)
+        os.register_at_fork(after_in_child=self._lock.forget)
 
     def take(self, who: str, tokens: int, burst: int, per_second: float, *, force: bool) -> bool:
         """``tokens`` out of the bucket of ``who``; with ``force`` also where it is empty."""
         name = hashlib.blake2s(who.encode(), digest_size=16).digest()
-        with self._threads:
-            fcntl.lockf(self._fd, fcntl.LOCK_EX)
-            try:
-                now = self._clock()
-                at, full = self._find(name)
-                full = max(full, now) + tokens / per_second
-                if not force and full - now > burst / per_second:
-                    return False
-                _ENTRY.pack_into(self._map, at, name, min(full, now + burst / per_second))
-                return True
-            finally:
-                fcntl.lockf(self._fd, fcntl.LOCK_UN)
+        with self._lock.held():
+            now = self._clock()
+            at, full = self._find(name)
+            full = max(full, now) + tokens / per_second
+            if not force and full - now > burst / per_second:
+                return False
+            _ENTRY.pack_into(self._map, at, name, min(full, now + burst / per_second))
+            return True
 
     def _find(self, name: bytes) -> tuple[int, float]:
         start = int.from_bytes(name[:4], "little") % _PLACES

@@ -2,8 +2,7 @@
 
 One slot a connection: its state (a byte), its address (16 bytes), its partner's id after login (4
 bytes) and when it was opened (8 bytes); each in an array of its own, so that counting is one pass.
-The lock is a POSIX record lock, which the kernel releases when a worker dies (the supervisor then
-clears that worker's slots), and inside a process a lock of threads: a record lock knows none.
+The kernel releases the lock when a worker dies; the supervisor then clears that worker's slots.
 
 Strangers give way. A connection that has not logged in holds its slot only while nobody needs it:
 where a cap is reached, the one that was opened first is told to leave, whatever worker has it, and
@@ -12,19 +11,17 @@ the newcomer takes its place. Connections that have logged in are never told to.
 
 from __future__ import annotations
 
-import fcntl
 import ipaddress
 import mmap
 import os
-import threading
 import time
 from array import array
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from itertools import compress
 from typing import Final
 
 from securedrop_ftp.access import network
+from securedrop_ftp.process_lock import ProcessLock
 
 _IP: Final = 16
 _ID: Final = 4
@@ -72,26 +69,17 @@ class ConnectionTable:
         # Where the other arrays begin; the states come first.
         self._ips, self._ids = self._total, self._total * (1 + _IP)
         self._opened = self._total * (1 + _IP + _ID)
-        self._threads = threading.Lock()
+        self._lock = ProcessLock(self._fd)
         # Through these a worker hears that one of its connections is to leave.
         flags = os.EFD_NONBLOCK | os.EFD_CLOEXEC
         self._bells = [os.eventfd(0, flags) for _ in range(workers)]
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        with self._threads:
-            fcntl.lockf(self._fd, fcntl.LOCK_EX)
-            try:
-                yield
-            finally:
-                fcntl.lockf(self._fd, fcntl.LOCK_UN)
 
     # --- a connection's life ---------------------------------------------------------
 
     def open(self, worker: int, address: str, *, per_ip: int, total: int) -> int | str:
         """A ticket for a new connection, or ``"address"`` or ``"total"``: the cap that refuses."""
         ip = packed(address)
-        with self._locked():
+        with self._lock.held():
             if self._held(self._ips, ip) >= per_ip and not self._make_room_at(ip):
                 return "address"
             strangers = self._count(_STRANGER)
@@ -114,7 +102,7 @@ class ConnectionTable:
         pass ``limit``, ``"gone"`` where the connection has ended or is to leave. From any thread.
         """
         value = partner_id.to_bytes(_ID, "little")
-        with self._locked():
+        with self._lock.held():
             slot = self._slot(ticket)
             if slot < 0 or self._map[slot] == _LEAVING:
                 return "gone"
@@ -129,20 +117,20 @@ class ConnectionTable:
         """Whether ``limit`` connections of the partner have slots before this one's: after the
         limit was lowered, those beyond it end, and every worker sees the same ones."""
         value = partner_id.to_bytes(_ID, "little")
-        with self._locked():
+        with self._lock.held():
             slot = self._slot(ticket)
             return _count(self._map[self._ids : self._ids + max(slot, 0) * _ID], value) >= limit
 
     def release(self, ticket: int) -> None:
         """The connection ended."""
-        with self._locked():
+        with self._lock.held():
             slot = self._slot(ticket)
             if slot >= 0:
                 self._clear(slot, 1)
 
     def clear_worker(self, worker: int) -> None:
         """The worker died: its connections did too."""
-        with self._locked():
+        with self._lock.held():
             self._clear(worker * self._slots, self._slots)
 
     # --- giving way ------------------------------------------------------------------
@@ -158,7 +146,7 @@ class ConnectionTable:
         except BlockingIOError:
             pass
         found = []
-        with self._locked():
+        with self._lock.held():
             first = worker * self._slots
             slot = self._map.find(bytes((_LEAVING,)), first, first + self._slots)
             while slot >= 0:

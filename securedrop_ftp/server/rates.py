@@ -11,18 +11,16 @@ never refuses an address that is below its limit because of its size alone, it o
 
 from __future__ import annotations
 
-import fcntl
 import mmap
 import os
 import struct
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 from securedrop_ftp.ftps.runtime import Refused
+from securedrop_ftp.process_lock import ProcessLock
 from securedrop_ftp.server.connections import packed
 
 _ENTRY: Final = struct.Struct("<16sIII")  # address, minute, counted, of these still open
@@ -47,16 +45,7 @@ class AddressRates:
         os.ftruncate(self._fd, size)
         self._map = mmap.mmap(self._fd, size)
         self._clock = clock
-        self._threads = threading.Lock()
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        with self._threads:  # a record lock is a process's, not a thread's
-            fcntl.lockf(self._fd, fcntl.LOCK_EX)
-            try:
-                yield
-            finally:
-                fcntl.lockf(self._fd, fcntl.LOCK_UN)
+        self._lock = ProcessLock(self._fd)
 
     def allow(self, address: str, limit: int) -> bool:
         """Count one of ``address``; ``False`` past ``limit`` in this minute (0: no limit)."""
@@ -71,7 +60,7 @@ class AddressRates:
         ip, minute = packed(address), int(self._clock() // 60)
         if not limit:
             return Place(address, minute)
-        with self._locked():
+        with self._lock.held():
             at, count, checks = self._find(ip, minute)
             if count >= limit:
                 return Refused.WAIT if count - checks < limit else Refused.NOW
@@ -88,7 +77,7 @@ class AddressRates:
 
     def _end(self, place: Place, counted: int) -> None:
         ip = packed(place.address)
-        with self._locked():
+        with self._lock.held():
             at, count, checks = self._find(ip, place.minute)
             if count and int(self._clock() // 60) == place.minute:
                 _ENTRY.pack_into(

@@ -8,6 +8,7 @@ from tests.security.mends import Cut, Mend
 
 SKEW = "tests/faults/test_clock_skew.py"
 LOST = "tests/faults/test_lost_connections.py"
+LOCK = "tests/server/test_process_lock.py"
 
 ROWS: Final[tuple[Mend, ...]] = (
     Mend(
@@ -46,5 +47,11 @@ ROWS: Final[tuple[Mend, ...]] = (
         "a node whose clock is wrong takes logins",
         (Cut("clock.py", "if off <= TOLERATED:", "if True:"),),
         (f"{SKEW}::test_a_node_whose_clock_goes_wrong_takes_no_logins_and_ends_transfers_well",),
+    ),
+    Mend(
+        "88",
+        "the kernel sees a deadlock where threads of two workers use two tables",
+        (Cut("process_lock.py", "if exc.errno != errno.EDEADLK:", "if True:"),),
+        (f"{LOCK}::test_row_88_nobody_is_refused_for_a_deadlock_that_is_none",),
     ),
 )
