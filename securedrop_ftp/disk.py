@@ -15,7 +15,8 @@ _NOTHING: Final = 64 * 1024
 
 def free_space(path: Path) -> tuple[int, int]:
     """Bytes that an ordinary user may still write on the disk of ``path``, and its size. A path
-    that is not there yet stands for the nearest directory above it that is. Raises OSError."""
+    that is not there yet stands for the nearest directory above it that is. Size 0: the file
+    system does not say (tmpfs without a limit, ramfs, several network ones). Raises OSError."""
     while True:
         try:
             found = os.statvfs(path)
@@ -38,6 +39,8 @@ def lack(path: Path, more: int, reserve: int) -> str:
         free, size = free_space(path)
     except OSError:
         return ""  # whoever writes there will say
+    if not size:
+        return ""
     kept = reserve_of(size, reserve)
     if free - more >= kept:
         return ""
@@ -58,6 +61,7 @@ def is_full(exc: BaseException | None) -> bool:
 def is_exhausted(path: Path) -> bool:
     """Whether there is next to nothing left."""
     try:
-        return free_space(path)[0] < _NOTHING
+        free, size = free_space(path)
+        return bool(size) and free < _NOTHING
     except OSError:
         return False

@@ -29,7 +29,7 @@ from tests.fixtures.stores import DirectoryStore
 
 MIB = 1024 * 1024
 
-_MOUNT = 'mount -t tmpfs -o size=64m none "$0" && cp -a "$0.seed/." "$0" && exec "$@"'
+_MOUNT = 'mount -t tmpfs -o size={size} none "$0" && cp -a "$0.seed/." "$0" && exec "$@"'
 
 
 _QUERY = """
@@ -65,7 +65,7 @@ def small_disk(served: Serve) -> Iterator[Start]:
     """A server whose database, storage and data directory share such a volume."""
     started: list[ServedFtps] = []
 
-    def start(**options: object) -> ServedFtps:
+    def start(size: str = "64m", **options: object) -> ServedFtps:
         plain = served(start=False, options=options)
         ftps = InItsNamespace(**{f.name: getattr(plain, f.name) for f in fields(plain)})
         disk, seed = ftps.directory / "disk", ftps.directory / "disk.seed"
@@ -79,7 +79,7 @@ def small_disk(served: Serve) -> Iterator[Start]:
             "STORAGE_URL": f"file://{disk}/storage",
         }
         namespace = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "-rm"]
-        ftps.launcher = [*namespace, "sh", "-c", _MOUNT, str(disk)]
+        ftps.launcher = [*namespace, "sh", "-c", _MOUNT.format(size=size), str(disk)]
         started.append(ftps.start())
         ftps.store = DirectoryStore(seen_from_outside(ftps, disk / "storage"))
         return ftps
@@ -248,3 +248,14 @@ def test_row_50_on_a_disk_without_a_free_byte_every_attempt_still_leaves_its_row
         (disk_of(ftps) / "others").unlink()
         assert client.upload("room.txt", b"again").startswith("226")
     assert len(ftps.audit("upload.rejected")) == 301
+
+
+def test_row_89_a_file_system_that_tells_no_size_is_not_a_full_one(small_disk: Start) -> None:
+    ftps = small_disk(size="0")
+    told = os.statvfs(disk_of(ftps))
+    assert (told.f_blocks, told.f_bavail) == (0, 0)
+    with ftps.login() as client:
+        client.voidcmd("TYPE I")
+        assert client.upload("a.bin", bytes(1000)).startswith("226")
+        client.sendcmd("ALLO 1000")
+        assert client.upload("b.bin", bytes(1000)).startswith("226")

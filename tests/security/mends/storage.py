@@ -118,4 +118,10 @@ ROWS: Final[tuple[Mend, ...]] = (
             f"{MEMORY}::test_row_51_a_long_upload_and_aborted_ones_stay_within_the_workers_memory[filesystem]",
         ),
     ),
+    Mend(
+        "89",
+        "a file system that tells no size is taken for a full one",
+        (Cut("disk.py", "if not size:", "if False:"),),
+        (f"{FULL}::test_row_89_a_file_system_that_tells_no_size_is_not_a_full_one",),
+    ),
 )
