@@ -4,6 +4,9 @@ pyOpenSSL's ``recv_into`` reads one record (16 KiB) into a buffer of its own and
 ``send`` writes one. This goes below its surface: ``SSL_read`` straight into the caller's memory,
 again and again until that is full or the socket is empty, and ``SSL_write`` until the socket takes
 no more.
+
+What is returned as an error has no traceback: its frames would lead to the caller's, which holds
+the error, and that cycle would keep the buffer until the garbage collector comes.
 """
 
 from __future__ import annotations
@@ -30,7 +33,7 @@ def read_into(connection: SSL.Connection, into: memoryview) -> tuple[int, Except
                 try:
                     connection._raise_ssl_error(tls, n)  # empties the error queue
                 except Exception as exc:
-                    return filled, exc
+                    return filled, exc.with_traceback(None)
             filled += n
     return filled, None
 
@@ -54,6 +57,6 @@ def write_from(
                 try:
                     connection._raise_ssl_error(tls, n)  # empties the error queue
                 except Exception as exc:
-                    return sent, exc
+                    return sent, exc.with_traceback(None)
             sent += n
     return sent, None

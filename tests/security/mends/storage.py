@@ -113,6 +113,7 @@ ROWS: Final[tuple[Mend, ...]] = (
                 "    memory.madvise(mmap.MADV_DONTNEED)\n    with suppress(BufferError):",
                 "    with suppress(AttributeError):",
             ),
+            Cut("tls/records.py", "return filled, exc.with_traceback(None)", "return filled, exc"),
         ),
         (
             f"{MEMORY}::test_row_51_a_long_upload_and_aborted_ones_stay_within_the_workers_memory[filesystem]",
@@ -123,5 +124,16 @@ ROWS: Final[tuple[Mend, ...]] = (
         "a file system that tells no size is taken for a full one",
         (Cut("disk.py", "if not size:", "if False:"),),
         (f"{FULL}::test_row_89_a_file_system_that_tells_no_size_is_not_a_full_one",),
+    ),
+    Mend(
+        "51",
+        "what a full socket says refers to the caller, and keeps what was being sent",
+        (Cut("tls/records.py", "return sent, exc.with_traceback(None)", "return sent, exc"),),
+        (
+            (
+                f"{MEMORY}::test_row_51_long_downloads_stay_within_the_workers_memory"
+                f"[filesystem-{768 * 1024 * 1024}]"
+            ),
+        ),
     ),
 )
