@@ -25,6 +25,7 @@ from securedrop_ftp.events import Event
 from securedrop_ftp.exceptions import AuditUnavailable, LedgerUnavailable, SecureDropError
 from securedrop_ftp.intake.attempt import Actor, ending_id
 from securedrop_ftp.intake.durable import durable_parts, from_json, to_json
+from securedrop_ftp.intake.owners import node_of
 from securedrop_ftp.log import get_logger
 from securedrop_ftp.models import Upload, UploadState
 from securedrop_ftp.models.upload import LIVE
@@ -110,11 +111,6 @@ class Ledger:
     def lease_end(self) -> datetime:
         """The end of a lease that begins now."""
         return clock.now() + self.lease
-
-
-def node_of(owner: str) -> str:
-    """The node of ``node:boot:worker``."""
-    return owner.rsplit(":", 2)[0]
 
 
 def held(claim: Claim, *states: str) -> QuerySet[Upload]:

@@ -46,6 +46,7 @@ from securedrop_ftp.intake.durable import (
 )
 from securedrop_ftp.intake.held import forget_parts, partial_of
 from securedrop_ftp.intake.ledger import Claim
+from securedrop_ftp.intake.owners import gone, node_of
 from securedrop_ftp.intake.pipeline import as_known
 from securedrop_ftp.intake.sizes import PartSizes
 from securedrop_ftp.models import OverwritePolicy, Permission, Upload, UploadState
@@ -102,7 +103,7 @@ def take_suspended(
                 digest_source="midstate" if states else "readback",
                 resumed_at=joined,
                 owner=owner,
-                node=ledger.node_of(owner),
+                node=node_of(owner),
                 lease_until=lease_until,
                 session=request.session,
                 remote_ip=request.remote_ip or None,
@@ -131,12 +132,12 @@ class Resumption:
 
     # --- what the owner sees -----------------------------------------------------------
 
-    def _own(self, principal: Principal) -> QuerySet[Upload]:
+    def _own(self, principal: Principal, state: str = UploadState.SUSPENDED) -> QuerySet[Upload]:
         since = clock.now() - timedelta(seconds=principal.resume_window)
         rows = Upload.objects.filter(
             account_id=principal.account_id,
             storage=principal.storage,
-            state=UploadState.SUSPENDED,
+            state=state,
             updated__gt=since,
         )
         capabilities = self._intake.storage(principal).capabilities
@@ -147,7 +148,19 @@ class Resumption:
     def suspended_for(self, principal: Principal, path: str) -> Suspended | None:
         """See :meth:`Intake.suspended_for`."""
         row = self._own(principal).filter(path=path).first()
-        return self._seen(row) if row is not None else None
+        if row is not None:
+            return self._seen(row)
+        return next(iter(self._left_by_the_dead(principal, path=path)), None)
+
+    def _left_by_the_dead(self, principal: Principal, **where: str) -> list[Suspended]:
+        """Uploads whose writer died and that nobody has settled yet: their length is known, and
+        who looks changes nothing. Going on with one takes it over (:meth:`_fenced`)."""
+        if not self._intake.storage(principal).capabilities.resumable:
+            return []
+        live = list(self._own(principal, UploadState.RECEIVING).filter(**where))
+        dead = gone({row.owner for row in live}) if live else set()
+        left = [self._seen(row) for row in live if row.owner in dead and row.resume_token]
+        return [suspended for suspended in left if suspended is not None]
 
     def suspended_under(self, principal: Principal, directory: str) -> list[Suspended]:
         """See :meth:`Intake.suspended_under`; the newest of each path."""
@@ -159,6 +172,9 @@ class Resumption:
                 seen = self._seen(row)
                 if seen is not None:
                     found.setdefault(row.path, seen)
+        for seen in self._left_by_the_dead(principal, path__startswith=start):
+            if "/" not in seen.path[len(start) :] and seen.path.startswith(start):
+                found.setdefault(seen.path, seen)
         return list(found.values())
 
     @staticmethod

@@ -10,6 +10,7 @@ from securedrop_ftp.models.live_session import LiveSession
 from securedrop_ftp.models.login_attempt import Lockout, LoginAttempt
 from securedrop_ftp.models.partner import Mode, OverwritePolicy, Partner
 from securedrop_ftp.models.permissions import DEFAULT_PERMISSIONS, Permission
+from securedrop_ftp.models.service_boot import ServiceBoot
 from securedrop_ftp.models.storage_location import StorageLocation
 from securedrop_ftp.models.upload import Upload, UploadState
 
@@ -27,6 +28,7 @@ __all__ = [
     "OverwritePolicy",
     "Partner",
     "Permission",
+    "ServiceBoot",
     "StorageLocation",
     "Upload",
     "UploadState",

@@ -13,7 +13,7 @@ class LiveSession(models.Model):
     """One control connection."""
 
     id = models.CharField(primary_key=True, max_length=64, verbose_name="session")
-    owner = models.CharField(max_length=128, db_index=True, help_text="node:boot:worker")
+    owner = models.CharField(max_length=128, db_index=True, help_text="node:service:boot:worker")
     node = models.CharField(max_length=128)
     partner = models.CharField(max_length=64, blank=True)
     account = models.CharField(max_length=255, blank=True)

@@ -49,7 +49,9 @@ class Upload(models.Model):
 
     state = models.CharField(max_length=16, choices=UploadState, default=UploadState.RECEIVING)
     epoch = models.PositiveIntegerField(default=1)
-    owner = models.CharField(max_length=128, blank=True, help_text="node:boot:worker of the writer")
+    owner = models.CharField(
+        max_length=128, blank=True, help_text="node:service:boot:worker of the writer"
+    )
     node = models.CharField(max_length=128, blank=True)
     lease_until = models.DateTimeField(null=True)
 

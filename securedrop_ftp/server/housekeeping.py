@@ -18,12 +18,14 @@ from securedrop_ftp.checks import (
 )
 from securedrop_ftp.conf import Conf, from_mapping, get_conf
 from securedrop_ftp.exceptions import ConfigurationError, SecureDropError, StorageUnavailable
+from securedrop_ftp.intake import owners
 from securedrop_ftp.intake.ledger import Ledger
 from securedrop_ftp.intake.locations import located_backend
+from securedrop_ftp.intake.owners import Boot
 from securedrop_ftp.intake.recovery import Recovery
 from securedrop_ftp.log import get_logger
 from securedrop_ftp.server import presence
-from securedrop_ftp.server.identity import is_dead, new_boot, node_name, owner_name
+from securedrop_ftp.server.heartbeat import Heartbeat, claim_name
 from securedrop_ftp.server.readiness import database, storages
 from securedrop_ftp.storage.protocol import Backend
 
@@ -58,7 +60,7 @@ def run_in_child(body: Callable[[], str]) -> str:
     return text
 
 
-def preflight() -> str:
+def preflight(boot: Boot) -> str:
     """What stands in the way of serving, in a sentence or a few; empty: nothing.
 
     ``ready`` is printed after it, so whatever would make every upload fail belongs here. What makes
@@ -73,15 +75,34 @@ def preflight() -> str:
         errors = [p for p in problems if p.is_serious()]
         if errors:
             return "\n".join(f"{p.msg} {p.hint or ''}".strip() for p in errors)
-        silent = _storages_that_fail()
-        recover_node(silent)
+        claim_name(boot)
+        with Heartbeat(boot):
+            problem = _look_at_storages(boot)
+        if problem:
+            owners.withdraw(boot)
+        return problem
+    except ConfigurationError as exc:
+        return str(exc)
+    finally:
+        connections.close_all()
+
+
+def _look_at_storages(boot: Boot) -> str:
+    try:
+        recover_node(boot, _storages_that_fail())
     except ConfigurationError as exc:
         return str(exc)
     except SecureDropError as exc:
         return f"Recovery before serving failed: {exc}"
+    return ""
+
+
+def withdraw(boot: Boot) -> None:
+    """The last worker has ended: the node's name is free."""
+    try:
+        owners.withdraw(boot)
     finally:
         connections.close_all()
-    return ""
 
 
 def _warn(problems: Iterable[CheckMessage]) -> None:
@@ -135,13 +156,13 @@ def warn_of_certificates(conf: Conf) -> None:
         logger.warning("certificate", problem=problem.msg, hint=problem.hint, id=problem.id)
 
 
-def _recovery(reached: Callable[[str], Backend] = located_backend) -> Recovery:
+def _recovery(boot: Boot, reached: Callable[[str], Backend] = located_backend) -> Recovery:
     conf = get_conf()
-    owner = owner_name(conf, new_boot(), 0, 0)
+    owner = boot.writer("housekeeping")
     return Recovery(Ledger(None, owner=owner, lease_seconds=conf.lease_seconds), reached, conf)
 
 
-def recover_node(silent: Container[str] = ()) -> None:
+def recover_node(boot: Boot, silent: Container[str] = ()) -> None:
     """At start, in a child of a supervisor that has no workers yet: settle what dead writers of
     this node left; in the storages that are ``silent``, later (a worker's heartbeat does)."""
 
@@ -150,24 +171,27 @@ def recover_node(silent: Container[str] = ()) -> None:
             raise StorageUnavailable(f"storage “{alias}” cannot be used")
         return located_backend(alias)
 
-    node, supervisor = node_name(get_conf()), os.getppid()
-    _recovery(reached).recover(lambda owner: is_dead(owner, node, supervisor))
+    def left(owner: str) -> bool:
+        known = owners.boot_of(owner)
+        return known is not None and known[:2] == (boot.node, boot.service) and known[2] != boot.id
+
+    _recovery(boot, reached).recover(lambda owner: left(owner) and bool(owners.gone([owner])))
 
 
-def recover_owner(dead: str) -> None:
+def recover_owner(boot: Boot, dead: str) -> None:
     """One worker died."""
     try:
         presence.forget(dead)
-        _recovery().recover(lambda owner: owner == dead)
+        _recovery(boot).recover(lambda owner: owner == dead)
     finally:
         connections.close_all()
 
 
-def prune() -> None:
+def prune(boot: Boot) -> None:
     """Expired partials, orphan multiparts."""
     try:
         _warn(serving_problems())
         presence.forget_stale()
-        _recovery().prune()
+        _recovery(boot).prune()
     finally:
         connections.close_all()

@@ -35,6 +35,8 @@ BACKOFF_FIRST, BACKOFF_MAX = 0.1, 10.0
 #: A worker that served so long starts again without waiting.
 HEALTHY_AFTER = 30.0
 PRUNE_EVERY = 3600.0
+#: Seconds for the last statement of a service that stops.
+GOODBYE = 3.0
 #: A certificate that runs out within 30 days is in the log twice a day.
 WARN_EVERY = 12 * 3600.0
 
@@ -92,7 +94,7 @@ class Supervisor:
     def __init__(self, conf: Conf, announce: Callable[[str], None]) -> None:
         self._conf = self._conf_in_force = conf
         self._announce = announce
-        self._boot = new_boot()
+        self._boot = new_boot(conf)
         self._children: dict[int, _Child] = {}  # worker index to process
         self._jobs: dict[int, str] = {}  # pid of a housekeeping child to what it does
         self._respawn: dict[int, float] = {}
@@ -114,7 +116,7 @@ class Supervisor:
         self._certificate = Certificate.load(conf.tls_cert_file, conf.tls_key_file)
         self._listener = listening_socket(conf)
         raise_descriptor_limit()
-        problem = housekeeping.run_in_child(housekeeping.preflight)
+        problem = housekeeping.run_in_child(lambda: housekeeping.preflight(self._boot))
         if problem:
             raise ConfigurationError(problem)
         self._table = ConnectionTable(conf.workers, conf.max_connections)
@@ -129,6 +131,7 @@ class Supervisor:
             self._reap()
             self._respawn_due()
             self._housekeep()
+        self._give_the_name_back()
         self._signals.close()
         remove_status(conf.data_dir)
         return 0
@@ -157,7 +160,7 @@ class Supervisor:
     def _spawn(self, index: int) -> None:
         generation = self._generations.get(index, 0) + 1
         self._generations[index] = generation
-        owner = owner_name(self._conf, self._boot, index, generation)
+        owner = owner_name(self._boot, index, generation)
         ready_read, ready_write = os.pipe()
         os.set_blocking(ready_read, False)
 
@@ -166,6 +169,7 @@ class Supervisor:
             return worker_main(
                 index,
                 owner,
+                self._boot,
                 self._listener,
                 self._table,
                 self._rates,
@@ -291,7 +295,7 @@ class Supervisor:
             status=status,
             seconds=round(delay, 1),
         )
-        self._job("recover", lambda: housekeeping.recover_owner(child.owner))
+        self._job("recover", lambda: housekeeping.recover_owner(self._boot, child.owner))
         self._respawn[index] = time.monotonic() + delay
 
     def _respawn_due(self) -> None:
@@ -304,10 +308,21 @@ class Supervisor:
     def _housekeep(self) -> None:
         if not self._stopping and time.monotonic() >= self._next_prune:
             self._next_prune = time.monotonic() + PRUNE_EVERY
-            self._job("prune", housekeeping.prune)
+            self._job("prune", lambda: housekeeping.prune(self._boot))
         if not self._stopping and time.monotonic() >= self._next_warning:
             self._next_warning = time.monotonic() + WARN_EVERY
             housekeeping.warn_of_certificates(self._conf_in_force)
+
+    def _give_the_name_back(self) -> None:
+        """Where the database is silent we do not wait for it: the row grows old by itself."""
+        self._job("withdraw", lambda: housekeeping.withdraw(self._boot))
+        deadline = time.monotonic() + GOODBYE
+        while "withdraw" in self._jobs.values() and time.monotonic() < deadline:
+            self._reap()
+            time.sleep(0.02)
+        for pid, what in self._jobs.items():
+            if what == "withdraw":
+                os.kill(pid, signal.SIGKILL)
 
     def _job(self, what: str, body: Callable[[], None]) -> None:
         def run() -> int:

@@ -34,6 +34,7 @@ from securedrop_ftp.ftps.origin import Origin
 from securedrop_ftp.ftps.runtime import Refused
 from securedrop_ftp.ftps.session import Session
 from securedrop_ftp.intake.locations import located_backend
+from securedrop_ftp.intake.owners import Boot
 from securedrop_ftp.intake.service import Intake
 from securedrop_ftp.log import get_logger
 from securedrop_ftp.metrics import metrics
@@ -41,6 +42,7 @@ from securedrop_ftp.refusals import refusals
 from securedrop_ftp.server import passive_address, presence
 from securedrop_ftp.server.acceptor import Acceptor
 from securedrop_ftp.server.connections import ConnectionTable
+from securedrop_ftp.server.heartbeat import Heartbeat
 from securedrop_ftp.server.identity import node_name
 from securedrop_ftp.server.loop import Loop
 from securedrop_ftp.server.pools import FairPool
@@ -74,6 +76,7 @@ class Worker:
         self,
         index: int,
         owner: str,
+        boot: Boot,
         listener: socket.socket,
         table: ConnectionTable,
         rates: AddressRates,
@@ -104,6 +107,7 @@ class Worker:
         check_connections()
         limit_statements()
         self._writer = DatabaseWriter().start()
+        self._heartbeat = Heartbeat(boot).start()
         self.intake = Intake(
             conf,
             submit=self._storage.run,
@@ -184,6 +188,7 @@ class Worker:
         self._tell_refusals(everything=True)
         self._writer.submit(lambda: presence.forget(self.owner))
         self._writer.close()
+        self._heartbeat.stop()
         connections.close_all()
 
     def _tick(self) -> None:
@@ -442,6 +447,7 @@ def _spare_what_was_loaded() -> None:
 def worker_main(
     index: int,
     owner: str,
+    boot: Boot,
     listener: socket.socket,
     table: ConnectionTable,
     rates: AddressRates,
@@ -453,7 +459,7 @@ def worker_main(
     """The body of a worker process; its exit status."""
     give_back_what_hashes_take()
     try:
-        worker = Worker(index, owner, listener, table, rates, arrivals, certificate, life)
+        worker = Worker(index, owner, boot, listener, table, rates, arrivals, certificate, life)
         _spare_what_was_loaded()
         worker.run(lambda: os.close(ready))  # the supervisor sees the pipe's end
     except Exception:

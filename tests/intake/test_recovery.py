@@ -187,12 +187,13 @@ def test_the_recover_command_settles_dead_writers_and_spares_the_living(
     backend: Backend, alice: Principal, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from securedrop_ftp.conf import get_conf
-    from securedrop_ftp.server.identity import node_name
+    from securedrop_ftp.intake import owners
+    from securedrop_ftp.server.identity import new_boot
 
-    node = node_name(get_conf())
-    alive, dead = f"{node}:{os.getppid()}-aa:0.0", f"{node}:{2**22 + 1}-bb:0.0"
-    House(backend, owner=alive).begin(alice, "/living")
-    House(backend, owner=dead).begin(alice, "/dead")
+    living, dead = (new_boot(get_conf()) for _ in "ab")  # only one of them beats
+    owners.beat(living)
+    House(backend, owner=living.writer("0.1")).begin(alice, "/living")
+    House(backend, owner=dead.writer("0.1")).begin(alice, "/dead")
     call_command("uploads_recover")
     assert capsys.readouterr().out == "Settled: 1 aborted.\n"
     assert states() == ["receiving", "aborted"]

@@ -9,7 +9,7 @@ from django.core.management.base import CommandError
 from securedrop_ftp.conf import get_conf
 from securedrop_ftp.intake.recovery import recovery_for_command
 from securedrop_ftp.management.base import SentenceCommand
-from securedrop_ftp.server.identity import new_boot, owner_name
+from securedrop_ftp.server.identity import command_owner
 from securedrop_ftp.server.readiness.storages import aliases_of_partners, unusable
 
 
@@ -22,7 +22,7 @@ class Command(SentenceCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         conf = get_conf()
-        pruned = recovery_for_command(conf, owner_name(conf, new_boot(), 0, 0)).prune()
+        pruned = recovery_for_command(conf, command_owner(conf)).prune()
         self.stdout.write(f"Expired: {pruned.expired}. Swept: {pruned.swept}.")
         if pruned.failed:
             raise CommandError(

@@ -7,6 +7,7 @@ from typing import Final
 from tests.security.mends import Cut, Mend
 
 SKEW = "tests/faults/test_clock_skew.py"
+NODES = "tests/faults/test_nodes.py"
 LOST = "tests/faults/test_lost_connections.py"
 LOCK = "tests/server/test_process_lock.py"
 
@@ -47,6 +48,36 @@ ROWS: Final[tuple[Mend, ...]] = (
         "a node whose clock is wrong takes logins",
         (Cut("clock.py", "if off <= TOLERATED:", "if True:"),),
         (f"{SKEW}::test_a_node_whose_clock_goes_wrong_takes_no_logins_and_ends_transfers_well",),
+    ),
+    Mend(
+        "56",
+        "two services of one name take each other's writers for their own dead",
+        (Cut("server/heartbeat.py", "rivals := owners.namesakes(boot):", "rivals := {}:"),),
+        (f"{NODES}::test_a_second_service_of_a_nodes_name_does_not_start_and_ends_no_upload",),
+    ),
+    Mend(
+        "56",
+        "a process of another machine is judged by this one's kernel",
+        (
+            Cut(
+                "intake/owners.py",
+                "bool(row.machine) and row.machine == _machine() and _started",
+                "_started",
+            ),
+        ),
+        (f"{NODES}::test_a_process_of_another_machine_lives_as_long_as_it_beats",),
+    ),
+    Mend(
+        "57",
+        "what a dead node received is not told until its lease runs out",
+        (
+            Cut(
+                "intake/resume.py",
+                "return next(iter(self._left_by_the_dead(principal, path=path)), None)",
+                "return None",
+            ),
+        ),
+        (f"{NODES}::test_what_a_dead_node_received_is_told_and_goes_on_on_another",),
     ),
     Mend(
         "88",
