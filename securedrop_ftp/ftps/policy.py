@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from securedrop_ftp import replies
 from securedrop_ftp.events import Event
@@ -129,7 +129,7 @@ def hand_on(session: Session, verb_name: str, found: Verb | None) -> None:
         session.said_next.rename_from = None
 
 
-def deny(session: Session, verb_name: str, argument: str) -> None:
+def deny(session: Session, verb_name: str, argument: str) -> NoReturn:
     """Record the attempt, wait until the row is kept (who goes on asking is held back by it), and
     refuse.
 

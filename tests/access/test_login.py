@@ -153,7 +153,7 @@ def test_a_password_that_no_account_can_have_is_wrong(
     account: Account, hashes: Counter[str], password: str
 ) -> None:
     hashes.clear()
-    assert _reason(password=password) == "password"
+    assert _reason(password=password).startswith("password")
     assert hashes == {"burnt": 1}
 
 

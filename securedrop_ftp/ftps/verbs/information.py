@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from securedrop_ftp import replies
+from securedrop_ftp.ftps import suspended
 from securedrop_ftp.ftps.facts import list_lines
 from securedrop_ftp.ftps.listed import meant, pages_of
 from securedrop_ftp.ftps.listings import first_page
-from securedrop_ftp.ftps.policy import VERBS, verb
+from securedrop_ftp.ftps.policy import VERBS, deny, verb
 from securedrop_ftp.ftps.session import Session
 from securedrop_ftp.models import Permission
 from securedrop_ftp.replies import Reply
@@ -60,13 +61,14 @@ def stat(session: Session, argument: str) -> Reply | None:
 
 
 def _stat_path(session: Session, argument: str) -> Reply | None:
-    fs = session.fs
-    assert fs is not None
     if not session.may(Permission.LIST):
-        return replies.NO_PERMISSION
+        deny(session, "STAT", argument)
     listed = meant(session, argument)
+    named = suspended.stat(session, listed.path) if listed.pattern is None else None
+    if named is not None and not named.is_dir:  # one storage request, where a listing takes three
+        session.reply_lines(213, "Status:", list_lines([named]).decode().splitlines(), "End")
+        return None
     entries = session.storage(first_page, pages_of(session, listed))
-    one_file = [entry.key for entry in entries] == [fs.key(listed.path)]
     lines = list_lines(entries[:STAT_ENTRIES]).decode().splitlines()
-    session.reply_lines(213 if one_file else 212, "Status:", lines, "End")
+    session.reply_lines(212, "Status:", lines, "End")
     return None
