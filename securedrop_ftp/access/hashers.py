@@ -12,7 +12,7 @@ import os
 import threading
 from typing import Final
 
-from django.contrib.auth.hashers import Argon2PasswordHasher, get_hasher
+from django.contrib.auth.hashers import Argon2PasswordHasher, get_hasher, identify_hasher
 
 from securedrop_ftp.conf import get_conf
 
@@ -78,3 +78,13 @@ def burn_one_hash() -> None:
     """Do the work of one verification, of nothing: what a refused login costs (row 29)."""
     hasher = get_hasher()
     hasher.encode("no password of anyone", hasher.salt())
+
+
+def is_outdated(encoded: str) -> bool:
+    """Whether the next right login with that stored password stores it anew."""
+    try:
+        hasher = identify_hasher(encoded)
+    except ValueError:  # none that is usable
+        return False
+    preferred = get_hasher()
+    return hasher.algorithm != preferred.algorithm or preferred.must_update(encoded)

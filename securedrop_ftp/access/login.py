@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from django.apps import apps
 from django.contrib.auth import authenticate, get_user_model
+from django.contrib.auth.hashers import check_password
 from django.contrib.auth.models import AbstractBaseUser
 from django.contrib.auth.signals import user_logged_in, user_login_failed
 from django.http import HttpRequest
@@ -33,7 +34,7 @@ from securedrop_ftp.access.certificates import (
     replaces_password,
     trouble,
 )
-from securedrop_ftp.access.hashers import burn_one_hash
+from securedrop_ftp.access.hashers import burn_one_hash, is_outdated
 from securedrop_ftp.access.live import still_allowed
 from securedrop_ftp.access.lockout import Locked, Reservation
 from securedrop_ftp.access.names import clean_username, is_utf8, password_fits
@@ -248,13 +249,27 @@ def _attempt(attempt: _Attempt, password: str, claim: Claim | None) -> Principal
                 sender=__name__, credentials={"username": attempt.shown}, request=request
             )
         else:
-            user = authenticate(request, username=attempt.name, password=password)
+            user = _verified(request, attempt, password, account.user)
         if account is not None and user is not None and user.pk == account.user_id:
             return _admit(attempt, account, user, request, held, claim)
         return _refuse(attempt, account, reason or _why_wrong(password), request, held)
     except BaseException:
         lockout.abandon(held)
         raise
+
+
+@sensitive_variables("password")
+def _verified(
+    request: HttpRequest, attempt: _Attempt, password: str, user: AbstractBaseUser
+) -> Any:
+    """Django's, one at a time where the right password will be stored anew: logins at once would
+    each store a hash of their own, and live control would take all but the last for sessions from
+    before a change. A wrong password holds nobody up."""
+    if not is_outdated(user.password) or not check_password(password, user.password):
+        return authenticate(request, username=attempt.name, password=password)
+    with write_transaction():
+        get_user_model()._default_manager.select_for_update().filter(pk=user.pk).first()
+        return authenticate(request, username=attempt.name, password=password)
 
 
 def _why_wrong(password: str) -> str:

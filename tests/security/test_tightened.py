@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ssl
+from concurrent.futures import ThreadPoolExecutor
 from ftplib import all_errors
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from django.contrib.auth.hashers import make_password
 
 from tests.clients import FtpsClient
+from tests.fixtures.cast import password_of
 from tests.fixtures.processes import wait_until
 from tests.fixtures.served import Serve, ServedFtps
 
@@ -48,6 +50,25 @@ def test_a_password_change_ends_the_sessions_on_every_node(served: Serve, databa
         assert client.upload("mine.bin", b"x").startswith("226")
     reasons = {r["reason"] for r in ftps.audit("session.closed") if r["account"] == "alice"}
     assert "The password was changed." in reasons
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgres"])
+def test_logins_at_once_that_store_the_password_anew_are_no_change_of_it(
+    served: Serve, database: str
+) -> None:
+    ftps = served(database, options=QUICK)
+    old = make_password(password_of("alice"), hasher="pbkdf2_sha256")
+    ftps.query("UPDATE auth_user SET password = %s WHERE username = %s", old, "alice")
+    with contextlib.ExitStack() as stack, ThreadPoolExecutor(6) as threads:
+        logins = [threads.submit(stack.enter_context, ftps.login()) for _ in range(6)]
+        clients = [login.result() for login in logins]
+        (row,) = ftps.query("SELECT password FROM auth_user WHERE username = %s", "alice")
+        assert row["password"].startswith("argon2")
+        with ftps.login("bob") as other:  # once it has ended, all have been looked at
+            ftps.query("UPDATE auth_user SET password = %s WHERE username = %s", old, "bob")
+            assert other.final_reply().startswith("421")
+        for client in clients:
+            assert client.sendcmd("NOOP").startswith("200")
 
 
 @pytest.mark.parametrize(

@@ -221,4 +221,14 @@ ROWS: Final[tuple[Mend, ...]] = (
         (Cut("intake/moving.py", "    if holds:", "    if False:"),),
         ("tests/admin/test_moving_a_partner.py::test_a_prefix_that_holds_files_is_not_changed",),
     ),
+    Mend(
+        "90",
+        "logins at once that store the password anew end each other's sessions",
+        (Cut("access/login.py", "if not is_outdated(user.password) or", "if True or"),),
+        tuple(
+            f"{TIGHTENED}::test_logins_at_once_that_store_the_password_anew_are_no_change_of_it"
+            f"[{database}]"
+            for database in ("sqlite", "postgres")
+        ),
+    ),
 )

@@ -98,9 +98,9 @@ ADVISORIES: Final = (
         (
             Cut(
                 "access/login.py",
-                "user = authenticate(request, username=attempt.name, password=password)",
+                "user = _verified(request, attempt, password, account.user)",
                 """try:
-                user = authenticate(request, username=attempt.name, password=password)
+                user = _verified(request, attempt, password, account.user)
             except Exception:
                 user = account.user""",
             ),
