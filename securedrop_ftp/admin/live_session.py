@@ -62,9 +62,9 @@ class LiveSessionAdmin(AskingAdmin):
         """When the connection was made."""
         return utc(row.started)
 
-    @admin.display(ordering="seen", description="seen (UTC)")
+    @admin.display(ordering="seen", description="changed (UTC)")
     def last_seen(self, row: LiveSession) -> str:
-        """When its worker last wrote this row."""
+        """When something last changed in it."""
         return utc(row.seen)
 
     # --- ending ----------------------------------------------------------------------

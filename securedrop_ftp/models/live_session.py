@@ -1,7 +1,8 @@
 """Sessions that live now, on any node: what operators watch and may end.
 
-Workers write their sessions every few seconds, so a row is as old as :attr:`LiveSession.seen` says.
-It is a view, not a record: what happened stands in the audit trail.
+Workers look every few seconds and write what changed; :attr:`LiveSession.seen` is when that was.
+It is a view, not a record: what happened stands in the audit trail. No index has a column that
+changes, and on PostgreSQL the table is not logged: it is as short-lived as the sessions.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from django.db import models
 
 
 class LiveSession(models.Model):
-    """One control connection."""
+    """One control connection that has logged in."""
 
     id = models.CharField(primary_key=True, max_length=64, verbose_name="session")
     owner = models.CharField(max_length=128, db_index=True, help_text="node:service:boot:worker")
@@ -21,7 +22,7 @@ class LiveSession(models.Model):
     doing = models.CharField(max_length=255, blank=True)
     bytes_moved = models.BigIntegerField(default=0)
     started = models.DateTimeField()
-    seen = models.DateTimeField(db_index=True)
+    seen = models.DateTimeField()
     end_requested_by = models.CharField(max_length=255, blank=True)
 
     class Meta:

@@ -100,7 +100,8 @@ class Worker:
         self._next_heartbeat = self._next_control = self._next_presence = time.monotonic()
         self._ticked = time.monotonic()
         self._excused = False  # the last tick judged nobody
-        self._presence_shown = False
+        self._presence_shown = self._publishing = False
+        self._board = presence.Board(self.owner, node_name(self.conf))
         conf = self.conf
         self._accounts = FairPool("accounts", conf.account_threads, conf.account_threads)
         self._storage = FairPool("storage", conf.storage_threads, conf.partner_storage_jobs)
@@ -256,12 +257,12 @@ class Worker:
 
     def _publish_presence(self) -> None:
         """Show the sessions to operators, and end those that they want ended."""
-        if not self.sessions and not self._presence_shown:
+        if self._publishing or (not self.sessions and not self._presence_shown):
             return
-        self._presence_shown = bool(self.sessions)
+        self._publishing, self._presence_shown = True, bool(self.sessions)
         shots = [presence.snapshot(session) for session in self.sessions]
-        node = node_name(self.conf)
-        future = self._writer.submit(lambda: presence.publish(self.owner, node, shots))
+        future = self._accounts.submit("presence", self._board.publish, shots)
+        future.add_done_callback(lambda _: setattr(self, "_publishing", False))
         future.add_done_callback(
             lambda f: (
                 None

@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any, Final
 
-#: Tables that have more rows with every upload, login or connection.
+#: Tables that have more rows with every upload, login or connection. Live sessions are no more
+#: than there are connections.
 GROWING: Final = (
     "securedrop_ftp_upload",
     "securedrop_ftp_auditevent",
     "securedrop_ftp_loginattempt",
     "securedrop_ftp_lockout",
-    "securedrop_ftp_livesession",
     "axes_accessattempt",
     "axes_accessfailurelog",
 )
@@ -60,7 +60,7 @@ def periodic() -> Iterator[Callable[[], Any]]:
     yield recovery.settle_expired
     yield lambda: sweep._aliases()
     yield lambda: ledger.extend_leases("here:boot:0", [], timezone.now())
-    yield lambda: presence.publish("here:boot:0", "here", [shot])
+    yield lambda: presence.Board("here:boot:0", "here").publish([shot])
     yield presence.forget_stale
     yield lambda: presence.forget("here:boot:0")
     yield lambda: lockout.sweep(timezone.now() - timedelta(days=1))

@@ -11,6 +11,8 @@ NODES = "tests/faults/test_nodes.py"
 LOST = "tests/faults/test_lost_connections.py"
 LOCK = "tests/server/test_process_lock.py"
 
+PRESENCE = "tests/server/test_presence.py"
+
 ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "54",
@@ -84,5 +86,21 @@ ROWS: Final[tuple[Mend, ...]] = (
         "the kernel sees a deadlock where threads of two workers use two tables",
         (Cut("process_lock.py", "if exc.errno != errno.EDEADLK:", "if True:"),),
         (f"{LOCK}::test_row_88_nobody_is_refused_for_a_deadlock_that_is_none",),
+    ),
+    Mend(
+        "58",
+        "live sessions are written anew all the time, strangers' too",
+        (
+            Cut(
+                "server/presence.py",
+                "if key in shown and _differ(shown[key], s)]",
+                "if key in shown]",
+            ),
+            Cut("server/presence.py", "for s in snapshots if s.account}", "for s in snapshots}"),
+        ),
+        (
+            f"{PRESENCE}::test_row_58_what_did_not_change_is_not_written",
+            f"{PRESENCE}::test_row_58_strangers_have_no_row",
+        ),
     ),
 )
