@@ -43,6 +43,7 @@ logger = get_logger(__name__)
 SAMPLE: Final = 50
 
 _located: dict[str, Backend] = {}
+_marks: dict[str, str] = {}  # what each of them was told to expect
 _lock = threading.Lock()
 
 
@@ -64,6 +65,22 @@ def located_backend(alias: str) -> Backend:
                     raise LedgerUnavailable("the database does not say where files are") from exc
                 _located[alias] = backend
     return backend
+
+
+def heed_adoptions() -> None:
+    """Serve from the locations that an operator has adopted since they were first used here, at
+    whichever node (``doctor --adopt-storage``). Blocks; for a worker, now and then."""
+    for alias, backend in list(_located.items()):
+        if not isinstance(backend, Located):
+            continue
+        with suppress(SecureDropError, DatabaseError, InterfaceError):
+            found = backend.mark()
+            if not found or found == _marks.get(alias):
+                continue
+            row = StorageLocation.objects.filter(alias=alias).first()
+            if row is not None and row.mark == found:
+                _expect(alias, backend, found)
+                logger.info("storage.adopted_here", storage=alias, location=backend.place)
 
 
 def storage_problem(alias: str) -> str:
@@ -103,7 +120,7 @@ def adopt(alias: str, by: By) -> str:
     mark = ""
     if isinstance(backend, Located):
         mark = backend.mark() or backend.put_mark(uuid.uuid4().hex)
-        backend.expect_mark(mark)
+        _expect(alias, backend, mark)
     place = _place(backend)
     with write_transaction():
         _remember(alias, mark, place)
@@ -129,10 +146,15 @@ def _locate(alias: str, backend: Backend) -> None:
         logger.info("storage.marked", storage=alias, location=backend.place)
     if not found or (known and found != known and _knows_files(alias)):
         raise _lost(alias, backend, found)
-    backend.expect_mark(found)
+    _expect(alias, backend, found)
     if known != found:
         with write_transaction():
             _remember(alias, found, backend.place)
+
+
+def _expect(alias: str, backend: Located, mark: str) -> None:
+    backend.expect_mark(mark)
+    _marks[alias] = mark
 
 
 def _may_be_marked(alias: str, backend: Located, known: str) -> bool:
@@ -190,6 +212,7 @@ def _after_fork() -> None:
     global _lock
     _lock = threading.Lock()
     _located.clear()
+    _marks.clear()
 
 
 os.register_at_fork(after_in_child=_after_fork)

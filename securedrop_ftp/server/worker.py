@@ -33,7 +33,7 @@ from securedrop_ftp.ftps.handshakes import HandshakeBudget
 from securedrop_ftp.ftps.origin import Origin
 from securedrop_ftp.ftps.runtime import Refused
 from securedrop_ftp.ftps.session import Session
-from securedrop_ftp.intake.locations import located_backend
+from securedrop_ftp.intake.locations import heed_adoptions, located_backend
 from securedrop_ftp.intake.owners import Boot
 from securedrop_ftp.intake.service import Intake
 from securedrop_ftp.log import get_logger
@@ -100,7 +100,7 @@ class Worker:
         self._next_heartbeat = self._next_control = self._next_presence = time.monotonic()
         self._ticked = time.monotonic()
         self._excused = False  # the last tick judged nobody
-        self._presence_shown = self._publishing = False
+        self._presence_shown = self._publishing = self._looking_at_marks = False
         self._board = presence.Board(self.owner, node_name(self.conf))
         conf = self.conf
         self._accounts = FairPool("accounts", conf.account_threads, conf.account_threads)
@@ -209,6 +209,7 @@ class Worker:
             self._next_heartbeat = now + self.conf.lease_seconds / 3
             audit.replay(self._writer)
             _log_failure(self._accounts.submit("heartbeat", self.intake.heartbeat), "heartbeat")
+            self._heed_adoptions()
         if now >= self._next_presence:
             self._next_presence = now + self.conf.presence_interval
             self._publish_presence()
@@ -271,6 +272,16 @@ class Worker:
             )
         )
         _log_failure(future, "presence")
+
+    def _heed_adoptions(self) -> None:
+        """See :func:`~securedrop_ftp.intake.locations.heed_adoptions`; one look at a time, however
+        long storage takes."""
+        if self._looking_at_marks:
+            return
+        self._looking_at_marks = True
+        future = self._storage.submit(_CONTROL, heed_adoptions)
+        future.add_done_callback(lambda _: setattr(self, "_looking_at_marks", False))
+        _log_failure(future, "look at the marks of storages")
 
     def _write_metrics(self) -> None:
         ballast.tend()

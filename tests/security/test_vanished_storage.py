@@ -165,6 +165,21 @@ def test_row_49_a_folder_restored_without_the_mark_is_known_by_its_files(served:
         assert client.upload("after.txt", b"two").startswith("226")
 
 
+def test_row_49_a_service_that_runs_serves_from_what_was_adopted(served: Serve) -> None:
+    ftps = served(options={"lease_seconds": 3}, workers=2)
+    with ftps.login() as client:
+        assert client.upload("before.txt", b"one").startswith("226")
+        folder = folder_of(ftps)
+        folder.rename(folder.with_name("old"))
+        refused(client, "lost.txt")
+        ftps.manage("doctor", "--adopt-storage", "default")
+        for _ in range(2):  # once it serves, in each worker
+            with ftps.login() as late:
+                wait_until(lambda: late.reply_to("MKD made")[:3] in ("257", "550"), "the folder")
+        assert client.upload("after.txt", b"two").startswith("226")
+    assert ftps.keys() == ["acme/after.txt"]
+
+
 def test_an_object_store_that_was_switched_is_told(served: Serve) -> None:
     ftps = served("sqlite", "s3")
     with ftps.login() as client:

@@ -30,6 +30,12 @@ ROWS: Final[tuple[Mend, ...]] = (
     ),
     Mend(
         "49",
+        "a service that runs never looks at what an operator adopted",
+        (Cut("server/worker.py", "            self._heed_adoptions()\n", ""),),
+        (f"{VANISHED}::test_row_49_a_service_that_runs_serves_from_what_was_adopted",),
+    ),
+    Mend(
+        "49",
         "the disk is not mounted when the service starts",
         (
             Cut(
