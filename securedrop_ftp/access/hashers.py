@@ -7,19 +7,12 @@ stored passwords with other parameters are rehashed when their owner next logs i
 
 from __future__ import annotations
 
-import ctypes
 import os
 import threading
-from typing import Final
 
 from django.contrib.auth.hashers import Argon2PasswordHasher, get_hasher, identify_hasher
 
 from securedrop_ftp.conf import get_conf
-
-#: mallopt(3). The threshold lies above a part (8 MiB) and below a hash (19 MiB).
-_M_TRIM_THRESHOLD: Final = -1
-_M_MMAP_THRESHOLD: Final = -3
-_MIB: Final = 1024 * 1024
 
 _slots: threading.BoundedSemaphore | None = None
 _slots_made = threading.Lock()
@@ -40,20 +33,6 @@ def _forget_slots() -> None:
 
 
 os.register_at_fork(after_in_child=_forget_slots)
-
-
-def give_back_what_hashes_take() -> None:
-    """Have glibc map a hash's memory and unmap it afterwards. Left to itself it raises its
-    threshold with the first hash and keeps 19 MiB for every thread that ever hashed (seen: 12
-    threads, two at once, 240 MiB for good), and so with the ranges of downloads: with a threshold
-    of 16 MiB each storage thread kept some (196 MiB where 32 were in use, seen). Once in each
-    worker; without glibc nothing happens."""
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError):
-        return
-    mallopt(_M_MMAP_THRESHOLD, 1 * _MIB)
-    mallopt(_M_TRIM_THRESHOLD, 4 * _MIB)
 
 
 class Argon2id(Argon2PasswordHasher):

@@ -21,7 +21,6 @@ from OpenSSL import SSL
 
 from securedrop_ftp import audit, ballast, replies
 from securedrop_ftp.access.certificates import client_certificates_wanted
-from securedrop_ftp.access.hashers import give_back_what_hashes_take
 from securedrop_ftp.access.live import Standing, standings
 from securedrop_ftp.access.principal import Principal
 from securedrop_ftp.conf import Conf, get_conf
@@ -41,6 +40,7 @@ from securedrop_ftp.metrics import metrics
 from securedrop_ftp.refusals import refusals
 from securedrop_ftp.server import passive_address, presence
 from securedrop_ftp.server.acceptor import Acceptor
+from securedrop_ftp.server.allocator import bound_allocator
 from securedrop_ftp.server.connections import ConnectionTable
 from securedrop_ftp.server.heartbeat import Heartbeat
 from securedrop_ftp.server.identity import node_name
@@ -469,7 +469,7 @@ def worker_main(
     ready: int,
 ) -> int:
     """The body of a worker process; its exit status."""
-    give_back_what_hashes_take()
+    bound_allocator()
     try:
         worker = Worker(index, owner, boot, listener, table, rates, arrivals, certificate, life)
         _spare_what_was_loaded()

@@ -775,7 +775,7 @@ ROWS: Final = (
         (
             Cut(
                 "server/worker.py",
-                "    give_back_what_hashes_take()\n",
+                "    bound_allocator()\n",
                 "",
             ),
         ),
