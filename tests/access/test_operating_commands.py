@@ -9,6 +9,7 @@ import pwd
 import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -182,19 +183,30 @@ def test_an_error_names_the_field_and_the_mend(
 
 
 @pytest.mark.django_db
-def test_a_prefix_that_holds_files_moves_only_when_told_to() -> None:
+def test_a_prefix_that_holds_files_moves_only_when_told_to(settings: Any, tmp_path: Path) -> None:
+    local = {"BACKEND": "django.core.files.storage.FileSystemStorage"}
+    settings.STORAGES = {
+        "default": local | {"OPTIONS": {"location": str(tmp_path / "here")}},
+        "cold": local | {"OPTIONS": {"location": str(tmp_path / "cold")}},
+    }
     partner = create_partner("test", name="acme")
     account = create_account(partner, "alice", "a-long-enough-password", "test")
-    row = Upload.objects.create(
-        partner=partner, account=account, username="alice", storage="default",
-        key="acme/a", path="/a", state="committed",
-    )  # fmt: skip
-    with pytest.raises(CommandError, match="They are not moved"):
-        _run("partner_set", "acme", "--prefix", "elsewhere")
-    _run("partner_set", "acme", "--prefix", "acme", "--storage", "default")  # as it was
+    _run("partner_set", "acme", "--prefix", "first")  # nothing is there yet
+    file = tmp_path / "here" / "first" / "in" / "a.txt"  # perhaps not by us: the ledger has no row
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"a")
+    for move in (["--prefix", "elsewhere"], ["--storage", "cold"]):
+        with pytest.raises(CommandError, match=r"holds files, .* With --yes"):
+            _run("partner_set", "acme", *move)
+    _run("partner_set", "acme", "--prefix", "first", "--storage", "default")  # as it was
     _run("partner_set", "acme", "--prefix", "elsewhere", "--yes")
     assert Partner.objects.get().prefix == "elsewhere/"
-    Upload.objects.filter(pk=row.pk).update(state="receiving")
+    Upload.objects.create(
+        partner=partner, account=account, username="alice", storage="default",
+        key="elsewhere/a", path="/a", state="receiving",
+    )  # fmt: skip
+    with pytest.raises(CommandError, match="uploads that are not finished"):
+        _run("partner_set", "acme", "--prefix", "third")
     with pytest.raises(CommandError, match="1 upload of “acme” is running"):
         _run("partner_delete", "acme", "--yes")
     assert (Partner.objects.count(), Account.objects.count()) == (1, 1)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError, CommandParser
 
 from securedrop_ftp.access.changes import set_partner
+from securedrop_ftp.intake.moving import refuse_to_leave_files
 from securedrop_ftp.management import shown
 from securedrop_ftp.management.base import SentenceCommand, operator
 from securedrop_ftp.management.found import partner_named
 from securedrop_ftp.management.values import add_switch, number_or
-from securedrop_ftp.models import Mode, OverwritePolicy, Partner, Upload
+from securedrop_ftp.models import Mode, OverwritePolicy, Partner
 
 #: Option to field, where the names differ.
 FIELDS: Final = {"rename": "name", "tls_session_reuse": "require_tls_session_reuse"}
@@ -87,14 +89,14 @@ class Command(SentenceCommand):
 
 
 def _refuse_to_leave_files(partner: Partner, values: dict[str, Any]) -> None:
-    moved = [name for name in ("prefix", "storage") if _moves(partner, name, values)]
-    if moved and Upload.objects.filter(partner=partner, state="committed").exists():
-        raise CommandError(
-            f"{' and '.join(moved)}: the ledger knows files of “{partner.name}” under "
-            f"{partner.prefix} in storage {partner.storage}. They are not moved, and its accounts "
-            "would not see them any more. Move them yourself, or say --yes."
+    try:
+        refuse_to_leave_files(
+            partner,
+            values.get("prefix", partner.prefix),
+            values.get("storage", partner.storage),
         )
-
-
-def _moves(partner: Partner, name: str, values: dict[str, Any]) -> bool:
-    return name in values and str(values[name]).rstrip("/") != getattr(partner, name).rstrip("/")
+    except ValidationError as exc:
+        raise CommandError(
+            f"{' '.join(exc.messages)} With --yes it is done all the same: the files stay where "
+            "they are, and the partner's accounts do not see them any more."
+        ) from exc
