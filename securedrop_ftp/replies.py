@@ -7,8 +7,11 @@ exception that carries one. ``reply.but("…")`` keeps the code and says more.
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Final
+
+from securedrop_ftp import causes
+from securedrop_ftp.causes import Cause
 
 #: What ends a line or drives a terminal, and lone surrogates. No name of ours holds one of them
 #: (:mod:`securedrop_ftp.keys`); every other character of a name can be sent back and means the same
@@ -25,14 +28,24 @@ def on_one_line(text: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One reply: a three-digit code and one line of text."""
+    """One reply: a three-digit code and one line of text.
+
+    Attributes:
+        cause: why, where the reply has one cause; whoever sends it counts that
+            (:meth:`securedrop_ftp.ftps.session.Session.reply`).
+    """
 
     code: int
     text: str
+    cause: Cause | None = field(default=None, compare=False, repr=False)
 
     def but(self, text: str) -> Reply:
         """The same code with a text that says more."""
-        return Reply(self.code, text)
+        return replace(self, text=text)
+
+    def because(self, cause: Cause) -> Reply:
+        """The same words with the cause that they have here."""
+        return replace(self, cause=cause)
 
     @property
     def is_error(self) -> bool:
@@ -67,54 +80,72 @@ RESTART_AT = Reply(350, "Restarting at the given offset.")
 
 # 4xx: try again
 SERVICE_UNAVAILABLE = Reply(421, "Service not available; try again later.")
-DRAINING = Reply(421, "The service is shutting down; connect again.")
+DRAINING = Reply(421, "The service is shutting down; connect again.", causes.SERVICE_ENDED)
 TIMED_OUT = Reply(421, "Timed out; closing the connection.")
-TOO_MANY_CONNECTIONS = Reply(421, "Too many connections; try again later.")
-TOO_MANY_FROM_ADDRESS = Reply(421, "Too many connections from your address.")
-MADE_ROOM = Reply(421, "No login yet, and all connections are taken; connect again.")
-TOO_MANY_SESSIONS = Reply(421, "Too many sessions of this partner; try again later.")
-TOO_MANY_LOGINS = Reply(421, "Too many logins from your address; wait a minute.")
-SESSION_ENDED = Reply(421, "The session was ended by the operator.")
-UNENCRYPTED_INPUT = Reply(421, "Input was pending behind AUTH; closing.")
+TOO_MANY_CONNECTIONS = Reply(
+    421, "Too many connections; try again later.", causes.TOO_MANY_CONNECTIONS
+)
+TOO_MANY_FROM_ADDRESS = Reply(
+    421, "Too many connections from your address.", causes.TOO_MANY_CONNECTIONS
+)
+MADE_ROOM = Reply(
+    421, "No login yet, and all connections are taken; connect again.", causes.MADE_ROOM
+)
+TOO_MANY_SESSIONS = Reply(
+    421, "Too many sessions of this partner; try again later.", causes.LOGIN_SESSIONS
+)
+TOO_MANY_LOGINS = Reply(421, "Too many logins from your address; wait a minute.", causes.LOGIN_RATE)
+SESSION_ENDED = Reply(421, "The session was ended by the operator.", causes.ENDED_BY_OPERATOR)
+UNENCRYPTED_INPUT = Reply(421, "Input was pending behind AUTH; closing.", causes.INPUT_BEFORE_TLS)
 NO_DATA_CHANNEL = Reply(425, "The data channel could not be opened; send PASV or EPSV again.")
-NO_PASSIVE_PORT = Reply(425, "No passive port is free; try again later.")
-NOT_YOUR_SESSION = Reply(425, "The data channel did not resume the control channel's TLS session.")
+NO_PASSIVE_PORT = Reply(425, "No passive port is free; try again later.", causes.NO_PASSIVE_PORT)
+NOT_YOUR_SESSION = Reply(
+    425, "The data channel did not resume the control channel's TLS session.", causes.NOT_RESUMED
+)
 TRANSFER_ABORTED = Reply(
     426, "The data channel closed before the file was whole; nothing was stored."
 )
 DOWNLOAD_ABORTED = Reply(426, "The data channel closed before the file was sent.")
-BUSY = Reply(450, "The file is being written by another session; try again later.")
-LOCAL_ERROR = Reply(451, "Local error; nothing was stored. Try again later.")
+BUSY = Reply(450, "The file is being written by another session; try again later.", causes.BUSY)
+LOCAL_ERROR = Reply(451, "Local error; nothing was stored. Try again later.", causes.LOCAL_FAULT)
 OUTCOME_PENDING = Reply(
-    451, "Outcome pending: storage did not confirm. Send the file again; it is not stored twice."
+    451,
+    "Outcome pending: storage did not confirm. Send the file again; it is not stored twice.",
+    causes.OUTCOME_PENDING,
 )
-STORAGE_UNAVAILABLE = Reply(451, "Storage is not available; nothing was stored. Try again later.")
-STORAGE_FULL = Reply(452, "Storage is full or over its quota.")
+STORAGE_UNAVAILABLE = Reply(
+    451, "Storage is not available; nothing was stored. Try again later.", causes.STORAGE_FAILED
+)
+STORAGE_FULL = Reply(452, "Storage is full or over its quota.", causes.STORAGE_FULL)
 
 # 5xx: do not
 NOT_UNDERSTOOD = Reply(500, "Command not understood.")
 LINE_TOO_LONG = Reply(500, "The line is too long.")
 BAD_ARGUMENT = Reply(501, "The argument is missing or not valid.")
-BAD_NAME = Reply(501, "The name is not valid UTF-8 or holds a character that is not allowed.")
+BAD_NAME = Reply(
+    501, "The name is not valid UTF-8 or holds a character that is not allowed.", causes.BAD_NAME
+)
 BAD_PASSWORD = Reply(501, "The password holds a character that is not allowed.")
 NOT_IMPLEMENTED = Reply(502, "Not implemented.")
 BAD_SEQUENCE = Reply(503, "Bad sequence of commands.")
-TRANSFER_RUNNING = Reply(503, "A transfer is running; wait for its reply.")
+TRANSFER_RUNNING = Reply(503, "A transfer is running; wait for its reply.", causes.OVERLAPPING)
 BAD_PARAMETER = Reply(504, "Not implemented for that parameter.")
-PROTOCOL_UNSUPPORTED = Reply(522, "Network protocol not supported.")
+PROTOCOL_UNSUPPORTED = Reply(522, "Network protocol not supported.", causes.WRONG_FAMILY)
 LOGIN_FAILED = Reply(530, "Login incorrect.")
-LOG_IN_FIRST = Reply(530, "Log in with USER and PASS first.")
-TLS_REQUIRED = Reply(530, "TLS is required: send AUTH TLS first.")
-PROT_REFUSED = Reply(534, "Only PROT P is allowed: data travels encrypted.")
-PROT_REQUIRED = Reply(522, "The data channel must be encrypted: send PBSZ 0 and PROT P first.")
+LOG_IN_FIRST = Reply(530, "Log in with USER and PASS first.", causes.NOT_LOGGED_IN)
+TLS_REQUIRED = Reply(530, "TLS is required: send AUTH TLS first.", causes.NO_AUTH_TLS)
+PROT_REFUSED = Reply(534, "Only PROT P is allowed: data travels encrypted.", causes.PROT_CLEAR)
+PROT_REQUIRED = Reply(
+    522, "The data channel must be encrypted: send PBSZ 0 and PROT P first.", causes.NO_PROT_P
+)
 PROT_LEVEL_UNSUPPORTED = Reply(536, "That protection level is not supported.")
-NO_SUCH_FILE = Reply(550, "No such file or directory.")
-NO_PERMISSION = Reply(550, "Not permitted.")
-ALREADY_EXISTS = Reply(550, "That name exists already.")
+NO_SUCH_FILE = Reply(550, "No such file or directory.", causes.NO_SUCH_FILE)
+NO_PERMISSION = Reply(550, "Not permitted.", causes.NOT_PERMITTED)
+ALREADY_EXISTS = Reply(550, "That name exists already.", causes.NAME_TAKEN)
 NOT_A_DIRECTORY = Reply(550, "Not a directory.")
 IS_A_DIRECTORY = Reply(550, "That is a directory.")
 DIRECTORY_NOT_EMPTY = Reply(550, "The directory is not empty.")
-STORAGE_REFUSED = Reply(550, "Storage refused the request.")
-TOO_LARGE = Reply(552, "The file is larger than this service takes.")
+STORAGE_REFUSED = Reply(550, "Storage refused the request.", causes.STORAGE_REFUSED)
+TOO_LARGE = Reply(552, "The file is larger than this service takes.", causes.TOO_LARGE)
 NAME_NOT_ALLOWED = Reply(553, "That name is not allowed.")
-BAD_OFFSET = Reply(554, "The restart offset does not fit.")
+BAD_OFFSET = Reply(554, "The restart offset does not fit.", causes.BAD_OFFSET)

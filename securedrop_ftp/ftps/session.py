@@ -24,6 +24,7 @@ import structlog
 from securedrop_ftp import replies
 from securedrop_ftp.access import network
 from securedrop_ftp.access.principal import Principal
+from securedrop_ftp.causes import Cause, Troubles
 from securedrop_ftp.events import Event
 from securedrop_ftp.exceptions import Cancelled, SecureDropError, SessionGone
 from securedrop_ftp.ftps import attempts, policy
@@ -98,6 +99,7 @@ class Session(ControlChannel):
         self.facts: tuple[str, ...] = FACTS
 
         self.row_left = False  # of the command that runs
+        self.troubles = Troubles()
         balancer = {"balancer": origin.balancer} if origin.balancer else {}
         self._opened: Event | None = Event("session.opened", extra=balancer)  # until it is told
         self.started = self.last_activity = time.monotonic()
@@ -220,6 +222,17 @@ class Session(ControlChannel):
         return None
 
     # --- records ---------------------------------------------------------------------
+
+    def troubled(self, cause: Cause) -> None:
+        """Count why something did not go through, for the session's last row. A reply that has a
+        cause has it counted when it is sent."""
+        self.troubles.add(cause)
+
+    def reply(self, reply: Reply) -> None:
+        """Queue one reply, and count its cause."""
+        if reply.cause is not None and not (self.closed or self.ending):
+            self.troubled(reply.cause)
+        super().reply(reply)
 
     def event_fields(self) -> dict[str, Any]:
         """Who and from where, for an event."""
