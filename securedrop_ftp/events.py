@@ -81,8 +81,9 @@ class Event:
         reason: a short sentence or token that says why.
         reply: the reply the client got, code and text.
         event_id: makes the row unique, so that a retried insert is not a second row.
-        extra: further values for the log line and for receivers; not in the audit row's
-            columns.
+        extra: further values for the log line and for receivers; not in the audit row.
+        details: further values that the audit row keeps, as JSON: numbers, texts, and lists and
+            objects of them; ``None`` for none.
     """
 
     name: str
@@ -101,6 +102,7 @@ class Event:
     extra: dict[str, Any] = field(default_factory=dict)
     partner_id: int | None = None
     actor: str = ""
+    details: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         if self.name not in EVENT_NAMES:

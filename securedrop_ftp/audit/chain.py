@@ -2,7 +2,8 @@
 
 ``hash`` is the SHA-256 of the row's canonical JSON: what ``audit_export`` gives of it except
 ``hash`` itself (so ``prev_hash`` is in it), keys sorted, no spaces, non-ASCII escaped. A row says
-its version, which its hash covers; one without is of version 1 and has none of the later columns.
+its version, which its hash covers; one without is of version 1. Columns that came later than a
+row's version are not part of it.
 Anyone who holds an export can verify it without us. A row changed, removed, inserted or moved
 breaks the chain at that row; a chain cut off at its end disagrees with the head.
 """
@@ -36,15 +37,17 @@ COLUMNS: Final = (
     "version",
     "partner_id",
     "actor",
+    "details",
     "prev_hash",
     "hash",
 )
 
-#: What a row of version 1 does not have.
-SINCE_VERSION_2: Final = ("version", "partner_id", "actor")
+#: The version that brought a column; the others were there from the first.
+SINCE: Final = {"version": 2, "partner_id": 2, "actor": 2, "details": 3}
 
-#: Of rows that are written now.
-VERSION: Final = 2
+#: Of rows that are written now, and all that there have been. Rows of version 1 say none.
+VERSION: Final = 3
+VERSIONS: Final = (None, 2, 3)
 
 CHUNK: Final = 2000
 
@@ -56,9 +59,8 @@ def rfc3339(time: datetime) -> str:
 
 def as_dict(row: AuditEvent) -> dict[str, Any]:
     """The row as it is exported."""
-    old = row.version is None
-    names = (name for name in COLUMNS if not old or name not in SINCE_VERSION_2)
-    values = {name: getattr(row, name) for name in names}
+    version = row.version or 1
+    values = {name: getattr(row, name) for name in COLUMNS if SINCE.get(name, 1) <= version}
     values["time"] = rfc3339(row.time)
     return values
 
@@ -111,10 +113,12 @@ def _fault(row: AuditEvent, expected: int, previous: str) -> str:
         return f"row {expected}: missing; the next row is {row.seq}"
     if row.prev_hash != previous:
         return f"row {row.seq}: prev_hash is not the hash of the row before it"
-    if row.version is None and (row.partner_id is not None or row.actor is not None):
-        return f"row {row.seq}: says that it is of version 1, which has no such columns"
-    if row.version not in (None, VERSION):
+    if row.version not in VERSIONS:
         return f"row {row.seq}: is of version {row.version}, which this release does not know"
+    version = row.version or 1
+    for column, since in SINCE.items():
+        if version < since and getattr(row, column) is not None:
+            return f"row {row.seq}: says that it is of version {version}, which has no {column}"
     if row.hash != digest(row):
         return f"row {row.seq}: its contents do not match its hash"
     return ""

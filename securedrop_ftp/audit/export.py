@@ -68,4 +68,6 @@ def _cell(value: Any) -> Any:
     # CSV injection (OWASP): text that a client chose must not run in a spreadsheet.
     if isinstance(value, str) and value.startswith(_FORMULA):
         return "'" + value
+    if isinstance(value, dict):
+        return json.dumps(value, ensure_ascii=True)
     return "" if value is None else value

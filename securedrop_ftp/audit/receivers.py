@@ -35,6 +35,9 @@ LIMITS: Final = {
     "reply": 500,
     "actor": 255,
 }
+#: Characters of a text in ``details``, and entries of a list there.
+DETAIL_TEXT: Final = 400
+DETAIL_ITEMS: Final = 16
 
 
 def on_event(sender: Any, event: Event, **kwargs: Any) -> None:
@@ -51,6 +54,7 @@ def on_event(sender: Any, event: Event, **kwargs: Any) -> None:
         size=event.size,
         version=VERSION,
         partner_id=event.partner_id,
+        details=_inert(event.details) if event.details else None,
         **texts | {"actor": texts["actor"] or None},
     )
     if append(row):
@@ -70,6 +74,18 @@ def append(row: AuditEvent) -> bool:
         return statements.insert(row)
 
 
+def _inert(value: Any) -> Any:
+    """The same with its texts escaped and bounded, as those of the columns are."""
+    match value:
+        case dict():
+            return {escape(str(name), 64): _inert(item) for name, item in value.items()}
+        case list() | tuple():
+            return [_inert(item) for item in value[:DETAIL_ITEMS]]
+        case None | bool() | int():
+            return value
+    return escape(str(value), DETAIL_TEXT)
+
+
 def _log(row: AuditEvent, extra: dict[str, Any]) -> None:
     values: dict[str, Any] = {
         name: value
@@ -79,6 +95,8 @@ def _log(row: AuditEvent, extra: dict[str, Any]) -> None:
     for name, value in extra.items():
         plain = isinstance(value, int | float | bool) or value is None
         values.setdefault(name, value if plain else escape(str(value), 500))
+    for name, value in (row.details or {}).items():
+        values.setdefault(name, value)
     write = logger.info if row.outcome == "success" else logger.warning
     write(row.event, seq=row.seq, **values)
 

@@ -43,11 +43,12 @@ class AuditEvent(models.Model):
     outcome = models.CharField(max_length=16, blank=True)
     reason = models.CharField(max_length=500, blank=True)
     reply = models.CharField(max_length=500, blank=True)
-    # Of rows since version 2; NULL in those before, so that a node of the release before can write
-    # on while this one is rolled out.
+    # Of rows since version 2, details since version 3; NULL in those before, so that a node of the
+    # release before can write on while this one is rolled out.
     version = models.PositiveSmallIntegerField(null=True)
     partner_id = models.BigIntegerField(null=True)
     actor = models.CharField(max_length=255, null=True)
+    details = models.JSONField(null=True)
     prev_hash = models.CharField(max_length=64, blank=True)
     hash = models.CharField(max_length=64, blank=True)
 

@@ -23,7 +23,7 @@ from securedrop_ftp.signals import emit
 COLUMNS = [
     "seq", "time", "event", "partner", "account", "remote_ip", "session", "path", "size",
     "sha256", "outcome", "reason", "reply", "version", "partner_id", "actor",
-    "prev_hash", "hash",
+    "details", "prev_hash", "hash",
 ]  # fmt: skip
 START = datetime(2026, 1, 1, 12, 30, 15, 250, tzinfo=UTC)
 

@@ -100,11 +100,15 @@ def test_what_an_operator_did_is_found_by_the_name(admin_client: Client) -> None
         (2, "actor = 'innocent'"),
         (2, "version = NULL"),
         (2, "version = NULL, partner_id = NULL, actor = NULL"),
-        (2, "version = 3"),
+        (2, "version = 2"),
+        (2, "version = 4"),
+        (2, "details = '{}'"),
         # A row of version 1 gets what its hash does not cover, or another version.
         (1, "partner_id = 99"),
         (1, "actor = 'innocent'"),
+        (1, "details = '{}'"),
         (1, "version = 2"),
+        (1, "version = 3"),
     ],
 )
 def test_a_version_is_part_of_what_the_chain_proves(
@@ -147,6 +151,6 @@ def test_old_rows_hold_after_the_migration(shared_database: SharedDatabase) -> N
     lines = run("manage.py", "audit_export").splitlines()
     old, new = json.loads(lines[0]), json.loads(lines[-1])
     assert "version" not in old
-    assert new["version"] == 2
+    assert new["version"] == 3
     assert new["partner_id"] > 0
     assert new["actor"]

@@ -166,6 +166,22 @@ def test_what_forges_lines_or_steers_terminals_is_escaped(
     assert all(v.isprintable() for v in values.values() if isinstance(v, str))
 
 
+def test_details_are_escaped_and_bounded(
+    db: None, caplog: pytest.LogCaptureFixture, django_capture_on_commit_callbacks: Any
+) -> None:
+    details = {"client": "a\x1b[2J\n", "long": "x" * 9999, "many": [{"n\n": 1}] * 99, "tls": None}
+    with caplog.at_level(logging.INFO), django_capture_on_commit_callbacks(execute=True):
+        emit(Event("session.closed", details=details))
+    row = AuditEvent.objects.get()
+    assert row.details is not None
+    assert row.details["client"] == "a\\x1b[2J\\x0a"
+    assert len(row.details["long"]) == receivers.DETAIL_TEXT
+    assert row.details["many"] == [{"n\\x0a": 1}] * receivers.DETAIL_ITEMS
+    values: Any = caplog.records[0].msg
+    assert values["client"] == row.details["client"]
+    assert verify().broken == ""
+
+
 def test_the_escaped_form_is_unambiguous(db: None) -> None:
     assert escape("a\nb", 99) != escape("a\\x0ab", 99)
 
