@@ -162,7 +162,7 @@ ROWS: Final[tuple[Mend, ...]] = (
         (
             never(
                 "audit/chain.py",
-                "row.version is None and (row.partner_id is not None or row.actor is not None)",
+                "version < since and getattr(row, column) is not None",
             ),
         ),
         (f"{IDS}::test_a_version_is_part_of_what_the_chain_proves",),
