@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from securedrop_ftp.access.certificates import PeerCertificate
 from securedrop_ftp.conf import get_conf
-from securedrop_ftp.models import Account, Mode, OverwritePolicy, Permission
+from securedrop_ftp.models import Account, AsciiPolicy, Mode, OverwritePolicy, Permission
 
 _STAMP_KEY: Final = secrets.token_bytes(32)
 
@@ -28,6 +28,8 @@ class Principal:
         resume_window: seconds that an interrupted upload is kept.
         stall_window: seconds after which a transfer that moves nothing is given up.
         min_transfer_rate: bytes a second, averaged over ``stall_window``; 0: none is asked.
+        ascii: what becomes of files under TYPE A.
+        accept_missing_close_notify: FIN alone may end an upload that ALLO announced exactly.
         certificate: the client certificate that the login was checked with, if it was.
         since: when the partner, and its top directory with it, was made.
         stamp: differs once the user's password was changed; of no use outside these processes.
@@ -50,6 +52,8 @@ class Principal:
     resume_window: int
     stall_window: float
     min_transfer_rate: int
+    ascii: AsciiPolicy = AsciiPolicy.CONVERT
+    accept_missing_close_notify: bool = False
     certificate: PeerCertificate | None = None
     since: datetime | None = None
     stamp: bytes = field(default=b"", repr=False)
@@ -85,6 +89,8 @@ def principal_of(
         resume_window=conf.resume_window if window is None else window,
         stall_window=conf.stall_window if stall is None else stall,
         min_transfer_rate=conf.min_transfer_rate if rate is None else rate,
+        ascii=AsciiPolicy(partner.ascii),
+        accept_missing_close_notify=partner.accept_missing_close_notify,
         certificate=certificate,
         since=partner.created,
         stamp=_stamp(user or account.user),

@@ -107,6 +107,7 @@ class PartnerAdmin(AuditedAdmin):
                 )
             },
         ),
+        ("Clients", {"fields": ("ascii", "accept_missing_close_notify")}),
         ("Security", {"fields": ("require_tls_session_reuse",)}),
         (
             "Client certificates",

@@ -41,6 +41,8 @@ def partner_row(partner: Partner) -> Row:
         "storage": partner.storage,
         "prefix": partner.prefix,
         "tls_session_reuse": partner.require_tls_session_reuse,
+        "ascii": partner.ascii,
+        "accept_missing_close_notify": partner.accept_missing_close_notify,
         "client_certificates": partner.client_certificates,
         "max_file_size": partner.max_file_size,
         "max_sessions": partner.max_sessions,

@@ -8,7 +8,7 @@ from securedrop_ftp.models.client_certificates import ClientCertificates
 from securedrop_ftp.models.ip_rule import IPRule
 from securedrop_ftp.models.live_session import LiveSession
 from securedrop_ftp.models.login_attempt import Lockout, LoginAttempt
-from securedrop_ftp.models.partner import Mode, OverwritePolicy, Partner
+from securedrop_ftp.models.partner import AsciiPolicy, Mode, OverwritePolicy, Partner
 from securedrop_ftp.models.permissions import DEFAULT_PERMISSIONS, Permission
 from securedrop_ftp.models.service_boot import ServiceBoot
 from securedrop_ftp.models.storage_location import StorageLocation
@@ -17,6 +17,7 @@ from securedrop_ftp.models.upload import Upload, UploadState
 __all__ = [
     "DEFAULT_PERMISSIONS",
     "Account",
+    "AsciiPolicy",
     "AuditEvent",
     "AuditHead",
     "ClientCertificates",

@@ -37,6 +37,14 @@ class OverwritePolicy(models.TextChoices):
     VERSION = "version", "version: store under a numbered name"
 
 
+class AsciiPolicy(models.TextChoices):
+    """What becomes of files that come or go under TYPE A (RFC 959 §3.1.1.1)."""
+
+    CONVERT = "convert", "convert: CR LF becomes LF in storage, and LF becomes CR LF on the way out"
+    REFUSE = "refuse", "refuse: files go under TYPE I only"
+    AS_SENT = "as-sent", "as sent: not converted, as if it were TYPE I"
+
+
 class Partner(models.Model):
     """See the module's docstring. ``save`` validates, so admin, commands and code agree."""
 
@@ -74,6 +82,24 @@ class Partner(models.Model):
         default=True,
         help_text="Off lets anyone on the partner's address race for a data connection; only "
         "for clients that cannot resume sessions.",
+    )
+    accept_missing_close_notify = models.BooleanField(
+        "accept uploads without TLS close_notify",
+        default=False,
+        db_default=False,
+        help_text="For clients that end a data channel without TLS close_notify (some versions of "
+        ".NET): an upload is taken nevertheless where ALLO announced exactly the bytes that came, "
+        "under TYPE I, from the first byte. Without such an ALLO it is refused as ever.",
+    )
+    # The database's default is what existing partners had all along.
+    ascii = models.CharField(
+        "files under TYPE A (ASCII)",
+        max_length=16,
+        choices=AsciiPolicy,
+        default=AsciiPolicy.CONVERT,
+        db_default=AsciiPolicy.AS_SENT,
+        help_text="Some clients send texts, or all files, as ASCII: they put CR LF where the file "
+        "has LF. “Convert” undoes that: exact where the file had no CR LF of its own.",
     )
     client_certificates = models.CharField(
         max_length=16,

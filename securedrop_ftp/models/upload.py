@@ -71,6 +71,16 @@ class Upload(models.Model):
     )
     resumed_at = models.PositiveBigIntegerField(null=True, help_text="The join offset.")
 
+    converted = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="What is stored differs from what came (TYPE A): such an upload is not resumed.",
+    )
+    sent_size = models.PositiveBigIntegerField(
+        null=True, help_text="Bytes that came, where they were converted."
+    )
+    sent_sha256 = models.CharField(max_length=64, blank=True, default="", db_default="")
+
     size = models.PositiveBigIntegerField(null=True)
     sha256 = models.CharField(max_length=64, blank=True)
     reason = models.CharField(max_length=255, blank=True)

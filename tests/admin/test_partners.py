@@ -17,6 +17,7 @@ def _form(**values: str) -> dict[str, str]:
         "prefix": "", "max_file_size": "", "max_sessions": "20", "max_passive_listeners": "20",
         "resume_window": "", "stall_window": "", "min_transfer_rate": "",
         "require_tls_session_reuse": "on", "client_certificates": "off",
+        "ascii": "convert",
         "ip_rules-TOTAL_FORMS": "0", "ip_rules-INITIAL_FORMS": "0",
         "accounts-TOTAL_FORMS": "0", "accounts-INITIAL_FORMS": "0",
     }  # fmt: skip
@@ -66,6 +67,17 @@ def test_disabling_a_partner_is_audited_with_who(operator: Client, account: Acco
     assert answer.status_code == 302, answer.content.decode()
     assert not Partner.objects.get().enabled
     assert _reasons()[-1] == "changed by olga (admin): enabled: True → False"
+
+
+def test_what_its_clients_need_is_set_and_audited(operator: Client, partner: Partner) -> None:
+    change = reverse("admin:securedrop_ftp_partner_change", args=(partner.pk,))
+    form = _form(name="acme", prefix="acme/", ascii="refuse", accept_missing_close_notify="on")
+    assert operator.post(change, form).status_code == 302
+    partner.refresh_from_db()
+    assert (partner.ascii, partner.accept_missing_close_notify) == ("refuse", True)
+    assert "ascii: convert → refuse" in _reasons()[-1]
+    assert "accept_missing_close_notify: False → True" in _reasons()[-1]
+    assert "CR LF of its own" in operator.get(change).content.decode()
 
 
 def test_a_save_that_changes_nothing_leaves_no_row(operator: Client, partner: Partner) -> None:

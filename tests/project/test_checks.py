@@ -118,6 +118,18 @@ def test_a_partner_without_session_reuse_is_a_warning() -> None:
 
 
 @pytest.mark.django_db
+def test_partners_whose_files_may_change_or_end_unseen_are_warnings() -> None:
+    Partner.objects.create(name="acme", ascii="as-sent")
+    Partner.objects.create(name="globex", accept_missing_close_notify=True)
+    Partner.objects.create(name="asleep", ascii="as-sent", enabled=False)
+    as_sent, let_off = check_partners(databases=["default"])
+    assert (as_sent.id, let_off.id) == ("securedrop.W034", "securedrop.W035")
+    assert "acme." in as_sent.msg
+    assert "asleep" not in as_sent.msg
+    assert "globex" in let_off.msg
+
+
+@pytest.mark.django_db
 def test_a_partner_whose_storage_is_gone_is_an_error() -> None:
     Partner.objects.create(name="acme")
     Partner.objects.update(storage="archive")

@@ -13,7 +13,7 @@ from securedrop_ftp.management import shown
 from securedrop_ftp.management.base import SentenceCommand, operator
 from securedrop_ftp.management.found import partner_named
 from securedrop_ftp.management.values import add_switch, number_or
-from securedrop_ftp.models import Mode, OverwritePolicy, Partner
+from securedrop_ftp.models import AsciiPolicy, Mode, OverwritePolicy, Partner
 
 #: Option to field, where the names differ.
 FIELDS: Final = {"rename": "name", "tls_session_reuse": "require_tls_session_reuse"}
@@ -25,6 +25,8 @@ OPTIONS: Final = (
     "storage",
     "prefix",
     "tls_session_reuse",
+    "ascii",
+    "accept_missing_close_notify",
     "max_file_size",
     "max_sessions",
     "max_passive_listeners",
@@ -52,6 +54,16 @@ class Command(SentenceCommand):
         parser.add_argument("--storage", metavar="ALIAS", help="an alias of STORAGES")
         parser.add_argument("--prefix", help="where its files live in storage")
         add_switch(parser, "--tls-session-reuse", "whether data channels must resume the session")
+        parser.add_argument(
+            "--ascii",
+            choices=AsciiPolicy.values,
+            help="files under TYPE A: CR LF is stored as LF; or refused; or stored as sent",
+        )
+        add_switch(
+            parser,
+            "--accept-missing-close-notify",
+            "on: an upload may end without it where ALLO announced exactly what came",
+        )
         parser.add_argument(
             "--max-file-size", type=number_or("none"), metavar="BYTES|none", help="of one file"
         )
