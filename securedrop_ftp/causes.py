@@ -387,7 +387,9 @@ NO_CLOSE_NOTIFY = Cause(
     "transfer.no-close-notify",
     "The client ended the upload without TLS close_notify: that looks like a cut line, and nothing "
     "was stored.",
-    "Update the client, or close the TLS layer of the data channel before its socket.",
+    "Update the client, or close the TLS layer of the data channel before its socket. Operator, "
+    "for a client that cannot but sends ALLO: let the partner off.",
+    "partner_set {partner} --accept-missing-close-notify on",
 )
 CONNECTION_LOST = Cause(
     "transfer.connection-lost",

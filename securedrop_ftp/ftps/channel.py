@@ -16,7 +16,7 @@ from securedrop_ftp.ftps.runtime import EventLoop
 from securedrop_ftp.log import get_logger
 from securedrop_ftp.tls.again import went_on
 from securedrop_ftp.tls.contexts import WrongProtocol
-from securedrop_ftp.tls.records import read_into, write_from
+from securedrop_ftp.tls.records import Fin, read_into, write_from
 
 logger = get_logger(__name__)
 
@@ -40,6 +40,11 @@ _GONE: Final = frozenset(
 
 class ConnectionLost(Exception):
     """RST, FIN without close_notify, a bad record: not a clean end."""
+
+
+class NoCloseNotify(ConnectionLost):
+    """FIN without close_notify. Whether the peer was done, TLS does not say; what came before is
+    whole and its own."""
 
 
 class CleanEnd(Exception):
@@ -145,6 +150,8 @@ class Channel:
                 return 0
             case SSL.ZeroReturnError():
                 raise self._end() from error
+            case Fin():
+                raise NoCloseNotify(_why(error)) from error
             case SSL.Error() | OSError():
                 raise ConnectionLost(_why(error)) from error
         raise error

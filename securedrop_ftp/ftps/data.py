@@ -1,7 +1,8 @@
 """The data channel: TLS, one direction, and an end that means something.
 
 Nothing is sent or read before the handshake is done (rows 12 and 22). An upload has ended well only
-when the peer's close_notify was seen (invariant 3); a download, when the peer's kernel has
+when the peer's close_notify was seen, or where a partner is let off that (invariant 3); a download,
+when the peer's kernel has
 acknowledged every byte and our close_notify.
 """
 
@@ -17,7 +18,7 @@ from typing import Protocol
 from OpenSSL import SSL
 
 from securedrop_ftp.exceptions import SecureDropError, Truncated
-from securedrop_ftp.ftps.channel import RECORD, Channel, CleanEnd, ConnectionLost
+from securedrop_ftp.ftps.channel import RECORD, Channel, CleanEnd, ConnectionLost, NoCloseNotify
 from securedrop_ftp.ftps.parking import Waiter
 from securedrop_ftp.ftps.runtime import EventLoop
 from securedrop_ftp.replies import DOWNLOAD_ABORTED
@@ -60,6 +61,10 @@ class Source(Protocol):
     def next(self) -> bytes | memoryview | None: ...
 
 
+#: Gets the payload bytes that came; why a FIN was no end, or ``None`` where it was one.
+JudgeFin = Callable[[int], SecureDropError | None]
+
+
 class DataChannel(Channel):
     """One data connection. ``moved`` counts payload bytes."""
 
@@ -78,6 +83,7 @@ class DataChannel(Channel):
         self.waiting_for_us = False  # storage, not the peer, is what is slow
         self._act: Callable[[], None] | None = None
         self._sink: Sink | None = None
+        self._judge_fin: JudgeFin | None = None
         self._source: Source | None = None
         self._chunk: memoryview | None = None
         self._waiter: Waiter[None] | None = None
@@ -141,9 +147,10 @@ class DataChannel(Channel):
 
     # --- upload ----------------------------------------------------------------------
 
-    def receive_all(self, sink: Sink) -> Waiter[None]:
-        """Start to receive; the waiter is set at a clean end, or fails with what went wrong."""
-        self._waiter, self._sink = Waiter(), sink
+    def receive_all(self, sink: Sink, judge_fin: JudgeFin | None = None) -> Waiter[None]:
+        """Start to receive; the waiter is set at a clean end, or fails with what went wrong.
+        ``judge_fin`` is asked at a FIN without close_notify; without it that is a cut."""
+        self._waiter, self._sink, self._judge_fin = Waiter(), sink, judge_fin
         sink.on_ready = self._sink_ready
         self._act = self._receive
         self.watch(read=True, write=False)
@@ -180,6 +187,10 @@ class DataChannel(Channel):
                 left -= n
         except CleanEnd:
             self._finish(None)
+            return
+        except NoCloseNotify as exc:
+            judge = self._judge_fin
+            self._finish(judge(self.moved) if judge is not None else Truncated(str(exc)))
             return
         except ConnectionLost as exc:
             self._lost(exc)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from securedrop_ftp import replies
 from securedrop_ftp.events import Event
 from securedrop_ftp.exceptions import Cancelled, SecureDropError, SessionGone
+from securedrop_ftp.ftps import missing_close_notify
 from securedrop_ftp.ftps.passive import NoDataChannel
 from securedrop_ftp.ftps.transfer import Transfer, require_data_channel
 from securedrop_ftp.intake.service import UploadRequest
@@ -88,7 +89,8 @@ def _receive(session: Session, transfer: Transfer, stream: UploadStream, opening
             stream.narrow(session.principal.max_file_size)
         session.reply(opening)
         channel = transfer.open()
-        session.wait(channel.receive_all(stream))
+        whole = stream.attempt.joined_at is None
+        session.wait(channel.receive_all(stream, missing_close_notify.judge(session, whole=whole)))
         transfer.moving = False
         transfer.on_cancel = stream.cancel
         finished = stream.finish()

@@ -15,6 +15,13 @@ from OpenSSL import SSL
 
 _lib = SSL._lib  # type: ignore[attr-defined]  # no public name
 _ffi = SSL._ffi  # type: ignore[attr-defined]  # no public name
+_FIN = _lib.SSL_R_UNEXPECTED_EOF_WHILE_READING
+
+
+class Fin(SSL.SysCallError):
+    """The peer's FIN where a record was awaited, and no close_notify before it. Never RST: OpenSSL
+    has a reason of its own for a read that gave nothing (pyOpenSSL raises the same for that and for
+    errors without a number)."""
 
 
 def read_into(connection: SSL.Connection, into: memoryview) -> tuple[int, Exception | None]:
@@ -30,9 +37,12 @@ def read_into(connection: SSL.Connection, into: memoryview) -> tuple[int, Except
         while filled < size:
             n = _lib.SSL_read(tls, buffer + filled, size - filled)
             if n <= 0:
+                fin = _lib.ERR_GET_REASON(_lib.ERR_peek_error()) == _FIN
                 try:
                     connection._raise_ssl_error(tls, n)  # empties the error queue
                 except Exception as exc:
+                    if fin:
+                        return filled, Fin(*exc.args)
                     return filled, exc.with_traceback(None)
             filled += n
     return filled, None

@@ -58,6 +58,7 @@ class QuietUpload:
 
     def __init__(self, storage: ConfinedStorage, request: UploadRequest) -> None:
         self._storage, self._request = storage, request
+        self.attempt = SimpleNamespace(joined_at=None)
 
     def narrow(self, _limit: int | None) -> None:
         """Nothing is too large."""
@@ -76,7 +77,7 @@ class QuietChannel:
 
     closed, moved = False, 0
 
-    def receive_all(self, _sink: QuietUpload) -> Waiter[None]:
+    def receive_all(self, _sink: QuietUpload, _judge_fin: object = None) -> Waiter[None]:
         return _settled()
 
     def send_all(self, source: Any) -> Waiter[None]:

@@ -54,7 +54,9 @@ ROWS: Final = (
         (
             Cut(
                 "ftps/channel.py",
-                """            case SSL.Error() | OSError():
+                """            case Fin():
+                raise NoCloseNotify(_why(error)) from error
+            case SSL.Error() | OSError():
                 raise ConnectionLost(_why(error)) from error
 """,
                 """            case SSL.Error() | OSError():

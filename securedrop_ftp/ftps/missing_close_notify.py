@@ -1,0 +1,62 @@
+"""Uploads whose data channel ends with FIN alone, without TLS close_notify (invariant 3).
+
+Anybody on the way can send a FIN, so it is no end (RFC 8446 §6.1). A partner may be let off by name
+where something else that nobody on the way can forge says that the file is whole: ALLO on the
+control channel, of exactly the bytes that came.
+
+That holds only where there is one way to read ALLO's number: under TYPE I and from the first byte.
+Clients announce the file's size, which is less than what they send under TYPE A, and nothing says
+whether they count what was sent before a restart: an attacker who cuts at that number would have
+his cut taken for the end.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from securedrop_ftp import causes, replies
+from securedrop_ftp.exceptions import SecureDropError, Truncated
+
+if TYPE_CHECKING:
+    from securedrop_ftp.ftps.data import JudgeFin
+    from securedrop_ftp.ftps.session import Session
+
+#: The cause comes first: clients show the head of a long reply.
+_REPLY: Final = replies.TRANSFER_ABORTED.because(causes.NO_CLOSE_NOTIFY)
+_NO_END: Final = "The data channel ended without TLS close_notify, as if it were cut"
+
+
+def judge(session: Session, *, whole: bool) -> JudgeFin:
+    """For the upload that begins. ``whole``: it begins at the first byte."""
+    announced, binary = session.said.announced, session.binary
+
+    def ended(received: int) -> SecureDropError | None:
+        principal = session.principal  # as the operator has it now
+        if principal is None or not principal.accept_missing_close_notify:
+            return _refused(
+                "close TLS before the socket, or ask the operator to accept its absence with ALLO",
+                "FIN without close_notify",
+            )
+        if not binary or not whole:
+            return _refused(
+                "without it only a whole file under TYPE I is taken",
+                "FIN without close_notify; not a whole file under TYPE I",
+            )
+        if announced is None:
+            return _refused(
+                "without it the size must be announced: send ALLO before STOR",
+                "FIN without close_notify; no ALLO",
+            )
+        if announced != received:
+            return _refused(
+                f"ALLO announced {announced} bytes, {received} came",
+                f"FIN without close_notify; ALLO {announced}, received {received}",
+            )
+        return None
+
+    return ended
+
+
+def _refused(why: str, reason: str) -> Truncated:
+    text = f"{_NO_END}; nothing was stored: {why}."
+    return Truncated(reason, reply=_REPLY.but(text))
