@@ -9,7 +9,7 @@ JOBS   ?= 4
 PARALLEL = -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test coverage test-faults test-fuzz test-storage test-resume test-rclone test-isolation test-posture bench test-mends check format lock docs clean
+.PHONY: help install demo test coverage test-faults test-fuzz test-storage test-resume test-rclone test-isolation test-posture test-clients bench test-mends check format lock docs clean
 
 help:  ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +66,10 @@ test-posture: $(STAMP)  ## sslyze, testssl.sh, sslscan, nmap, hydra, times of re
 	@.ci/packages posture
 	@$(PY) -m tests.posture.run $(ARGS)
 
+test-clients: $(STAMP)  ## 40 clients of partners on both TLS profiles; a table (ARGS="--only curl"; --write: into the docs)
+	@.ci/packages clients
+	@$(PY) -m tests.interop.run $(ARGS)
+
 bench: $(STAMP)  ## tables of ratios against pure-ftpd and proftpd, run in turn (MIB=512, ROUNDS=5, ARGS=--tls13)
 	@.ci/packages bench
 	@BENCH_MIB=$(or $(MIB),$(BENCH_MIB)) BENCH_ROUNDS=$(or $(ROUNDS),$(BENCH_ROUNDS)) \
@@ -94,6 +98,7 @@ lock:  ## pin the requirements anew (needs uv)
 	uv pip compile pyproject.toml --extra azure --extra gcs --extra postgres --extra redis \
 	  $(LOCK) -o requirements/service.txt
 	uv pip compile pyproject.toml --all-extras $(LOCK) -o requirements/dev.txt
+	uv pip compile tests/interop/pinned/python.in $(LOCK) -o tests/interop/pinned/python.txt
 
 LOCK := --quiet --universal --generate-hashes --python-version 3.11 --no-header --no-emit-index-url
 

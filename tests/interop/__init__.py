@@ -1,0 +1,1 @@
+"""Partners' software against the service: ``make test-clients``."""
