@@ -99,8 +99,8 @@ SESSION_ENDED = Reply(421, "The session was ended by the operator.", causes.ENDE
 UNENCRYPTED_INPUT = Reply(421, "Input was pending behind AUTH; closing.", causes.INPUT_BEFORE_TLS)
 NO_DATA_CHANNEL = Reply(425, "The data channel could not be opened; send PASV or EPSV again.")
 NO_PASSIVE_PORT = Reply(425, "No passive port is free; try again later.", causes.NO_PASSIVE_PORT)
-NOT_YOUR_SESSION = Reply(
-    425, "The data channel did not resume the control channel's TLS session.", causes.NOT_RESUMED
+DATA_HANDSHAKE_FAILED = Reply(
+    425, "The TLS handshake on the data channel failed.", causes.DATA_HANDSHAKE
 )
 TRANSFER_ABORTED = Reply(
     426, "The data channel closed before the file was whole; nothing was stored."
@@ -137,6 +137,14 @@ TLS_REQUIRED = Reply(530, "TLS is required: send AUTH TLS first.", causes.NO_AUT
 PROT_REFUSED = Reply(534, "Only PROT P is allowed: data travels encrypted.", causes.PROT_CLEAR)
 PROT_REQUIRED = Reply(
     522, "The data channel must be encrypted: send PBSZ 0 and PROT P first.", causes.NO_PROT_P
+)
+#: RFC 4217 §10.2 has 522 for it ("the server requires TLS session reuse").
+NOT_YOUR_SESSION = Reply(
+    522,
+    "Data connection refused: your client opened it with a TLS session of its own, and this "
+    "service requires it to resume the control connection's. Switch TLS session reuse (resumption) "
+    "on in the client, or ask the operator to let your account off it. Nothing was transferred.",
+    causes.NOT_RESUMED,
 )
 PROT_LEVEL_UNSUPPORTED = Reply(536, "That protection level is not supported.")
 NO_SUCH_FILE = Reply(550, "No such file or directory.", causes.NO_SUCH_FILE)

@@ -113,7 +113,7 @@ class Channel:
             self.watch(read=False, write=True)
             return False
         except (SSL.Error, WrongProtocol, OSError) as exc:
-            raise ConnectionLost(_why(exc)) from exc
+            raise ConnectionLost(why(exc)) from exc
         self.handshaking = False
         return True
 
@@ -128,7 +128,7 @@ class Channel:
         except SSL.ZeroReturnError as exc:
             raise self._end() from exc
         except (SSL.Error, OSError) as exc:
-            raise ConnectionLost(_why(exc)) from exc
+            raise ConnectionLost(why(exc)) from exc
         if not data:
             raise CleanEnd
         return data
@@ -151,9 +151,9 @@ class Channel:
             case SSL.ZeroReturnError():
                 raise self._end() from error
             case Fin():
-                raise NoCloseNotify(_why(error)) from error
+                raise NoCloseNotify(why(error)) from error
             case SSL.Error() | OSError():
-                raise ConnectionLost(_why(error)) from error
+                raise ConnectionLost(why(error)) from error
         raise error
 
     def _end(self) -> CleanEnd | ConnectionLost:
@@ -167,7 +167,7 @@ class Channel:
         except (SSL.WantReadError, SSL.WantWriteError, BlockingIOError):
             return 0
         except (SSL.Error, OSError) as exc:
-            raise ConnectionLost(_why(exc)) from exc
+            raise ConnectionLost(why(exc)) from exc
 
     def transmit_up_to(self, data: memoryview, limit: int) -> int:
         """Like :meth:`transmit`, record after record; ``limit`` bounds it from above, but for a
@@ -177,7 +177,7 @@ class Channel:
         if error is None or isinstance(error, (SSL.WantReadError, SSL.WantWriteError)):
             return sent
         if isinstance(error, (SSL.Error, OSError)):
-            raise ConnectionLost(_why(error)) from error
+            raise ConnectionLost(why(error)) from error
         raise error
 
     def send_close_notify(self) -> None:
@@ -218,7 +218,8 @@ class Channel:
         self.socket.close()
 
 
-def _why(exc: BaseException) -> str:
+def why(exc: BaseException) -> str:
+    """What ended a connection, in OpenSSL's words or by the error's name."""
     if isinstance(exc, SSL.SysCallError):
         return str(exc.args[-1] or "connection lost")
     if isinstance(exc, SSL.Error) and exc.args and exc.args[0]:

@@ -20,6 +20,7 @@ from securedrop_ftp.ftps.runtime import EventLoop
 from securedrop_ftp.ftps.waiting import WaitingLines
 from securedrop_ftp.ftps.wire import Command, LineParser, Violation
 from securedrop_ftp.replies import Reply, on_one_line
+from securedrop_ftp.tls.openssl import only_resumption
 
 #: How long a closed session waits for the peer to have read our last reply.
 LINGER = 2.0
@@ -185,6 +186,8 @@ class ControlChannel(Channel):
             self.close(f"TLS handshake failed: {exc}")
             return
         if done:
+            assert self.context is not None
+            only_resumption(self.context)  # data channels share it
             self._update_interest()
             self._more_input()
 

@@ -15,20 +15,17 @@ import termios
 from collections.abc import Callable
 from typing import Protocol
 
-from OpenSSL import SSL
-
 from securedrop_ftp.exceptions import SecureDropError, Truncated
-from securedrop_ftp.ftps.channel import RECORD, Channel, CleanEnd, ConnectionLost, NoCloseNotify
+from securedrop_ftp.ftps.candidate import Candidate
+from securedrop_ftp.ftps.channel import RECORD, CleanEnd, ConnectionLost, NoCloseNotify
 from securedrop_ftp.ftps.parking import Waiter
 from securedrop_ftp.ftps.runtime import EventLoop
 from securedrop_ftp.replies import DOWNLOAD_ABORTED
-from securedrop_ftp.tls.binding import session_reused
 
 #: What one channel moves in one turn of the loop, so that it cannot hold it: 64 TLS records.
 BYTES_PER_TURN = 64 * RECORD
 #: How often a finished download asks whether the kernel has delivered everything, seconds.
 _DRAIN_POLL = 0.005
-_NO_LINGER = struct.pack("ii", 1, 0)
 #: When a peer that says nothing is asked whether it is there, seconds: first, then again, and how
 #: often. One that has vanished without a word is gone after 150 s; one that pauses answers.
 _KEEPALIVE = (
@@ -65,23 +62,15 @@ class Source(Protocol):
 JudgeFin = Callable[[int], SecureDropError | None]
 
 
-class DataChannel(Channel):
+class DataChannel(Candidate):
     """One data connection. ``moved`` counts payload bytes."""
 
     def __init__(self, loop: EventLoop, sock: socket.socket) -> None:
         super().__init__(loop, sock)
         for option in _KEEPALIVE:
             sock.setsockopt(*option)
-        self.on_ready: Callable[[DataChannel], None] | None = None
-        self.on_lost: Callable[[DataChannel, ConnectionLost], None] | None = None
-        self.on_hello: Callable[[DataChannel], bool] | None = None
-        self.spoke = False  # whether the peer has sent a byte
-        self.resumed = False
-        self.peer_ip = ""
-        self.foreign = False  # from another address than the control connection
         self.moved = 0
         self.waiting_for_us = False  # storage, not the peer, is what is slow
-        self._act: Callable[[], None] | None = None
         self._sink: Sink | None = None
         self._judge_fin: JudgeFin | None = None
         self._source: Source | None = None
@@ -89,61 +78,11 @@ class DataChannel(Channel):
         self._waiter: Waiter[None] | None = None
         self._drained_since = 0.0
 
-    # --- handshake -------------------------------------------------------------------
-
-    def begin(self, context: SSL.Context) -> None:
-        """Start the server side of the handshake."""
-        self.start_tls(context)
-        self._act = self._handshake
-        self.watch(read=True, write=False)
-
-    def look(self, size: int) -> bytes:
-        """The first bytes that have come, which stay where they are; empty at an end."""
-        try:
-            return self.socket.recv(size, socket.MSG_PEEK)
-        except OSError:
-            return b""
-
-    def _handshake(self) -> None:
-        if not self.spoke:
-            self.spoke = bool(self.look(1))
-            if self.spoke and self.on_hello is not None and not self.on_hello(self):
-                self.spoke = False  # nothing was computed for it
-                self._lost(ConnectionLost("too many handshakes that resume nothing"))
-                return
-        try:
-            if not self.step_handshake():
-                return
-        except ConnectionLost as exc:
-            self._lost(exc)
-            return
-        assert self.tls is not None
-        self.resumed = session_reused(self.tls)
-        self._act = None
-        self.watch(read=False, write=False)
-        if self.on_ready is not None:
-            self.on_ready(self)
-
     def _lost(self, error: ConnectionLost) -> None:
         if self._waiter is not None:
             self._finish(Truncated(str(error)) if self._sink is not None else _cut(error))
-        elif self.on_lost is not None:
-            self.on_lost(self, error)
         else:
-            self.reset()
-
-    # --- the loop's interface --------------------------------------------------------
-
-    def handle_read_event(self) -> None:
-        if self._act is not None:
-            self._act()
-
-    def handle_write_event(self) -> None:
-        if self._act is not None:
-            self._act()
-
-    def handle_close(self) -> None:
-        self._lost(ConnectionLost("connection reset"))
+            super()._lost(error)
 
     # --- upload ----------------------------------------------------------------------
 
@@ -310,21 +249,6 @@ class DataChannel(Channel):
                 waiter.set(None)
             else:
                 waiter.fail(error)
-
-    def dismiss(self) -> None:
-        """Close in peace a channel over which nothing was to be moved."""
-        self.on_lost = None
-        self.send_close_notify()
-        self.close()
-
-    def reset(self) -> None:
-        """Close with RST and without close_notify: the peer must not take it for an end."""
-        if not self.closed:
-            try:
-                self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
-            except OSError:
-                pass
-            self.close()
 
 
 def _cut(error: ConnectionLost) -> SecureDropError:

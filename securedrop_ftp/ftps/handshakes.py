@@ -1,9 +1,9 @@
 """How many handshakes on data channels one partner may have for nothing, from one address.
 
 A handshake that resumes the control channel's session is cheap and counts nothing. One that does
-not is computed in full, on the worker's loop, and is refused then: 17 100 in 15 seconds were seen
-to hold up everybody's commands. Beyond the bound, connections that offer nothing to resume are
-closed before anything is computed; beyond twice the bound, those that claim to as well.
+not may be computed in full, on the worker's loop, before it is refused: 17 100 in 15 seconds were
+seen to hold up everybody's commands. Beyond the bound such connections are reset before anything is
+computed for them.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ class HandshakeBudget:
         self._clock = clock
         self._due: dict[tuple[int, str], float] = {}  # when all that was spent has come back
 
-    def allows(self, partner_id: int, address: str, *, offers: bool) -> bool:
-        """Whether one more may be tried."""
+    def allows(self, partner_id: int, address: str) -> bool:
+        """Whether one more may be refused in words."""
         owed = self._due.get((partner_id, address), 0.0) - self._clock()
-        return owed <= BURST * SECONDS_EACH * (2 if offers else 1) - SECONDS_EACH
+        return owed <= (BURST - 1) * SECONDS_EACH
 
     def spend(self, partner_id: int, address: str) -> None:
-        """One was computed for nothing."""
+        """One was."""
         now = self._clock()
         if len(self._due) >= _REMEMBERED:
             self._due = {who: due for who, due in self._due.items() if due > now}

@@ -2,10 +2,11 @@
 
 A connection from another address is closed (clients behind a balancer, whose connections begin with
 a PROXY header, may have two addresses: :meth:`PassiveListener._consider`). Of those from the
-client's address the first that resumes the control channel's TLS session is taken; a stranger on
-the same address (NAT) that cannot do so is closed and does not end the wait at once. However many
-are silent, the newest connections are heard: the oldest silent one gives way. Handshakes that
-resume nothing have a bound (:mod:`securedrop_ftp.ftps.handshakes`).
+client's address the first that resumes the control channel's TLS session is taken. One that does
+not may be a stranger on the same address (NAT), or the client itself, which is to read why: it is
+turned away in words that its kind of transfer understands, and the wait goes on for a moment.
+However many are silent, the newest connections are heard: the oldest silent one gives way.
+Handshakes that resume nothing have a bound (:mod:`securedrop_ftp.ftps.handshakes`).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import errno
 import random
 import socket
 import time
+from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -26,7 +28,7 @@ from securedrop_ftp.ftps.header_wait import HeaderWaits
 from securedrop_ftp.ftps.parking import Waiter
 from securedrop_ftp.ftps.proxy_protocol import Header
 from securedrop_ftp.log import get_logger
-from securedrop_ftp.tls.hello import LOOK, offers_resumption
+from securedrop_ftp.replies import Reply
 
 if TYPE_CHECKING:
     from securedrop_ftp.ftps.session import Session
@@ -35,8 +37,10 @@ logger = get_logger(__name__)
 
 #: Candidates that may wait or shake hands at once on one port, and taken in one turn of the loop.
 MAX_CANDIDATES = 32
-#: How long a refused candidate leaves time for the right one.
+#: How long a refused candidate leaves time for the right one, seconds.
 REFUSAL_GRACE = 1.0
+#: Refused candidates of a port that wait for the command that will say how to refuse them.
+_EARLY = 4
 #: How long a client may take to shake hands on a data channel that is no longer needed.
 RETIREMENT = 2.0
 _BIND_TRIES = 64
@@ -103,7 +107,10 @@ class PassiveListener:
         )
         self._ready: DataChannel | None = None
         self._waiter: Waiter[DataChannel] | None = None
-        self._refused_at = 0.0
+        self._uploads: bool | None = None  # what the transfer does, once it waits
+        self._early: deque[DataChannel] = deque()  # refused before that was known
+        self._why: Reply | None = None  # the wait may be in vain: a candidate was refused
+        self._refusals = 0
         self._retired = False
         self._told = False
         self._opened = session.owed(time.monotonic())
@@ -160,9 +167,9 @@ class PassiveListener:
         channel.peer_ip, channel.foreign = peer_ip, foreign
         channel.on_ready = self._handshake_done
         channel.on_lost = self._handshake_lost
-        channel.on_hello = self._may_shake_hands
+        channel.on_stranger = self._resumes_nothing
         self._candidates.append(channel)
-        channel.begin(self.session.context)
+        channel.begin(self.session.context, self.session.runtime.strangers_context)
 
     def handle_write_event(self) -> None:
         pass
@@ -183,30 +190,29 @@ class PassiveListener:
         self._candidates.remove(oldest)
         oldest.reset()
 
-    def _may_shake_hands(self, channel: DataChannel) -> bool:
-        """Asked when a candidate's first bytes are there, before anything is computed for them."""
-        principal = self.session.principal
-        if principal is None or not self._must_resume(channel):
-            return True
-        budget = self.session.runtime.handshakes
-        who = principal.partner_id, channel.peer_ip
-        return budget.allows(*who, offers=False) or (
-            offers_resumption(channel.look(LOOK)) and budget.allows(*who, offers=True)
-        )
-
     def _must_resume(self, channel: DataChannel) -> bool:
         principal = self.session.principal
         return channel.foreign or (principal is not None and principal.require_tls_session_reuse)
 
-    def _refused(self, channel: DataChannel, *, computed: bool) -> None:
-        """Only a candidate from the client's own address can have been the client: another one
-        shortens nobody's wait."""
-        channel.reset()
+    def _resumes_nothing(self, channel: DataChannel, alert: bytes) -> bool:
+        """Asked when a candidate's ClientHello is there, before anything is computed for it. An
+        upload's handshake is done all the same: only then can it be refused gracefully."""
         principal = self.session.principal
-        if not channel.foreign:
-            self._refused_at = time.monotonic()
-        if computed and principal is not None:
-            self.session.runtime.handshakes.spend(principal.partner_id, channel.peer_ip)
+        if principal is None or not self._must_resume(channel):
+            return True
+        budget, who = self.session.runtime.handshakes, (principal.partner_id, channel.peer_ip)
+        if not budget.allows(*who):
+            self._candidates.remove(channel)
+            channel.reset()
+            self._refused(channel, replies.NOT_YOUR_SESSION)
+            return False
+        budget.spend(*who)
+        if self._uploads is False:
+            self._candidates.remove(channel)
+            channel.refuse(alert)
+            self._refused(channel, replies.NOT_YOUR_SESSION)
+            return False
+        return True
 
     def _handshake_done(self, channel: DataChannel) -> None:
         self._candidates.remove(channel)
@@ -215,8 +221,7 @@ class PassiveListener:
             self.close()
             return
         if self._must_resume(channel) and not channel.resumed:
-            logger.warning("data channel did not resume the session", port=self.port)
-            self._refused(channel, computed=True)
+            self._turn_away(channel)
             return
         self._ready = channel
         channel.on_lost = self._ready_lost
@@ -224,10 +229,38 @@ class PassiveListener:
         if self._waiter is not None:
             self._waiter.set(channel)
 
+    def _turn_away(self, channel: DataChannel) -> None:
+        if self._uploads is not None:
+            channel.refuse(gracefully=self._uploads)
+            self._refused(channel, replies.NOT_YOUR_SESSION)
+            return
+        channel.on_lost = None
+        self._early.append(channel)
+        if len(self._early) > _EARLY:
+            self._early.popleft().reset()
+
     def _handshake_lost(self, channel: DataChannel, error: ConnectionLost) -> None:
         self._candidates.remove(channel)
         logger.info("data channel handshake failed", port=self.port, reason=str(error))
-        self._refused(channel, computed=channel.spoke)
+        channel.reset()
+        if channel.spoke:  # a port scan has said nothing
+            self._refused(channel, replies.DATA_HANDSHAKE_FAILED)
+
+    def _refused(self, channel: DataChannel, reply: Reply) -> None:
+        """Only a candidate from the client's own address can have been the client: another one
+        shortens nobody's wait. The right one has a moment left to come."""
+        cause = reply.cause.name if reply.cause is not None else ""
+        logger.warning("data channel refused", port=self.port, cause=cause)
+        if channel.foreign:
+            return
+        self._why = reply
+        self._refusals += 1
+        self.session.loop.call_later(REFUSAL_GRACE, self._give_up, self._refusals)
+
+    def _give_up(self, refusals: int) -> None:
+        waiting = self._waiter is not None and not self.closed and self._ready is None
+        if waiting and refusals == self._refusals and not self._candidates:
+            self._fail(NoDataChannel(reply=self._why))
 
     def _ready_lost(self, channel: DataChannel, error: ConnectionLost) -> None:
         channel.reset()
@@ -235,8 +268,9 @@ class PassiveListener:
 
     # --- for the transfer ------------------------------------------------------------
 
-    def take(self) -> DataChannel:
-        """Wait for the data channel (inside a verb). The listener is used up.
+    def take(self, *, uploads: bool) -> DataChannel:
+        """Wait for the data channel (inside a verb), over which the client ``uploads`` or is to
+        get something. The listener is used up.
 
         Raises:
             NoDataChannel: none came in time, or none that was the client's.
@@ -247,6 +281,9 @@ class PassiveListener:
             raise NoDataChannel
         else:
             self._waiter, self._asked = Waiter(), time.monotonic()
+            self._uploads = uploads
+            while self._early:
+                self._turn_away(self._early.popleft())
             try:
                 channel = self.session.wait(self._waiter)
             finally:
@@ -261,10 +298,8 @@ class PassiveListener:
             if self._ready is not None and self._overdue(now):
                 self.close()
             return
-        if self._refused_at and now - self._refused_at >= REFUSAL_GRACE and not self._candidates:
-            self._fail(NoDataChannel(reply=replies.NOT_YOUR_SESSION))
-        elif self._overdue(now):
-            self._fail(NoDataChannel())
+        if self._overdue(now):
+            self._fail(NoDataChannel(reply=self._why))
 
     def _overdue(self, now: float) -> bool:
         """Whether the client has owed its connection, or the command that is to use it, for too
@@ -289,9 +324,10 @@ class PassiveListener:
             self.session.loop.unregister(self._fileno)
             self.socket.close()
             self._headers.close()
-            for channel in self._candidates:
+            for channel in (*self._candidates, *self._early):
                 channel.reset()
             self._candidates.clear()
+            self._early.clear()
             self._count_no_more()
 
     def _count_no_more(self) -> None:
@@ -309,6 +345,8 @@ class PassiveListener:
         """
         self._retired = True
         self._count_no_more()
+        while self._early:
+            self._early.popleft().dismiss()
         ready, self._ready = self._ready, None
         if ready is not None:
             ready.dismiss()

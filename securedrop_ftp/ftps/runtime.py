@@ -75,6 +75,9 @@ class Runtime(Protocol):
     def tls_context(self) -> SSL.Context:
         """A fresh context for one control connection."""
 
+    def strangers_context(self) -> SSL.Context:
+        """The context for data channels that resume nothing."""
+
     def assign_partner(self, slot: int, partner_id: int, limit: int) -> str:
         """Count a session for its partner, from any thread; ``""``, ``"sessions"`` past
         ``limit``, or ``"gone"`` where the connection is."""

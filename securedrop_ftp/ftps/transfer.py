@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from securedrop_ftp import replies
 from securedrop_ftp.exceptions import (
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 logger = get_logger(__name__)
 
-#: A download's first range is small, so that its first byte comes soon.
-FIRST_RANGE = 256 * 1024
+#: The kind of transfer that receives: STOR, STOU, APPE.
+UPLOAD: Final = "Upload"
 
 
 class Transfer:
@@ -117,7 +117,7 @@ class Transfer:
         if listener is None:
             raise NoDataChannel
         try:
-            channel = listener.take()
+            channel = listener.take(uploads=self.kind == UPLOAD)
         finally:
             listener.close()
             session.passive = None

@@ -9,7 +9,7 @@ from securedrop_ftp.events import Event
 from securedrop_ftp.exceptions import Cancelled, SecureDropError, SessionGone
 from securedrop_ftp.ftps import missing_close_notify
 from securedrop_ftp.ftps.passive import NoDataChannel
-from securedrop_ftp.ftps.transfer import Transfer, require_data_channel
+from securedrop_ftp.ftps.transfer import UPLOAD, Transfer, require_data_channel
 from securedrop_ftp.intake.service import UploadRequest
 from securedrop_ftp.log import get_logger
 from securedrop_ftp.replies import Reply
@@ -45,7 +45,7 @@ def upload(
         offset=offset,
         append=append,
     )
-    transfer = session.transfer = Transfer(session, "Upload", path)
+    transfer = session.transfer = Transfer(session, UPLOAD, path)
     try:
         stream = _begin(session, request)
         return _receive(session, transfer, stream, opening)

@@ -27,6 +27,7 @@ from securedrop_ftp.server.reload import read_settings
 from securedrop_ftp.server.signals import SignalPipe
 from securedrop_ftp.server.status import ServiceStatus, remove_status, write_status
 from securedrop_ftp.server.worker import worker_main
+from securedrop_ftp.tls import openssl
 from securedrop_ftp.tls.contexts import Certificate
 
 logger = get_logger(__name__)
@@ -113,6 +114,7 @@ class Supervisor:
             ConfigurationError: nothing was served; the message says what to do.
         """
         conf = self._conf
+        openssl.self_test()
         self._certificate = Certificate.load(conf.tls_cert_file, conf.tls_key_file)
         self._listener = listening_socket(conf)
         raise_descriptor_limit()

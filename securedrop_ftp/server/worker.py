@@ -50,7 +50,7 @@ from securedrop_ftp.server.rates import AddressRates, Place
 from securedrop_ftp.server.reload import reload_settings
 from securedrop_ftp.server.signals import SignalPipe
 from securedrop_ftp.storage.retry import retry_counts
-from securedrop_ftp.tls.contexts import Certificate, build_context
+from securedrop_ftp.tls.contexts import Certificate, build_context, strangers_context
 from securedrop_ftp.tls.profiles import PROFILES
 
 logger = get_logger(__name__)
@@ -92,6 +92,7 @@ class Worker:
         self._by_slot: dict[int, Session] = {}
         self.loop = Loop()
         self._certificate = certificate
+        self._for_strangers: SSL.Context | None = None  # made when it is first needed
         self._ask_client = True  # until we know that nobody wants client certificates
         self._table = table
         self._rates, self._arrivals = rates, arrivals
@@ -169,6 +170,7 @@ class Worker:
         try:
             conf = reload_settings()
             self._certificate = Certificate.load(conf.tls_cert_file, conf.tls_key_file)
+            self._for_strangers = None
             self.conf = conf
             self.intake.take_limits(conf)
             self._passive.follow(conf.ftps_passive_address)
@@ -378,6 +380,13 @@ class Worker:
         return build_context(
             self._certificate, profile, self.conf.max_session_age, ask_client=self._ask_client
         )
+
+    def strangers_context(self) -> SSL.Context:
+        """The context for data channels that resume nothing, with the certificate in force."""
+        if self._for_strangers is None:
+            profile = PROFILES[self.conf.tls_profile]
+            self._for_strangers = strangers_context(self._certificate, profile)
+        return self._for_strangers
 
     def assign_partner(self, slot: int, partner_id: int, limit: int) -> str:
         """Across all workers."""

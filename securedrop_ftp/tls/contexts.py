@@ -110,6 +110,24 @@ def build_context(
     ``lifetime`` (seconds) is how long its session may be resumed: the maximum session age, since
     OpenSSL's two hours would refuse the data channels of longer sessions.
     """
+    context = _context(certificate, profile)
+    context.set_session_cache_mode(SSL.SESS_CACHE_SERVER)
+    context.set_timeout(int(lifetime))
+    if ask_client:
+        ask_for_certificate(context)
+    return context
+
+
+def strangers_context(certificate: Certificate, profile: Profile) -> SSL.Context:
+    """A context for data channels that resume no session: none of its own can be resumed either,
+    neither here nor anywhere else."""
+    context = _context(certificate, profile)
+    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+    context.set_options(SSL.OP_NO_TICKET)
+    return context
+
+
+def _context(certificate: Certificate, profile: Profile) -> SSL.Context:
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
     context.set_min_proto_version(profile.minimum)
     context.set_max_proto_version(profile.maximum)
@@ -121,14 +139,10 @@ def build_context(
     context.set_tls13_ciphersuites(profile.ciphersuites)
     limit_groups(context, profile.groups)
     limit_handshakes(context)
-    context.set_session_cache_mode(SSL.SESS_CACHE_SERVER)
     context.set_session_id(os.urandom(16))
-    context.set_timeout(int(lifetime))
     set_alpn_selection(context, _select_ftp)
     context.use_certificate(certificate.leaf)
     for intermediate in certificate.chain:
         context.add_extra_chain_cert(intermediate)
     context.use_privatekey(certificate.key)
-    if ask_client:
-        ask_for_certificate(context)
     return context

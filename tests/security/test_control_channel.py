@@ -160,7 +160,7 @@ def test_row_11_the_session_of_another_login_opens_no_data_channel(ftps: ServedF
                 stranger, server_hostname="127.0.0.1", session=thief.sock.session
             )
             assert wrapped.recv(100) == b""
-        assert [client.final_reply()[:3] for _ in "ab"] == ["150", "425"]
+        assert [client.final_reply()[:3] for _ in "ab"] == ["150", "522"]
 
 
 def test_row_13_a_second_transfer_during_one_is_refused(ftps: ServedFtps) -> None:

@@ -9,7 +9,6 @@ from contextlib import ExitStack
 
 from securedrop_ftp.ftps.handshakes import BURST, SECONDS_EACH, HandshakeBudget
 from securedrop_ftp.ftps.passive import MAX_CANDIDATES
-from securedrop_ftp.tls.hello import offers_resumption
 from tests.clients import FtpsClient, tls_context
 from tests.fixtures.served import Serve, ServedFtps
 
@@ -65,40 +64,10 @@ def test_the_bound_comes_back_with_time_and_is_each_partners_and_addresses_own()
     now = [100.0]
     budget = HandshakeBudget(clock=lambda: now[0])
     for _ in range(BURST):
-        assert budget.allows(1, "192.0.2.1", offers=False)
+        assert budget.allows(1, "192.0.2.1")
         budget.spend(1, "192.0.2.1")
-    assert not budget.allows(1, "192.0.2.1", offers=False)
-    assert budget.allows(1, "192.0.2.1", offers=True)
-    assert budget.allows(2, "192.0.2.1", offers=False)
-    assert budget.allows(1, "192.0.2.2", offers=False)
-    for _ in range(BURST):
-        budget.spend(1, "192.0.2.1")
-    assert not budget.allows(1, "192.0.2.1", offers=True)
+    assert not budget.allows(1, "192.0.2.1")
+    assert budget.allows(2, "192.0.2.1")
+    assert budget.allows(1, "192.0.2.2")
     now[0] += SECONDS_EACH
-    assert budget.allows(1, "192.0.2.1", offers=True)
-
-
-def first_words(context: ssl.SSLContext, session: ssl.SSLSession | None = None) -> bytes:
-    """What a client sends first."""
-    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    client = context.wrap_bio(incoming, outgoing, server_hostname="localhost", session=session)
-    try:
-        client.do_handshake()
-    except ssl.SSLWantReadError:
-        pass
-    return outgoing.read()
-
-
-def test_a_hello_tells_whether_there_is_something_to_resume(ftps: ServedFtps) -> None:
-    context = tls_context(ftps.ca)
-    with ftps.connect() as client:
-        control = client.sock
-        assert isinstance(control, ssl.SSLSocket)
-        fresh = first_words(client.context)
-        resuming = first_words(client.context, control.session)
-    assert not offers_resumption(fresh)
-    assert not offers_resumption(first_words(context))
-    assert offers_resumption(resuming)
-    assert not offers_resumption(b"GET / HTTP/1.1\r\n")
-    # Slow packets are no reason to refuse anybody.
-    assert all(offers_resumption(fresh[:length]) for length in range(len(fresh) - 4))
+    assert budget.allows(1, "192.0.2.1")

@@ -77,7 +77,7 @@ def test_row_12_nothing_is_sent_to_a_data_channel_that_is_not_its_own(ftps: Serv
                 stranger = client.context.wrap_socket(data, server_hostname="localhost")
                 received = stranger.recv(65536)
         assert received == b""
-        assert [client.final_reply()[:3] for _ in "ab"] == ["150", "425"]
+        assert [client.final_reply()[:3] for _ in "ab"] == ["150", "522"]
 
 
 def test_row_14_an_empty_upload_replaces_the_old_bytes(anywhere: ServedFtps) -> None:

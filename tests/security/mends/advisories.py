@@ -213,8 +213,9 @@ ADVISORIES: Final = (
         (
             Cut(
                 "ftps/passive.py",
-                "channel.begin(self.session.context)",
-                "channel.begin(self.session.runtime.tls_context())",
+                "channel.begin(self.session.context, self.session.runtime.strangers_context)",
+                """fresh = self.session.runtime.tls_context
+        channel.begin(fresh(), fresh)""",
             ),
         ),
         (

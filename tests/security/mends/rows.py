@@ -25,8 +25,8 @@ END = "tests/faults/test_end_of_an_upload.py"
 #: The stock servers' order: the data connection is handed over as soon as it is accepted.
 EARLY_HAND_OVER: Final = Cut(
     "ftps/passive.py",
-    "channel.begin(self.session.context)",
-    """channel.begin(self.session.context)
+    "channel.begin(self.session.context, self.session.runtime.strangers_context)",
+    """channel.begin(self.session.context, self.session.runtime.strangers_context)
         channel.resumed, channel.handshaking = True, False
         self._handshake_done(channel)""",
 )
@@ -55,9 +55,9 @@ ROWS: Final = (
             Cut(
                 "ftps/channel.py",
                 """            case Fin():
-                raise NoCloseNotify(_why(error)) from error
+                raise NoCloseNotify(why(error)) from error
             case SSL.Error() | OSError():
-                raise ConnectionLost(_why(error)) from error
+                raise ConnectionLost(why(error)) from error
 """,
                 """            case SSL.Error() | OSError():
                 raise CleanEnd from error

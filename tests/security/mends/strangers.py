@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.security.mends import Cut, Mend
+from tests.security.mends import Cut, Mend, never
 
 STRANGERS = "tests/security/test_strangers.py"
 DATA_PORT = "tests/security/test_data_port_strangers.py"
+REFUSED = "tests/security/test_refused_data_channels.py"
 FLOODS = "tests/security/test_trail_floods.py"
 WRITER = "tests/server/test_database_writer.py"
 
@@ -106,7 +107,7 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "67",
         "handshakes on data ports without end",
-        (Cut("ftps/passive.py", "channel.on_hello = self._may_shake_hands", "pass"),),
+        (never("ftps/passive.py", "not budget.allows(*who)"),),
         (f"{DATA_PORT}::test_row_67_handshakes_that_resume_nothing_have_a_bound",),
     ),
     Mend(
@@ -168,5 +169,68 @@ ROWS: Final[tuple[Mend, ...]] = (
             f"{FLOODS}::test_row_70_attempts_before_the_login_leave_rows_too",
             f"{FLOODS}::test_row_70_a_password_or_name_that_is_no_text_is_a_failed_login",
         ),
+    ),
+    Mend(
+        "96",
+        "a stranger makes a session on a data port and resumes it there",
+        (
+            Cut(
+                "ftps/control.py", "only_resumption(self.context)  # data channels share it", "pass"
+            ),
+        ),
+        (
+            (
+                f"{REFUSED}::test_row_96_a_strangers_own_session_of_a_data_port_opens_no_data_"
+                "channel[tls12-on the same port]"
+            ),
+            (
+                f"{REFUSED}::test_row_96_a_strangers_own_session_of_a_data_port_opens_no_data_"
+                "channel[modern-on the next one]"
+            ),
+        ),
+    ),
+    Mend(
+        "97",
+        "a refused data channel is reset, and its owner reads nothing of why",
+        (
+            never("ftps/passive.py", "self._uploads is False"),
+            Cut("ftps/passive.py", "channel.refuse(gracefully=self._uploads)", "channel.reset()"),
+        ),
+        (
+            (
+                f"{REFUSED}::test_row_97_an_upload_that_is_refused_says_so_to_stock_ftplib"
+                "[tls12-STOR refused.bin-20000000]"
+            ),
+            (
+                f"{REFUSED}::test_row_97_what_would_be_read_ends_with_a_fatal_alert"
+                "[modern-LIST-after 150]"
+            ),
+        ),
+    ),
+    Mend(
+        "97",
+        "a refused listing ends as an empty one does",
+        (
+            never("ftps/passive.py", "self._uploads is False"),
+            Cut("ftps/passive.py", "refuse(gracefully=self._uploads)", "refuse(gracefully=True)"),
+        ),
+        (
+            (
+                f"{REFUSED}::test_row_97_what_would_be_read_ends_with_a_fatal_alert"
+                "[tls12-MLSD-before the command]"
+            ),
+        ),
+    ),
+    Mend(
+        "97",
+        "a stranger's attempt ends the owner's wait at once",
+        (Cut("ftps/passive.py", "REFUSAL_GRACE = 1.0", "REFUSAL_GRACE = 0.0"),),
+        ((f"{REFUSED}::test_row_97_strangers_that_are_refused_leave_the_owner_its_moment[tls12]"),),
+    ),
+    Mend(
+        "97",
+        "a port scan ends the owner's wait",
+        (Cut("ftps/passive.py", "if channel.spoke:  # a port scan", "if True:  # a port scan"),),
+        (f"{REFUSED}::test_row_97_a_port_scan_does_not_end_the_owners_wait[modern]",),
     ),
 )

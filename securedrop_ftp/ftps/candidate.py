@@ -1,0 +1,186 @@
+"""A connection to a passive port, from its first byte until it is proved or refused.
+
+Its handshake is done in memory (:mod:`securedrop_ftp.tls.handshake`); the proved channel then reads
+and writes its socket through OpenSSL itself. One that is refused is ended by :meth:`refuse`, so
+that its owner reads why on the control channel.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Callable
+from typing import Any, Final
+
+from OpenSSL import SSL
+
+from securedrop_ftp.ftps.channel import Channel, ConnectionLost, why
+from securedrop_ftp.ftps.discarding import Discarding
+from securedrop_ftp.ftps.runtime import EventLoop
+from securedrop_ftp.tls import openssl
+from securedrop_ftp.tls.binding import session_reused
+from securedrop_ftp.tls.handshake import (
+    Handshake,
+    HandshakeFailed,
+    NotResumed,
+    NotTls,
+    Records,
+)
+
+_NO_LINGER: Final = struct.pack("ii", 1, 0)
+
+
+class _Ended(Exception):
+    """The handshake was ended by whoever was asked."""
+
+
+class Candidate(Channel):
+    """See the module's docstring.
+
+    Attributes:
+        on_ready: called when the handshake is done.
+        on_lost: called when the peer has gone, or its handshake failed.
+        on_stranger: called with the alert that would refuse it when the ClientHello resumes nothing
+            of the control channel's. Answers whether to shake hands all the same; where not, it has
+            ended the channel.
+    """
+
+    def __init__(self, loop: EventLoop, sock: socket.socket) -> None:
+        super().__init__(loop, sock)
+        self.on_ready: Callable[[Any], None] | None = None
+        self.on_lost: Callable[[Any, ConnectionLost], None] | None = None
+        self.on_stranger: Callable[[Any, bytes], bool] | None = None
+        self.resumed = False
+        self.peer_ip = ""
+        self.foreign = False  # from another address than the control connection
+        self._act: Callable[[], None] | None = None
+        self._records = Records(sock)
+        self._out = b""  # of the handshake
+        self._handshake: Handshake | None = None
+
+    @property
+    def spoke(self) -> bool:
+        """Whether the peer has sent a byte."""
+        return self._records.heard
+
+    # --- handshake -------------------------------------------------------------------
+
+    def begin(self, own: SSL.Context, strangers: Callable[[], SSL.Context]) -> None:
+        """Start the server side: ``own`` is the control channel's context, ``strangers`` makes that
+        of a handshake which resumes nothing."""
+        self._handshake = Handshake(own, strangers)
+        self.handshaking = True
+        self._act = self._shake_hands
+        self.watch(read=True, write=False)
+
+    def _shake_hands(self) -> None:
+        handshake = self._handshake
+        assert handshake is not None
+        try:
+            while self._sent_out() and not handshake.done:
+                record = self._records.next()
+                if record is None:
+                    self.watch(read=True, write=False)
+                    return
+                if not record:
+                    raise ConnectionLost("closed before the handshake was done")
+                self._out += self._answer(handshake, record)
+        except _Ended:
+            return
+        except HandshakeFailed as exc:
+            self._out += exc.alert
+            self._lost(ConnectionLost(self._last_words(exc)))
+            return
+        except (NotTls, OSError, ConnectionLost) as exc:
+            self._lost(ConnectionLost(why(exc)))
+            return
+        if self._out:
+            self.watch(read=False, write=True)
+        else:
+            self._shaken(handshake)
+
+    def _answer(self, handshake: Handshake, record: bytes) -> bytes:
+        try:
+            return handshake.feed(record)
+        except NotResumed as exc:
+            assert self.on_stranger is not None
+            if not self.on_stranger(self, exc.alert):
+                raise _Ended from exc
+            return handshake.go_on_as_stranger()
+
+    def _sent_out(self) -> bool:
+        """Whether the socket has taken all that the handshake says."""
+        if self._out:
+            try:
+                self._out = self._out[self.socket.send(self._out) :]
+            except BlockingIOError:
+                pass
+        return not self._out
+
+    def _last_words(self, failure: HandshakeFailed) -> str:
+        try:
+            self._sent_out()
+        except OSError:
+            pass
+        return why(failure.error)
+
+    def _shaken(self, handshake: Handshake) -> None:
+        self.tls = handshake.attach(self.socket)
+        self.handshaking = False
+        self.resumed = handshake.resumed and session_reused(self.tls)
+        self._handshake = self._act = None
+        self.watch(read=False, write=False)
+        if self.on_ready is not None:
+            self.on_ready(self)
+
+    def _lost(self, error: ConnectionLost) -> None:
+        if self.on_lost is not None:
+            self.on_lost(self, error)
+        else:
+            self.reset()
+
+    # --- the loop's interface --------------------------------------------------------
+
+    def handle_read_event(self) -> None:
+        if self._act is not None:
+            self._act()
+
+    def handle_write_event(self) -> None:
+        if self._act is not None:
+            self._act()
+
+    def handle_close(self) -> None:
+        self._lost(ConnectionLost("connection reset"))
+
+    # --- the end ---------------------------------------------------------------------
+
+    def refuse(self, alert: bytes = b"", *, gracefully: bool = False) -> None:
+        """End it so that its owner reads the reply: a reset would make many clients report that,
+        and nothing else.
+
+        After a handshake ``gracefully`` says close_notify, which is right for an upload alone: a
+        listing or a download that ended so would look whole. Without it, or with an ``alert`` in
+        the midst of a handshake, the end is a fatal alert, which no TLS library takes for one.
+        """
+        self.on_ready = self.on_lost = self.on_stranger = None
+        if gracefully:
+            self.send_close_notify()
+        elif self.tls is not None:
+            alert = openssl.fatal_alert(self.tls)
+        self.tls = self._handshake = None
+        self._act = Discarding(self, alert).go_on
+
+    def dismiss(self) -> None:
+        """Close in peace a channel over which nothing was to be moved."""
+        self.on_lost = None
+        self.send_close_notify()
+        self.close()
+
+    def reset(self) -> None:
+        """Close with RST and without close_notify: the peer must not take it for an end."""
+        if not self.closed:
+            try:
+                self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+            except OSError:
+                pass
+            self.close()

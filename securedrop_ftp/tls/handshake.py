@@ -1,0 +1,147 @@
+"""The server's side of a data channel's handshake, in memory.
+
+The channel feeds it whole records and sends what it answers. So nothing is answered before it is
+known whether the ClientHello resumes the control channel's session, and one that does not is
+computed, if at all, under another context: a session that a stranger makes on a data port must
+never be one that the next data channel can resume (row 96).
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import Final
+
+from OpenSSL import SSL
+
+from securedrop_ftp.tls import openssl
+from securedrop_ftp.tls.contexts import WrongProtocol
+
+#: A record's header: type, version, length (RFC 5246 §6.2.1).
+_HEADER: Final = 5
+_TYPES: Final = frozenset({20, 21, 22, 23})
+_LARGEST: Final = (1 << 14) + 2048
+#: A ClientHello may fill more than one record; none that a client sends fills so many.
+_HELLO_RECORDS: Final = 8
+
+
+class NotTls(Exception):
+    """What came is no TLS record."""
+
+
+class NotResumed(Exception):
+    """The ClientHello resumes no session of the control channel's. ``alert`` says so to the peer;
+    nothing was computed."""
+
+    def __init__(self, alert: bytes) -> None:
+        super().__init__("the data channel did not resume the TLS session")
+        self.alert = alert
+
+
+class HandshakeFailed(Exception):
+    """The peer cannot or does not want to. ``alert`` is what is to be sent last."""
+
+    def __init__(self, error: BaseException, alert: bytes) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.alert = alert
+
+
+class Records:
+    """Whole TLS records off a socket, and not a byte of what follows them."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self._part = b""
+        self.heard = False  # whether a byte has come
+
+    def next(self) -> bytes | None:
+        """One record, ``None`` while it is not whole, ``b""`` where the peer has closed.
+
+        Raises:
+            NotTls, OSError.
+        """
+        while True:
+            missing = self._missing()
+            if not missing:
+                record, self._part = self._part, b""
+                return record
+            try:
+                data = self._socket.recv(missing)
+            except BlockingIOError:
+                return None
+            if not data:
+                return b""
+            self.heard = True
+            self._part += data
+
+    def _missing(self) -> int:
+        if len(self._part) < _HEADER:
+            return _HEADER - len(self._part)
+        length = int.from_bytes(self._part[3:_HEADER], "big")
+        if self._part[0] not in _TYPES or self._part[1] != 3 or length > _LARGEST:
+            raise NotTls("no TLS record")
+        return _HEADER + length - len(self._part)
+
+
+class Handshake:
+    """One handshake. ``strangers`` makes the context for one that resumes nothing."""
+
+    def __init__(self, own: SSL.Context, strangers: Callable[[], SSL.Context]) -> None:
+        self._strangers = strangers
+        self._hello: list[bytes] = []
+        self._decided = False
+        self.connection = _accepting(own)
+        self.resumed = False
+        self.done = False
+
+    def feed(self, record: bytes) -> bytes:
+        """Take one record; returns what is to be sent.
+
+        Raises:
+            NotResumed: :meth:`go_on_as_stranger` may follow.
+            HandshakeFailed: the end.
+        """
+        if self._decided:
+            return self._step(record)
+        self._hello.append(record)
+        try:
+            out = self._step(record)
+        except HandshakeFailed as exc:
+            raise NotResumed(exc.alert) from exc
+        if out:
+            self._decided = self.resumed = True  # by :func:`openssl.only_resumption`
+            self._hello.clear()
+        elif len(self._hello) == _HELLO_RECORDS:
+            raise HandshakeFailed(NotTls("an endless ClientHello"), b"")
+        return out
+
+    def go_on_as_stranger(self) -> bytes:
+        """Answer the same ClientHello by a full handshake, whose session nothing can resume."""
+        self.connection = _accepting(self._strangers())
+        self._decided = True
+        records, self._hello = self._hello, []
+        return b"".join(self._step(record) for record in records)
+
+    def _step(self, record: bytes) -> bytes:
+        connection = self.connection
+        connection.bio_write(record)
+        try:
+            connection.do_handshake()
+            self.done = True
+        except SSL.WantReadError:
+            pass
+        except (SSL.Error, WrongProtocol) as exc:
+            raise HandshakeFailed(exc, openssl.taken_out(connection)) from exc
+        return openssl.taken_out(connection)
+
+    def attach(self, sock: socket.socket) -> SSL.Connection:
+        """The connection, which goes on with the socket; the handshake is done."""
+        openssl.attach(self.connection, sock)
+        return self.connection
+
+
+def _accepting(context: SSL.Context) -> SSL.Connection:
+    connection = SSL.Connection(context, None)
+    connection.set_accept_state()
+    return connection
