@@ -53,6 +53,13 @@ CATALOGUE: Final = (
         RCLONE_FLAGS="--transfers 1 --checkers 1 --ftp-concurrency 1",
     ),
     _shell("rclone, PyPI's", "rclone", "rclone.sh", "python", RCLONE="{kit}/bin/rclone"),
+    Client(
+        "FileZilla",
+        "debian",
+        ("python3", "{programs}/filezilla/queue.py"),
+        "filezilla",
+        patience=120,
+    ),
     _python("Python ftplib", "python", "ftplib_stock.py"),
     _python("Python ftplib, recipe", "python", "ftplib_reuse.py"),
     _python("ftputil", "python", "ftputil_stock.py"),

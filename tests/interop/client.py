@@ -20,13 +20,17 @@ CANNOT: Final = 64
 
 _REPLY = re.compile(r"(?<![\d.])[45]\d\d[ -][A-Z(\"'].*")
 
+#: What stands below the error itself.
+_NOISE = re.compile(r"Debugging info|at |\.\.\. \d+ more")
+
 
 @dataclass(frozen=True, slots=True)
 class Client:
     """One row of the table.
 
     ``kit`` names what :mod:`tests.interop.kits` installs for it; in ``command`` and ``environment``
-    ``{kit}`` stands for where. ``page`` is its recipe in docs/howto/clients.
+    ``{kit}`` stands for where. ``page`` is its recipe in docs/howto/clients, ``patience`` what
+    it needs to start, in seconds, beside the time that every client has.
     """
 
     name: str
@@ -34,6 +38,7 @@ class Client:
     command: tuple[str, ...]
     page: str
     environment: dict[str, str] = field(default_factory=dict)
+    patience: float = 0
 
     def run(self, where: Where, *arguments: str, timeout: float = 60) -> Answer:
         """Run one verb."""
@@ -105,7 +110,8 @@ class Answer:
         client's last words."""
         said = [line.strip() for line in f"{self.output}\n{self.errors}".splitlines()]
         replies = [match[0] for line in said if (match := _REPLY.search(line))]
-        words = replies or [line for line in said if line] or [f"exit code {self.code}"]
+        words = replies or [line for line in said if line and not _NOISE.match(line)]
+        words = words or [f"exit code {self.code}"]
         text = "it hangs" if self.hung and not replies else words[-1]
         text = re.sub(r"/[^\s:'\"]*/", "…/", text)
         return text if len(text) <= 140 else text[:139] + "…"

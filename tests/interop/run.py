@@ -1,8 +1,7 @@
 """``make test-clients``: every client of the catalogue, on both TLS profiles, strict and let off.
 
 ``--only`` picks clients by a part of their names, ``--step`` steps by a part of theirs. Results are
-kept in the cache, client by client; ``--write`` puts the table of all of them into
-docs/reference/clients-table.md.
+kept in the cache, client by client; ``--write`` puts what is kept into docs/reference.
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.fixtures.served import ServedFtps
-from tests.interop import table
 from tests.interop.catalogue import CATALOGUE
 from tests.interop.client import Client, Where
 from tests.interop.kits import NotInstalled, kit
@@ -29,9 +27,10 @@ def main() -> int:
     parser.add_argument("--only", default="", help="clients, by parts of their names, with commas")
     parser.add_argument("--step", default="", help="steps, by a part of their names")
     parser.add_argument("--profile", choices=PROFILES, action="append")
+    parser.add_argument("--policy", choices=POLICIES, action="append")
     parser.add_argument("--big", type=int, default=BIG, help="bytes of the largest file")
     parser.add_argument("--jobs", type=int, default=2, help="clients at a time")
-    parser.add_argument("--write", action="store_true", help=f"write {table.PAGE.name}")
+    parser.add_argument("--write", action="store_true", help="write the docs' table")
     options = parser.parse_args()
     results = Results.load()
     chosen = chosen_clients(options.only)
@@ -44,13 +43,13 @@ def main() -> int:
                 except NotInstalled as exc:
                     print(f"{client.name}: not tried: {exc}", flush=True)
                     results.missing(client.name, str(exc))
+                if not options.step:
+                    results.save()
 
             list(pool.map(one, chosen))
-    if not options.step:
-        results.save()
     print("\n" + results.table([client.name for client in chosen]))
     if options.write:
-        table.PAGE.write_text(results.page())
+        results.write()
     return 0
 
 
@@ -69,10 +68,10 @@ def trials(
     """One client with each policy."""
     installed = kit(client.kit)
     with tempfile.TemporaryDirectory(prefix="securedrop-client-") as scratch:
-        for policy, username in POLICIES.items():
+        for policy in options.policy or POLICIES:
             home = Path(scratch) / policy.replace(" ", "-") / slug(client.name)
             home.mkdir(parents=True)
-            trial = Trial(client, Where(ftps, username, home, installed), big=options.big)
+            trial = Trial(client, Where(ftps, POLICIES[policy], home, installed), big=options.big)
             version = trial.version()
             outcomes = trial.run(options.step)
             results.put(client.name, version, f"{profile}, {policy}", outcomes)

@@ -15,7 +15,8 @@ from tests.interop.kits import cache
 from tests.interop.service import POLICIES, PROFILES
 from tests.interop.trial import Outcome
 
-PAGE: Final = ROOT / "docs" / "reference" / "clients-table.md"
+TABLE: Final = ROOT / "docs" / "reference" / "clients-table.md"
+FAILURES: Final = ROOT / "docs" / "reference" / "clients-failures.md"
 
 COLUMNS: Final = [f"{profile}, {policy}" for profile in PROFILES for policy in POLICIES]
 
@@ -51,8 +52,9 @@ class Results:
         return cls(json.loads(path.read_text()) if path.exists() else {})
 
     def save(self) -> None:
-        cache().mkdir(parents=True, exist_ok=True)
-        (cache() / "results.json").write_text(json.dumps(self.rows, indent=1))
+        with self._lock:
+            cache().mkdir(parents=True, exist_ok=True)
+            (cache() / "results.json").write_text(json.dumps(self.rows, indent=1))
 
     def put(self, name: str, version: str, column: str, outcomes: list[Outcome]) -> None:
         with self._lock:
@@ -102,23 +104,28 @@ class Results:
             ]
         return "\n".join(lines)
 
-    def page(self) -> str:
+    def write(self) -> None:
+        """Both texts, which pages of the documentation include."""
         names = [client.name for client in CATALOGUE]
         dates = sorted({row["date"] for row in self.rows.values() if "date" in row})
         when = " to ".join(dict.fromkeys([dates[0], dates[-1]])) if dates else "no day yet"
         untried = "\n".join(f"- {name}: not tried, {why}." for name, why in NOT_TRIED.items())
-        return (
-            f"*Measured by `make test-clients` on {when}.*\n\n{self.table(names)}\n\n"
-            f"{untried}\n\n### What failed\n\n{self.failures(names)}\n"
+        TABLE.write_text(
+            f"*Measured by `make test-clients` on {when}.*\n\n{self.table(names)}\n\n{untried}\n"
         )
+        FAILURES.write_text(self.failures(names) + "\n")
 
 
 def _by_text(failed: list[Outcome]) -> dict[str, str]:
     """The steps that failed, in one line, to the commonest of what was said."""
     if not failed:
         return {}
+    steps = [outcome.step for outcome in failed]
+    uploads = [step for step in steps if step.startswith("upload ")]
+    if len(uploads) == 5:
+        steps = ["every upload", *steps[5:]]
     text = Counter(outcome.said for outcome in failed).most_common(1)[0][0]
-    return {", ".join(outcome.step for outcome in failed): text}
+    return {", ".join(steps): text}
 
 
 def _escaped(text: str) -> str:

@@ -74,6 +74,8 @@ class Trial:
             ("download", self.download),
             ("delete", self.delete),
             ("resume", self.resume),
+            ("hash", self.digest),
+            ("text in ASCII", self.ascii),
             ("four at once", self.four),
         ]
 
@@ -176,10 +178,25 @@ class Trial:
         if not self.row(remote)["resumed_at"]:
             raise Failed("it sent the whole file anew")
 
+    def ascii(self) -> None:
+        """Under ``TYPE A`` a text arrives as it is here, for a partner made as partners are."""
+        text = b"".join(b"line %d of a text\n" % number for number in range(500))
+        local = self.where.home / "text.txt"
+        local.write_bytes(text)
+        answer = self.succeeded(self.ask("ascii", str(local), f"{self.directory}/text.txt"))
+        if self.ftps.stored(self.key(f"{self.directory}/text.txt")) != text:
+            raise Failed(f"OTHER BYTES ARE STORED: {answer.reason}")
+
+    def digest(self) -> None:
+        self.seed("hash", ["file.bin"], size=MIB + 1)
+        answer = self.succeeded(self.ask("hash", f"{self.directory}/hash/file.bin"))
+        if hashlib.sha256(content(MIB + 1)).hexdigest() not in answer.output.lower():
+            raise Failed(f"another digest: {answer.reason}")
+
     # --- what they need --------------------------------------------------------------
 
     def ask(self, *arguments: str, timeout: float = 60) -> Answer:
-        answer = self.client.run(self.where, *arguments, timeout=timeout)
+        answer = self.client.run(self.where, *arguments, timeout=timeout + self.client.patience)
         if answer.code == CANNOT:
             raise Cannot
         return answer

@@ -52,6 +52,18 @@ connect(Reuse) ->
 
 put(Ftp, Local, Remote) ->
     ftp:send(Ftp, Local, Remote).
+
+resume(Ftp, Local, Remote) ->
+    [Reply | _] = ftp:quote(Ftp, "SIZE " ++ Remote),
+    ["213", Size | _] = string:lexemes(Reply, " \r\n"),
+    Stored = list_to_integer(Size),
+    {ok, <<_:Stored/binary, Rest/binary>>} = file:read_file(Local),
+    ftp:append_bin(Ftp, Rest, Remote).
+
+%% The digest of what is stored, where the account may read.
+hash(Ftp, Remote) ->
+    [Reply | _] = ftp:quote(Ftp, "HASH " ++ Remote),
+    lists:nth(4, string:lexemes(Reply, " ")).
 %% end of recipe
 
 verb("put", [Local, Remote]) ->
@@ -68,6 +80,10 @@ verb("puts", [Directory, Remote]) ->
             lists:sort(Names)
         )
     end;
+verb("resume", [Local, Remote]) ->
+    fun(Ftp) -> resume(Ftp, Local, Remote) end;
+verb("hash", [Remote]) ->
+    fun(Ftp) -> io:format("~s~n", [hash(Ftp, Remote)]) end;
 verb("get", [Remote, Local]) ->
     fun(Ftp) -> ftp:recv(Ftp, Remote, Local) end;
 verb("list", [Remote]) ->

@@ -29,7 +29,7 @@ public final class Deliver {
         ftp.execPBSZ(0);
         ftp.execPROT("P");
         ftp.enterLocalPassiveMode();
-        check(ftp, ftp.setFileType(FTP.BINARY_FILE_TYPE)); // the default changes line ends
+        check(ftp, ftp.setFileType(FTP.BINARY_FILE_TYPE)); // the default is ASCII
         return ftp;
     }
 
@@ -60,6 +60,12 @@ public final class Deliver {
         FTPFile[] files = ftp.listFiles(remote);
         check(ftp, ftp.getReplyCode() == 226); // a refused listing is empty, without an exception
         return files;
+    }
+
+    /** The digest of what is stored, where the account may read. */
+    static String hash(FTPSClient ftp, String remote) throws IOException {
+        check(ftp, ftp.sendCommand("HASH", remote) == 213);
+        return ftp.getReplyString().split(" ")[3];
     }
     // end of recipe
 
@@ -141,6 +147,13 @@ public final class Deliver {
                 break;
             case "resume":
                 resume(ftp, one, two);
+                break;
+            case "hash":
+                System.out.println(hash(ftp, one));
+                break;
+            case "ascii":
+                check(ftp, ftp.setFileType(FTP.ASCII_FILE_TYPE));
+                put(ftp, one, two);
                 break;
             case "get":
                 try (OutputStream file = new FileOutputStream(two)) {

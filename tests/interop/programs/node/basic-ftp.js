@@ -22,6 +22,9 @@ async function resume(client, local, remote) {
   const localStart = await client.size(remote);
   await client.appendFrom(local, remote, { localStart });
 }
+
+// The digest of what is stored, where the account may read.
+const hash = async (client, remote) => (await client.send(`HASH ${remote}`)).message.split(" ")[3];
 // end of recipe
 
 async function some(directory, remote, first, step) {
@@ -36,6 +39,7 @@ async function some(directory, remote, first, step) {
 const verbs = {
   put,
   resume,
+  hash: async (client, remote) => console.log(await hash(client, remote)),
   get: (client, remote, local) => client.downloadTo(local, remote),
   list: async (client, remote) => (await client.list(remote)).forEach((file) => console.log(file.name)),
   rename: (client, from, to) => client.rename(from, to),

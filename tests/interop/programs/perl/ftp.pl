@@ -50,6 +50,13 @@ sub resume {
     $data->close or die $ftp->message;
 }
 
+# The digest of what is stored, where the account may read.
+sub digest {
+    my ($ftp, $remote) = @_;
+    $ftp->quot('HASH', $remote) == 2 or die $ftp->message;
+    return (split ' ', $ftp->message)[2];
+}
+
 # end of recipe
 
 sub puts {
@@ -57,6 +64,12 @@ sub puts {
     for my $path (sort glob "$directory/*") {
         put($ftp, $path, $remote . '/' . ($path =~ s{.*/}{}r));
     }
+}
+
+sub ascii {
+    my ($ftp, $local, $remote) = @_;
+    $ftp->ascii;
+    put($ftp, $local, $remote);
 }
 
 sub get {
@@ -81,8 +94,8 @@ sub delete_ {
 }
 
 my %verbs = (
-    put => \&put, puts => \&puts, resume => \&resume, get => \&get, list => \&list,
-    rename => \&rename_, delete => \&delete_,
+    put => \&put, puts => \&puts, resume => \&resume, ascii => \&ascii, get => \&get, list => \&list,
+    hash => sub { print digest(@_), "\n" }, rename => \&rename_, delete => \&delete_,
 );
 if ($verb eq 'version') {
     print "Net::FTP $Net::FTP::VERSION, IO::Socket::SSL $IO::Socket::SSL::VERSION, Perl $^V\n";

@@ -24,6 +24,12 @@ function resume($ftp, $local, $remote)
 {
     ftp_put($ftp, $remote, $local, FTP_BINARY, FTP_AUTORESUME);
 }
+
+// The digest of what is stored, where the account may read.
+function digest($ftp, $remote)
+{
+    return explode(' ', ftp_raw($ftp, "HASH $remote")[0])[3];
+}
 // end of recipe
 
 function puts($ftp, $directory, $remote)
@@ -45,6 +51,8 @@ function names($ftp, $remote)
 
 $functions = [
     'put' => 'put', 'puts' => 'puts', 'resume' => 'resume', 'get' => 'get', 'list' => 'names',
+    'ascii' => fn ($ftp, $local, $remote) => ftp_put($ftp, $remote, $local, FTP_ASCII),
+    'hash' => fn ($ftp, $remote) => print(digest($ftp, $remote) . "\n"),
     'rename' => 'ftp_rename', 'delete' => 'ftp_delete',
 ];
 $verb = $argv[1];

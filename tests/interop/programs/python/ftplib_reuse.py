@@ -35,6 +35,10 @@ class Delivery:
 
     # end of recipe
 
+    def ascii(self, local, remote):
+        with open(local, "rb") as file:
+            self.ftp.storlines(f"STOR {remote}", file)
+
     def get(self, remote, local):
         with open(local, "wb") as file:
             self.ftp.retrbinary(f"RETR {remote}", file.write)

@@ -23,7 +23,8 @@ def run(session, version):
     """Do what the command line asks."""
     verb, *arguments = sys.argv[1:]
     if verb == "version":
-        print(f"{version}, Python {platform.python_version()}, {ssl.OPENSSL_VERSION}")
+        library = " ".join(ssl.OPENSSL_VERSION.split()[:2])
+        print(f"{version}, Python {platform.python_version()}, {library}")
     elif verb == "puts":
         put_all(session(), *arguments)
     elif verb == "four":

@@ -31,6 +31,13 @@ async def resume(local, remote):
                     await stream.write(block)
 
 
+async def hash_(remote):
+    """The digest of what is stored, where the account may read."""
+    async with session() as client:
+        _, [reply] = await client.command(f"HASH {remote}", "213")
+        print(reply.split()[2])
+
+
 # end of recipe
 
 
@@ -68,7 +75,7 @@ async def delete(remote):
 
 VERBS = {
     "put": put, "puts": puts, "four": four, "get": get, "list": list_,
-    "rename": rename, "delete": delete, "resume": resume,
+    "rename": rename, "delete": delete, "resume": resume, "hash": hash_,
 }  # fmt: skip
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 from urllib.parse import quote
 
 import pycurl
@@ -39,6 +40,16 @@ class Delivery:
     def resume(self, local, remote):
         self.put(local, remote, offset=-1)  # curl asks for the size, and appends
 
+    def hash(self, remote):
+        """The digest of what is stored, where the account may read."""
+        replies = io.BytesIO()
+        self.prepare("/")
+        self.curl.setopt(pycurl.NOBODY, True)
+        self.curl.setopt(pycurl.HEADERFUNCTION, replies.write)
+        self.curl.setopt(pycurl.QUOTE, [f"HASH {remote}"])
+        self.curl.perform()
+        return re.search(r"213 SHA-256 \S+ (\w{64})", replies.getvalue().decode())[1]
+
     # end of recipe
 
     def get(self, remote, local):
@@ -69,4 +80,4 @@ class Delivery:
 
 
 if __name__ == "__main__":
-    verbs.run(Delivery, f"pycurl {pycurl.version}")
+    verbs.run(Delivery, " ".join(pycurl.version.split()[:3]))

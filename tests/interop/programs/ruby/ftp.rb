@@ -24,6 +24,11 @@ def resume(ftp, local, remote)
   ftp.resume = true # asks for the size, then REST and STOR
   ftp.putbinaryfile(local, remote)
 end
+
+# The digest of what is stored, where the account may read.
+def digest(ftp, remote)
+  ftp.sendcmd("HASH #{remote}").split[3]
+end
 # end of recipe
 
 def puts_all(ftp, directory, remote)
@@ -34,6 +39,7 @@ VERBS = {
   "put" => method(:put),
   "puts" => method(:puts_all),
   "resume" => method(:resume),
+  "hash" => ->(ftp, remote) { puts digest(ftp, remote) },
   "get" => ->(ftp, remote, local) { ftp.getbinaryfile(remote, local) },
   "list" => ->(ftp, remote) { puts ftp.nlst(remote) },
   "rename" => ->(ftp, old, new) { ftp.rename(old, new) },
@@ -42,7 +48,8 @@ VERBS = {
 
 verb, *arguments = ARGV
 if verb == "version"
-  puts "net-ftp #{Gem.loaded_specs['net-ftp']&.version || Net::FTP::VERSION}, Ruby #{RUBY_VERSION}, #{OpenSSL::OPENSSL_LIBRARY_VERSION}"
+  gem = Gem.loaded_specs["net-ftp"]
+  puts "net-ftp #{gem ? gem.version : Net::FTP::VERSION}, Ruby #{RUBY_VERSION}"
 elsif !VERBS.key?(verb)
   exit 64
 else

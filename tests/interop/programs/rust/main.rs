@@ -61,6 +61,12 @@ fn resume<T: TlsStream>(ftp: &mut ImplFtpStream<T>, local: &str, remote: &str) -
     ftp.put_file(remote, &mut file)?;
     Ok(())
 }
+
+/// The digest of what is stored, where the account may read.
+fn hash<T: TlsStream>(ftp: &mut ImplFtpStream<T>, remote: &str) -> Done<String> {
+    let reply = ftp.custom_command(format!("HASH {remote}"), &[suppaftp::Status::File])?;
+    Ok(String::from_utf8(reply.body)?)
+}
 // end of recipe
 
 fn connect_native() -> Done<NativeTlsFtpStream> {
@@ -121,6 +127,7 @@ fn run<T: TlsStream + 'static>(
         "put" => put(&mut ftp, &arguments[0], &arguments[1])?,
         "puts" => some(&mut ftp, arguments, 0, 1)?,
         "resume" => resume(&mut ftp, &arguments[0], &arguments[1])?,
+        "hash" => println!("{}", hash(&mut ftp, &arguments[0])?),
         "get" => get(&mut ftp, &arguments[0], &arguments[1])?,
         "list" => println!("{}", ftp.nlst(Some(&arguments[0]))?.join("\n")),
         "rename" => ftp.rename(&arguments[0], &arguments[1])?,

@@ -20,15 +20,18 @@ put() { ftps "put $1 -o $2"; }
 puts() { ftps "mirror -R --parallel=1 $1 $2"; }
 four() { ftps "mirror -R --parallel=4 $1 $2"; }
 resume() { ftps "put -c $1 -o $2"; }
+hash() { ftps "quote HASH $1"; }
 get() { ftps "get $1 -o $2"; }
 list() { ftps "cls -1 $1/" | sed 's|.*/||'; }
 rename() { ftps "mv $1 $2"; }
 delete() { ftps "rm $1"; }
 # end of recipe
 
-version() { lftp --version | head -n 1 | cut -d'|' -f2; }
+ascii() { ftps "put -a $1 -o $2"; }
+
+version() { lftp --version | sed -n '1s/.*Version \([^ ]*\).*/lftp \1/p'; }
 
 case $verb in
-  put | puts | four | resume | get | list | rename | delete | version) "$verb" "$@" ;;
+  put | ascii | puts | four | resume | hash | get | list | rename | delete | version) "$verb" "$@" ;;
   *) exit 64 ;;
 esac

@@ -13,7 +13,7 @@ ftps() { # ftps:// is explicit FTPS here (AUTH TLS)
 get() { ftps --output-document "$2" "$base$1"; }
 # end of recipe
 
-version() { wget --version | head -n 1; }
+version() { wget --version | head -n 1 | cut -d' ' -f1-3; }
 
 case $verb in
   get | version) "$verb" "$@" ;;
