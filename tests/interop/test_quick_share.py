@@ -9,12 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.fixtures.processes import ROOT
 from tests.fixtures.served import Serve, ServedFtps
 from tests.interop.catalogue import CATALOGUE
-from tests.interop.client import Answer, Client, Where
+from tests.interop.client import PROGRAMS, Answer, Client, Where
 from tests.interop.service import POLICIES
-from tests.interop.table import Result
+from tests.interop.table import TABLE, Result
 from tests.interop.trial import MIB, PART, Outcome, Trial
+
+RECIPES = ROOT / "docs" / "howto" / "clients"
 
 #: As they come, or with the recipe of their page.
 GET_IN = [
@@ -47,14 +50,16 @@ def test_what_a_client_does_is_in_storage_byte_for_byte(
     assert [outcome for outcome in outcomes if outcome.good is False] == []
 
 
-def test_a_client_that_resumes_no_session_stores_nothing_and_leaves_a_row(
+def test_a_client_that_resumes_no_session_stores_nothing_and_reads_why(
     served: Serve, tmp_path: Path
 ) -> None:
     ftps = served(workers=2)
     (outcome,) = trial(ftps, "Python ftplib", tmp_path).run("upload 1 048 577")
     assert outcome.good is False
+    assert outcome.said.startswith("522 Data connection refused")
     (row,) = ftps.audit("upload.aborted")
     assert row["path"].endswith("/1048577.bin")
+    assert row["reply"].startswith("522 Data connection refused")
     assert ftps.keys() == []
 
 
@@ -76,3 +81,25 @@ def test_a_reason_is_the_reply_where_the_client_shows_it() -> None:
 def test_a_step_that_the_client_has_not_counts_for_nothing() -> None:
     assert Result([Outcome("a", True), Outcome("b", None)]).cell == "all 1"
     assert Result([Outcome("a", True), Outcome("b", False, "x")]).cell == "1/2"
+
+
+def test_every_client_has_a_page_and_a_row() -> None:
+    table = TABLE.read_text()
+    for each in CATALOGUE:
+        assert (RECIPES / f"{each.page}.md").exists(), each.page
+        assert f"{{doc}}`{each.name} </howto/clients/{each.page}>`" in table
+
+
+def test_what_the_pages_show_is_what_the_matrix_runs() -> None:
+    shown = {
+        (page.parent / name).resolve()
+        for page in RECIPES.glob("*.md")
+        for name in re.findall(r"\{literalinclude\} (\S+)", page.read_text())
+    }
+    run = {part.rsplit("/", 1)[-1] for each in CATALOGUE for part in each.command}
+    sources = {path.resolve() for path in PROGRAMS.rglob("*") if path.is_file()}
+    assert shown <= sources
+    for path in shown:
+        compiled = path.suffix in (".go", ".rs", ".java")
+        imported = path.name in ("ftps_reuse.py",)
+        assert compiled or imported or path.name in run, path
