@@ -38,6 +38,12 @@ class Cause:
             raise ValueError(f"there are two causes {self.name!r}")
         CAUSES[self.name] = self
 
+    @property
+    def area(self) -> str:
+        """What it belongs to: ``control``, ``tls``, ``login``, ``data-channel``, ``transfer``,
+        ``storage`` or ``service``."""
+        return self.name.partition(".")[0]
+
 
 class Troubles:
     """How often each cause was met. There are some dozens of causes, so it stays small, whatever
@@ -288,11 +294,6 @@ LOGIN_SESSIONS = Cause(
     "The partner has as many sessions as it may have at once.",
     "Use fewer connections in the client, or close those that are not needed.",
     "partner_set {partner} --max-sessions N",
-)
-LOGIN_TOO_MANY_FAILURES = Cause(
-    "login.too-many-failures",
-    "Three logins failed in one session, and it was closed.",
-    "Give the client the right name and password; it should not try again by itself.",
 )
 NOT_LOGGED_IN = Cause(
     "login.none",

@@ -79,9 +79,12 @@ NEED_RNTO = Reply(350, "Ready for RNTO.")
 RESTART_AT = Reply(350, "Restarting at the given offset.")
 
 # 4xx: try again
-SERVICE_UNAVAILABLE = Reply(421, "Service not available; try again later.")
+SERVICE_UNAVAILABLE = Reply(
+    421, "Service not available; try again later.", causes.SERVICE_UNAVAILABLE
+)
 DRAINING = Reply(421, "The service is shutting down; connect again.", causes.SERVICE_ENDED)
-TIMED_OUT = Reply(421, "Timed out; closing the connection.")
+TIMED_OUT = Reply(421, "Timed out; closing the connection.", causes.IDLE)
+OPERATION_TIMED_OUT = Reply(421, "The operation took too long.", causes.OPERATION_TOO_LONG)
 TOO_MANY_CONNECTIONS = Reply(
     421, "Too many connections; try again later.", causes.TOO_MANY_CONNECTIONS
 )
@@ -97,15 +100,29 @@ TOO_MANY_SESSIONS = Reply(
 TOO_MANY_LOGINS = Reply(421, "Too many logins from your address; wait a minute.", causes.LOGIN_RATE)
 SESSION_ENDED = Reply(421, "The session was ended by the operator.", causes.ENDED_BY_OPERATOR)
 UNENCRYPTED_INPUT = Reply(421, "Input was pending behind AUTH; closing.", causes.INPUT_BEFORE_TLS)
-NO_DATA_CHANNEL = Reply(425, "The data channel could not be opened; send PASV or EPSV again.")
+NO_DATA_CHANNEL = Reply(
+    425, "The data channel could not be opened; send PASV or EPSV again.", causes.NEVER_CAME
+)
 NO_PASSIVE_PORT = Reply(425, "No passive port is free; try again later.", causes.NO_PASSIVE_PORT)
+DATA_FROM_ELSEWHERE = Reply(
+    425,
+    "The data connection came from another address than the control connection.",
+    causes.OTHER_ADDRESS,
+)
+DATA_SILENT = Reply(
+    425, "A data connection came, but no TLS handshake on it in time.", causes.DATA_SILENT
+)
 DATA_HANDSHAKE_FAILED = Reply(
     425, "The TLS handshake on the data channel failed.", causes.DATA_HANDSHAKE
 )
 TRANSFER_ABORTED = Reply(
-    426, "The data channel closed before the file was whole; nothing was stored."
+    426,
+    "The data channel closed before the file was whole; nothing was stored.",
+    causes.CONNECTION_LOST,
 )
-DOWNLOAD_ABORTED = Reply(426, "The data channel closed before the file was sent.")
+DOWNLOAD_ABORTED = Reply(
+    426, "The data channel closed before the file was sent.", causes.CONNECTION_LOST
+)
 BUSY = Reply(450, "The file is being written by another session; try again later.", causes.BUSY)
 LOCAL_ERROR = Reply(451, "Local error; nothing was stored. Try again later.", causes.LOCAL_FAULT)
 OUTCOME_PENDING = Reply(

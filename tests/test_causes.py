@@ -9,6 +9,9 @@ import pytest
 from django.core.management import load_command_class
 
 from securedrop_ftp.causes import CAUSES, NOT_RESUMED, STALLED, Cause, Troubles
+from tests.fixtures.processes import ROOT
+
+PAGE = (ROOT / "docs/howto/partner-cannot-connect.md").read_text()
 
 #: Words in capitals are the operator's to fill in.
 _FILLED = {
@@ -39,6 +42,12 @@ def test_its_command_is_understood(cause: Cause) -> None:
         name, *words = shlex.split(command)
         parser = load_command_class("securedrop_ftp", name).create_parser("manage.py", name)
         parser.parse_args([_FILLED.get(word, word) for word in words])
+
+
+@pytest.mark.parametrize("cause", CAUSES.values(), ids=CAUSES)
+def test_the_page_for_operators_has_it(cause: Cause) -> None:
+    (row,) = [line for line in PAGE.splitlines() if line.startswith(f"| `{cause.name}` |")]
+    assert f"{cause.happened} {cause.remedy}" in row
 
 
 def test_two_causes_cannot_share_a_name() -> None:

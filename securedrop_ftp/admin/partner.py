@@ -10,7 +10,9 @@ from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest
-from django.utils.html import format_html_join
+from django.urls import reverse
+from django.utils.html import format_html, format_html_join
+from django.utils.http import urlencode
 from django.utils.safestring import mark_safe
 
 from securedrop_ftp.access.certificates import described
@@ -90,7 +92,7 @@ class PartnerAdmin(AuditedAdmin):
     list_filter = ("mode", "enabled", "storage")
     search_fields = ("name", "prefix")
     inlines = (IPRuleInline, AccountInline)
-    readonly_fields = ("issuers", "made", "last_changed")
+    readonly_fields = ("issuers", "failures", "made", "last_changed")
     fieldsets = (
         (None, {"fields": ("name", "enabled", "mode", "overwrite")}),
         ("Storage", {"fields": ("storage", "prefix")}),
@@ -121,7 +123,7 @@ class PartnerAdmin(AuditedAdmin):
                 )
             },
         ),
-        (None, {"fields": ("made", "last_changed")}),
+        (None, {"fields": ("failures", "made", "last_changed")}),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
@@ -140,6 +142,21 @@ class PartnerAdmin(AuditedAdmin):
     def issuers(self, partner: Any) -> Any:
         """What the PEM texts say, for people."""
         return format_html_join(mark_safe("<br>"), "{}", ((line,) for line in described(partner)))
+
+    @admin.display(description="failed sessions", empty_value="-")
+    def failures(self, partner: Partner) -> str:
+        """The way to their rows: what client it is, what failed, and what to do."""
+        if partner._state.adding:
+            return ""
+        asked = {"partner": partner.name, "event": "session.closed", "outcome": "failure"}
+        url = reverse("admin:securedrop_ftp_auditevent_changelist")
+        return format_html(
+            '<a href="{}?{}">What its sessions failed with</a>; in plain words: '
+            "<code>doctor --partner {}</code>",
+            url,
+            urlencode(asked),
+            partner.name,
+        )
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

@@ -14,12 +14,15 @@ from collections.abc import Callable
 
 from OpenSSL import SSL
 
+from securedrop_ftp import causes
+from securedrop_ftp.causes import Cause
 from securedrop_ftp.conf import Conf
 from securedrop_ftp.ftps.channel import RECORD, Channel, CleanEnd, ConnectionLost
 from securedrop_ftp.ftps.runtime import EventLoop
 from securedrop_ftp.ftps.waiting import WaitingLines
 from securedrop_ftp.ftps.wire import Command, LineParser, Violation
 from securedrop_ftp.replies import Reply, on_one_line
+from securedrop_ftp.tls.fingerprint import LONGEST, Fingerprint, fingerprint, is_whole
 from securedrop_ftp.tls.openssl import only_resumption
 
 #: How long a closed session waits for the peer to have read our last reply.
@@ -49,6 +52,8 @@ class ControlChannel(Channel):
         self.context: SSL.Context | None = None
         self.last_reply = ""
         self.handshake_started = 0.0
+        self.fingerprint: Fingerprint | None = None  # of the client's TLS library
+        self._hello: bytearray | None = bytearray()  # until it is whole
         self.ending = ""  # why: replies are flushed, then the socket is closed
         self._parser = LineParser(conf.max_line_length)
         self._queue = WaitingLines()
@@ -90,7 +95,15 @@ class ControlChannel(Channel):
         """Whether a line asks for a transfer of its own."""
         raise NotImplementedError
 
-    def close(self, reason: str = "") -> None:
+    def handshake_failed(self, error: ConnectionLost) -> None:
+        """TLS did not come about."""
+        raise NotImplementedError
+
+    def handshake_done(self) -> None:
+        """TLS is in use."""
+        raise NotImplementedError
+
+    def close(self, reason: str = "", cause: Cause | None = None) -> None:
         """Release the socket; says close_notify, as RFC 5246 §7.2.1 asks."""
         self.send_close_notify()
         super().close()
@@ -116,7 +129,7 @@ class ControlChannel(Channel):
             self._output_moved = time.monotonic()
         self._output += data
         if len(self._output) > self.conf.max_queued_output:
-            self.close("the peer does not read its replies")
+            self.close("the peer does not read its replies", causes.NOT_READING)
             return
         self._flush()
         self._update_interest()
@@ -180,16 +193,30 @@ class ControlChannel(Channel):
         self._after_flush = start
 
     def _handshake(self) -> None:
+        if self._hello is not None:
+            self._look_at_hello(self._hello)
         try:
             done = self.step_handshake()
         except ConnectionLost as exc:
-            self.close(f"TLS handshake failed: {exc}")
+            self.handshake_failed(exc)
             return
         if done:
             assert self.context is not None
             only_resumption(self.context)  # data channels share it
+            self._hello = None
+            self.handshake_done()
             self._update_interest()
             self._more_input()
+
+    def _look_at_hello(self, hello: bytearray) -> None:
+        """Before OpenSSL takes it. What comes between the two looks is missed: then it is nobody's
+        fingerprint."""
+        try:
+            hello += self.socket.recv(LONGEST, socket.MSG_PEEK)
+        except OSError:
+            return
+        if is_whole(hello):
+            self.fingerprint, self._hello = fingerprint(hello), None
 
     # --- input -----------------------------------------------------------------------
 
@@ -227,7 +254,7 @@ class ControlChannel(Channel):
 
     def handle_close(self) -> None:
         """RST or both directions shut."""
-        self.close("connection lost")
+        self.close("connection lost", causes.CONTROL_LOST)
 
     def handle_read_event(self) -> None:
         """Commands come."""
@@ -245,7 +272,7 @@ class ControlChannel(Channel):
             self.close("closed by the client")
             return
         except ConnectionLost as exc:
-            self.close(f"connection lost: {exc}")
+            self.close(f"connection lost: {exc}", causes.CONTROL_LOST)
             return
         if data is not None:
             self._parser.feed(data)

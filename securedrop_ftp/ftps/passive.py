@@ -19,8 +19,9 @@ from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from securedrop_ftp import replies
+from securedrop_ftp import causes, replies
 from securedrop_ftp.access import network
+from securedrop_ftp.causes import Cause
 from securedrop_ftp.exceptions import SecureDropError
 from securedrop_ftp.ftps.channel import ConnectionLost
 from securedrop_ftp.ftps.data import DataChannel
@@ -204,7 +205,8 @@ class PassiveListener:
         if not budget.allows(*who):
             self._candidates.remove(channel)
             channel.reset()
-            self._refused(channel, replies.NOT_YOUR_SESSION)
+            crowd = replies.NOT_YOUR_SESSION.because(causes.TOO_MANY_HANDSHAKES)
+            self._refused(channel, crowd)
             return False
         budget.spend(*who)
         if self._uploads is False:
@@ -268,6 +270,18 @@ class PassiveListener:
 
     # --- for the transfer ------------------------------------------------------------
 
+    @property
+    def trouble(self) -> Cause | None:
+        """Why it has not come so far; ``None`` where nothing came at all."""
+        reason = self._in_vain()
+        return reason.cause if reason is not None else None
+
+    def _in_vain(self) -> Reply | None:
+        """What is known of why the right one does not come."""
+        if self._why is None and self._candidates:
+            return replies.DATA_SILENT
+        return self._why or (replies.DATA_FROM_ELSEWHERE if self._told else None)
+
     def take(self, *, uploads: bool) -> DataChannel:
         """Wait for the data channel (inside a verb), over which the client ``uploads`` or is to
         get something. The listener is used up.
@@ -299,7 +313,7 @@ class PassiveListener:
                 self.close()
             return
         if self._overdue(now):
-            self._fail(NoDataChannel(reply=self._why))
+            self._fail(NoDataChannel(reply=self._in_vain()))
 
     def _overdue(self, now: float) -> bool:
         """Whether the client has owed its connection, or the command that is to use it, for too

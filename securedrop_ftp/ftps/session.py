@@ -21,14 +21,16 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import greenlet
 import structlog
 
-from securedrop_ftp import replies
+from securedrop_ftp import causes, reasons, replies
 from securedrop_ftp.access import network
 from securedrop_ftp.access.principal import Principal
-from securedrop_ftp.causes import Cause, Troubles
+from securedrop_ftp.causes import Cause
 from securedrop_ftp.events import Event
 from securedrop_ftp.exceptions import Cancelled, SecureDropError, SessionGone
 from securedrop_ftp.ftps import attempts, policy
+from securedrop_ftp.ftps.channel import ConnectionLost
 from securedrop_ftp.ftps.control import ControlChannel
+from securedrop_ftp.ftps.course import Course, counts, is_transfer
 from securedrop_ftp.ftps.facts import FACTS
 from securedrop_ftp.ftps.origin import Origin
 from securedrop_ftp.ftps.parking import Waiter, settle_from
@@ -39,6 +41,7 @@ from securedrop_ftp.log import get_logger
 from securedrop_ftp.models import Permission
 from securedrop_ftp.refusals import of_address, of_partner, refusals
 from securedrop_ftp.replies import Reply
+from securedrop_ftp.tls.contexts import WrongProtocol
 
 if TYPE_CHECKING:
     from securedrop_ftp.ftps.passive import PassiveListener
@@ -99,7 +102,7 @@ class Session(ControlChannel):
         self.facts: tuple[str, ...] = FACTS
 
         self.row_left = False  # of the command that runs
-        self.troubles = Troubles()
+        self.course = Course()
         balancer = {"balancer": origin.balancer} if origin.balancer else {}
         self._opened: Event | None = Event("session.opened", extra=balancer)  # until it is told
         self.started = self.last_activity = time.monotonic()
@@ -138,20 +141,51 @@ class Session(ControlChannel):
         if self.transfer is not None:
             self.transfer.cancel(Cancelled(reason))
 
-    def close(self, reason: str = "") -> None:
+    def close(self, reason: str = "", cause: Cause | None = None) -> None:
         """Release everything. A verb that is parked ends with SessionGone."""
         if self.closed:
             return
         reason = self.ending or reason or "connection lost"
+        if not self.ending:
+            self._note_loss(cause)
         super().close()
         self.close_listeners()
         if not self._is_check:
-            self._tell_end(Event("session.closed", reason=reason, extra={"seconds": self.age}))
+            self._tell_end(self._closed_row(reason))
         self.end_login(good=False)
         self.runtime.session_closed(self)
         waiter = self._waiter
         if waiter is not None and greenlet.getcurrent() is not self._verb:
             waiter.fail(SessionGone())
+
+    def _note_loss(self, cause: Cause | None) -> None:
+        """It ends without a last word."""
+        if self.transfer is not None and self.transfer.moving:
+            self.course.ended(well=False)
+            self.troubled(self.transfer.trouble or causes.CUT_BY_CONTROL)
+        elif cause is not None and (self.principal is not None or cause is not causes.CONTROL_LOST):
+            self.troubled(cause)
+
+    def handshake_failed(self, error: ConnectionLost) -> None:
+        """On the control connection."""
+        wrong = isinstance(error.__cause__, WrongProtocol)
+        cause = causes.TLS_ALPN if wrong else reasons.of_handshake(str(error))
+        self.close(f"TLS handshake failed: {error}", cause)
+
+    def handshake_done(self) -> None:
+        """On the control connection."""
+        assert self.tls is not None
+        self.course.note_tls(self.tls)
+
+    def _closed_row(self, reason: str) -> Event:
+        course = self.course
+        return Event(
+            "session.closed",
+            outcome=course.outcome(logged_in=self.principal is not None),
+            reason=course.said(reason),
+            extra={"seconds": self.age},
+            details=course.details(self.fingerprint),
+        )
 
     def _tell_end(self, closed: Event) -> None:
         """A session that never logged in is a stranger's: its rows have a bound, and come after
@@ -162,6 +196,8 @@ class Session(ControlChannel):
         rows = [self._completed(event) for event in (self._opened, closed) if event is not None]
         self._opened = None
         kind = "connection without a login" if len(rows) > 1 else "session.closed"
+        for cause, _ in self.course.troubles.most_common(1):
+            kind += f" ({cause.name})"
         if refusals.admit(self._bucket(), rows[-1], rows=len(rows), kind=kind):
             for row in rows:
                 self.runtime.record(row, later=True)
@@ -192,12 +228,12 @@ class Session(ControlChannel):
     def check_deadlines(self, now: float) -> None:
         """Called about once a second (rows 16 and 17)."""
         if self.output_overdue(now):
-            self.close("the peer does not read its replies")
+            self.close("the peer does not read its replies", causes.NOT_READING)
         elif self.ending:
             pass
         elif self.handshaking:
             if now - self.handshake_started > self.conf.handshake_timeout:
-                self.close("TLS handshake timed out")
+                self.close("TLS handshake timed out", causes.TLS_TIMEOUT)
         elif self._verb is not None and self.transfer is not None:
             self.transfer.check_deadlines(now)
         else:
@@ -208,13 +244,15 @@ class Session(ControlChannel):
     def _overdue(self, now: float) -> tuple[Reply, str] | None:
         conf = self.conf
         if self.principal is None and self.owed(now) > conf.login_timeout:
-            return replies.TIMED_OUT.but("No login in time; closing."), "login timed out"
+            late = replies.TIMED_OUT.but("No login in time; closing.")
+            return late.because(causes.NO_LOGIN_IN_TIME), "login timed out"
         if self._verb is not None:
             if now - self._verb_since > conf.operation_timeout:
-                return replies.TIMED_OUT.but("The operation took too long."), "operation timed out"
+                return replies.OPERATION_TIMED_OUT, "operation timed out"
             return None
         if now - self.started > conf.max_session_age:
-            return replies.TIMED_OUT.but("The session is too old; log in again."), "session too old"
+            old = replies.TIMED_OUT.but("The session is too old; log in again.")
+            return old.because(causes.TOO_OLD), "session too old"
         if self.runtime.draining:
             return replies.DRAINING, "shutdown"
         if now - self.last_activity > conf.idle_timeout:
@@ -226,11 +264,12 @@ class Session(ControlChannel):
     def troubled(self, cause: Cause) -> None:
         """Count why something did not go through, for the session's last row. A reply that has a
         cause has it counted when it is sent."""
-        self.troubles.add(cause)
+        self.course.troubles.add(cause)
 
     def reply(self, reply: Reply) -> None:
         """Queue one reply, and count its cause."""
-        if reply.cause is not None and not (self.closed or self.ending):
+        told = not (self.closed or self.ending)
+        if told and reply.cause is not None and counts(self, reply.cause):
             self.troubled(reply.cause)
         super().reply(reply)
 
@@ -365,7 +404,8 @@ class Session(ControlChannel):
         if transfer is None or isinstance(item, Violation):
             return False
         if item.verb == "ABOR":
-            transfer.cancel(Cancelled("ABOR"))
+            aborted = replies.TRANSFER_ABORTED.because(causes.ABORTED)
+            transfer.cancel(Cancelled("ABOR", reply=aborted))
             self.answer_next(item)  # its own reply follows the transfer's
             return True
         if item.verb == "STAT" and not item.argument.strip(" "):
@@ -385,7 +425,9 @@ class Session(ControlChannel):
     def overrun(self) -> None:
         """The session ends, and the transfer with it."""
         self.end(
-            replies.SERVICE_UNAVAILABLE.but("Too many commands wait behind the transfer."),
+            replies.SERVICE_UNAVAILABLE.but("Too many commands wait behind the transfer.").because(
+                causes.NOT_READING
+            ),
             "too many commands behind a transfer",
         )
 
@@ -420,6 +462,8 @@ class Session(ControlChannel):
             except SecureDropError as exc:
                 reply, reason = exc.reply, str(exc)
             if reply is not None:
+                if is_transfer(policy.VERBS.get(self.doing)):
+                    self.course.ended(well=not reply.is_error)
                 if reply.is_error and not self.row_left:
                     self.note_refusal(item, reply, reason)
                 self.reply(reply)
@@ -437,6 +481,7 @@ class Session(ControlChannel):
 
     def _execute(self, item: Command | Violation) -> Reply | None:
         if isinstance(item, Violation):
+            self.doing = item.verb if item.verb in policy.VERBS else ""
             return self._refuse(item)
         self.doing = item.verb
         return policy.dispatch(self, item)
@@ -444,7 +489,8 @@ class Session(ControlChannel):
     def _refuse(self, violation: Violation) -> Reply | None:
         if violation.fatal:
             self.note_refusal(violation, violation.reply)
-            self.end(violation.reply, "protocol violation")
+            cause = violation.reply.cause
+            self.end(violation.reply, cause.happened if cause else "protocol violation")
             return None
         policy.hand_on(self, "", None)
         self.count_bad_command()
@@ -454,7 +500,8 @@ class Session(ControlChannel):
         """Ten of them in a row close the session (row 23)."""
         self.bad_commands += 1
         if self.bad_commands >= self.conf.max_bad_commands:
-            self.end(replies.SERVICE_UNAVAILABLE.but("Too many errors."), "too many bad commands")
+            errors = replies.SERVICE_UNAVAILABLE.but("Too many errors.")
+            self.end(errors.because(causes.BAD_COMMANDS), "too many bad commands")
 
     # --- waiting (inside a verb) -----------------------------------------------------
 

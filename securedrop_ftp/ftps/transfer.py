@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from securedrop_ftp import replies
+from securedrop_ftp import causes, replies
+from securedrop_ftp.causes import Cause
 from securedrop_ftp.exceptions import (
     Cancelled,
     Truncated,
@@ -52,6 +53,12 @@ class Transfer:
         """Payload bytes so far."""
         return self.channel.moved if self.channel is not None else 0
 
+    @property
+    def trouble(self) -> Cause | None:
+        """What went wrong with its data channel while it waits for one."""
+        listener = self.session.passive
+        return listener.trouble if listener is not None and self.channel is None else None
+
     def status(self) -> Reply:
         """For STAT in the middle of a transfer."""
         doing = "in progress" if self.moving else "being committed"
@@ -89,14 +96,12 @@ class Transfer:
                 if channel.moved != self._last_moved:
                     self._last_moved, self._since = channel.moved, now
             if now - self._since > session.conf.operation_timeout:
-                session.end(
-                    replies.TIMED_OUT.but("The operation took too long."), "operation timed out"
-                )
+                session.end(replies.OPERATION_TIMED_OUT, "operation timed out")
             return
         self._since = now
         why = self._clock.stalled(now, channel.progress(), self._patience())
         if why:
-            reply = replies.TRANSFER_ABORTED.but(f"Stalled: {why}.")
+            reply = replies.TRANSFER_ABORTED.but(f"Stalled: {why}.").because(causes.STALLED)
             channel.fail(Truncated(f"stalled: {why}", reply=reply))
 
     def _patience(self) -> Patience:
@@ -139,4 +144,4 @@ def require_data_channel(session: Session) -> None:
     if not session.data_protected:
         raise NoDataChannel(reply=replies.PROT_REQUIRED)
     if session.passive is None:
-        raise NoDataChannel
+        raise NoDataChannel(reply=replies.NO_DATA_CHANNEL.because(causes.NO_PASSIVE_COMMAND))

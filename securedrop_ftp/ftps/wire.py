@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from securedrop_ftp import replies
+from securedrop_ftp import causes, replies
 from securedrop_ftp.replies import Reply
 
 CRLF: Final = b"\r\n"
@@ -27,6 +27,13 @@ _LOGIN: Final = (b"USER ", b"PASS ")
 HTTP_VERBS: Final = frozenset(
     {"GET", "POST", "PUT", "HEAD", "OPTIONS", "PATCH", "DELETE", "CONNECT", "TRACE", "PRI"}
 )
+
+
+#: How a ClientHello begins (RFC 8446 §5.1); no line does.
+_TLS_RECORD: Final = b"\x16\x03"
+
+_OTHER_PROTOCOL: Final = replies.NOT_UNDERSTOOD.but("This is an FTP server.")
+_EXPLICIT_ONLY: Final = replies.NOT_UNDERSTOOD.but("Explicit TLS only: send AUTH TLS first.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +81,9 @@ class LineParser:
 
     def next(self) -> Command | Violation | None:
         """The next line, or ``None`` until more input comes."""
+        if self._buffer[:2] == _TLS_RECORD:
+            self.clear()
+            return Violation(_EXPLICIT_ONLY.because(causes.IMPLICIT_TLS), fatal=True)
         while True:
             # Start one byte back: the CR may have come with the last read.
             end = self._buffer.find(CRLF, max(0, self._scanned - 1))
@@ -121,13 +131,16 @@ def parse(line: bytes) -> Command | Violation:
         # the bytes, and neither a name nor a password can have one.
         text = line.decode("utf-8", "surrogateescape")
     verb, _, argument = text.partition(" ")
+    if verb.startswith("SSH-"):  # RFC 4253 §4.2
+        return Violation(_OTHER_PROTOCOL.because(causes.SPOKE_SSH), fatal=True)
     if not (verb.isascii() and verb.isalnum()):
         return Violation(replies.NOT_UNDERSTOOD)
     verb = verb.upper()
     if verb in HTTP_VERBS:
-        return Violation(replies.NOT_UNDERSTOOD.but("This is an FTP server."), fatal=True)
+        return Violation(_OTHER_PROTOCOL.because(causes.SPOKE_HTTP), fatal=True)
     if verb == "PROXY":  # taken from SECUREDROP_PROXY_PROTOCOL_FROM only
-        return Violation(replies.NOT_UNDERSTOOD.but("No PROXY header from this address."), True)
+        stray = replies.NOT_UNDERSTOOD.but("No PROXY header from this address.")
+        return Violation(stray.because(causes.PROXY_HEADER), fatal=True)
     # A password may hold any printable character and a tab is one that people use; NUL, CR, LF
     # and the rest of C0 are never meant.
     if any(ord(c) < 32 or ord(c) == 127 for c in argument):

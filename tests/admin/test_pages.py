@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 
 from django.contrib.auth.models import Permission, User
@@ -9,7 +10,10 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from securedrop_ftp.models import LiveSession, Partner
+from securedrop_ftp import causes
+from securedrop_ftp.events import Event
+from securedrop_ftp.models import AuditEvent, LiveSession, Partner
+from securedrop_ftp.signals import emit
 
 
 def _session() -> LiveSession:
@@ -78,3 +82,43 @@ def test_the_index_begins_with_the_file_drop_and_shows_nothing_twice(operator: C
     assert headings[0] == "Secure file drop"
     assert "Second factor" in headings
     assert not [name for name in headings if "axes" in name.lower()]
+
+
+def test_a_session_that_failed_names_client_causes_and_remedies(
+    operator: Client, partner: Partner
+) -> None:
+    cause = causes.NOT_RESUMED
+    trouble = {
+        "cause": cause.name, "count": 2, "happened": cause.happened, "remedy": cause.remedy
+    }  # fmt: skip
+    details = {"client": "<b>x", "tls": "TLSv1.2", "transfers": 1, "failed": 2}
+    emit(
+        Event(
+            "session.closed",
+            outcome="failure",
+            partner=partner.name,
+            partner_id=partner.pk,
+            details=details | {"troubles": [trouble]},
+        )
+    )
+    row = AuditEvent.objects.get(event="session.closed")
+    url = reverse("admin:securedrop_ftp_auditevent_change", args=(row.pk,))
+    page = operator.get(url).content.decode()
+    for told in ("&lt;b&gt;x, TLSv1.2", "1 went through, 2 failed", f"<strong>{cause.name}"):
+        assert told in page
+    assert html.escape(cause.remedy) in page
+
+
+def test_a_partner_leads_to_its_failed_sessions(operator: Client, partner: Partner) -> None:
+    page = operator.get(
+        reverse("admin:securedrop_ftp_partner_change", args=(partner.pk,))
+    ).content.decode()
+    link = re.search(r'href="([^"]+)">What its sessions failed with', page)
+    assert link is not None
+    assert f"doctor --partner {partner.name}" in page
+    for name, outcome in ((partner.name, "failure"), (partner.name, "success"), ("o", "failure")):
+        emit(Event("session.closed", outcome=outcome, partner=name, reason=f"{name} {outcome}"))
+    listed = operator.get(html.unescape(link[1])).content.decode()
+    assert f"{partner.name} failure" in listed
+    assert f"{partner.name} success" not in listed
+    assert "o failure</td>" not in listed.replace(f"{partner.name} failure", "")

@@ -31,7 +31,12 @@ def uncollected(served: Serve, storage: str) -> ServedFtps:
     ftps = served(
         "sqlite",
         storage,
-        options={"worker_memory": BUDGET, "upload_memory": BUDGET // 2, "read_range": 4 * MIB},
+        options={
+            "worker_memory": BUDGET,
+            "upload_memory": BUDGET // 2,
+            "read_range": 4 * MIB,
+            "storage_timeout": 500,  # moto takes its time to join 48 parts of 8 MiB
+        },
         env={"DJANGO_SETTINGS_MODULE": "tests.fixtures.uncollected_settings"},
     )
     with ftps.login() as client:  # what is made once

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 
-from securedrop_ftp import replies
+from securedrop_ftp import causes, replies
 from securedrop_ftp.access import network
 from securedrop_ftp.ftps.passive import NoDataChannel, PassiveListener, bind_passive
 from securedrop_ftp.ftps.policy import verb
@@ -19,11 +19,13 @@ def pasv(session: Session, _argument: str) -> Reply:
         return replies.BAD_SEQUENCE.but("EPSV ALL was sent.")
     address = _told(session)
     if not address:
-        return replies.NO_DATA_CHANNEL.but("The address to tell is not known now; use EPSV.")
+        unknown = replies.NO_DATA_CHANNEL.but("The address to tell is not known now; use EPSV.")
+        return unknown.because(causes.ADDRESS_UNKNOWN)
     try:
         octets = ipaddress.IPv4Address(address).packed
     except ValueError:
-        return replies.NO_DATA_CHANNEL.but("PASV speaks IPv4 only; use EPSV.")
+        wrong = replies.NO_DATA_CHANNEL.but("PASV speaks IPv4 only; use EPSV.")
+        return wrong.because(causes.WRONG_FAMILY)
     port = _listen(session)
     numbers = ",".join(str(b) for b in (*octets, port >> 8, port & 255))
     return Reply(227, f"Entering passive mode ({numbers}).")

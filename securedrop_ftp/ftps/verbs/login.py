@@ -6,7 +6,7 @@ import re
 import time
 from typing import Final
 
-from securedrop_ftp import replies
+from securedrop_ftp import reasons, replies
 from securedrop_ftp.access.certificates import PeerCertificate
 from securedrop_ftp.access.login import log_in, log_in_by_certificate
 from securedrop_ftp.access.principal import Principal
@@ -120,6 +120,9 @@ def password(session: Session, argument: str) -> Reply | None:
         session.end_login(good=False)
         session.spend_row()
         session.failed_logins += 1
+        cause = reasons.of_login(exc.reason)
+        if cause is not None:  # the reply tells all of them alike
+            session.troubled(cause)
         if session.failed_logins >= MAX_FAILED_LOGINS:
             session.end(exc.reply, "too many failed logins")
             return None

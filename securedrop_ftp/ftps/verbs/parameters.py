@@ -1,4 +1,4 @@
-"""TYPE, MODE, STRU (RFC 959 §4.1.2), OPTS, FEAT (RFC 2389), HOST (RFC 7151)."""
+"""TYPE, MODE, STRU (RFC 959 §4.1.2), OPTS, FEAT (RFC 2389), HOST (RFC 7151), CLNT."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from securedrop_ftp import replies
+from securedrop_ftp.ftps.course import MAX_CLIENT
 from securedrop_ftp.ftps.facts import FACTS
 from securedrop_ftp.ftps.policy import verb
 from securedrop_ftp.ftps.session import Session
@@ -94,6 +95,7 @@ def feat(session: Session, _argument: str) -> None:
         "Extensions:",
         [
             "AUTH TLS",
+            "CLNT",
             "PBSZ",
             "PROT",
             "EPSV",
@@ -107,6 +109,14 @@ def feat(session: Session, _argument: str) -> None:
         ],
         "End",
     )
+
+
+@verb("CLNT", login=False, argument=True, prepares=True, syntax="CLNT <name of the client>")
+def clnt(session: Session, argument: str) -> Reply:
+    """In no RFC, but FileZilla, lftp, WinSCP and others say what they are where FEAT has it. It is
+    kept for the session's last row."""
+    session.course.client = argument[:MAX_CLIENT]
+    return replies.OK.but("Noted.")
 
 
 @verb("HOST", clear=True, login=False, argument=True, words=True, syntax="HOST <name>")

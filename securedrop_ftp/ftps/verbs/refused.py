@@ -5,7 +5,7 @@ They are answered with the RFC's code and do not count as bad commands.
 
 from __future__ import annotations
 
-from securedrop_ftp import replies
+from securedrop_ftp import causes, replies
 from securedrop_ftp.ftps.policy import verb
 from securedrop_ftp.ftps.session import Session
 from securedrop_ftp.replies import Reply
@@ -14,7 +14,8 @@ from securedrop_ftp.replies import Reply
 @verb("PORT", "EPRT", "LPRT", "LPSV", prepares=True)
 def active_mode(_session: Session, _argument: str) -> Reply:
     """The server never opens a connection (RFC 2577: bounce attacks)."""
-    return replies.NOT_IMPLEMENTED.but("Active mode is off; use EPSV or PASV.")
+    off = replies.NOT_IMPLEMENTED.but("Active mode is off; use EPSV or PASV.")
+    return off.because(causes.ACTIVE_MODE)
 
 
 @verb("CCC", "REIN", "SITE", "MFMT", "MFF", "SMNT", "ACCT", "ADAT", "MIC", "CONF", "ENC")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 from django.conf import settings
+from django.core.management.base import CommandError
 from django.db import Error as DatabaseFault
 
 from securedrop_ftp.checks import (
@@ -43,26 +44,26 @@ def examine() -> Iterator[Finding]:
         yield from (from_message(SETTINGS, message) for message in values)
         return  # nothing can be judged by settings that cannot be read
     conf = get_conf()
-    yield from _safely(SETTINGS, lambda: _settings(conf))
-    yield from _safely(certificates.CHECK, lambda: certificates.server_certificate(conf))
-    yield from _safely(SITE, lambda: site_certificate(conf))
-    found = list(_safely("database", _unusable_database))
+    yield from partly(SETTINGS, lambda: _settings(conf))
+    yield from partly(certificates.CHECK, lambda: certificates.server_certificate(conf))
+    yield from partly(SITE, lambda: site_certificate(conf))
+    found = list(partly("database", _unusable_database))
     yield from found
     usable = not found
     if usable:
-        yield from _safely("database", durability)
-        yield from _safely("clock", clock)
-        yield from _safely(certificates.CLIENTS, certificates.client_certificates)
-        yield from _safely("partners", _partners)
+        yield from partly("database", durability)
+        yield from partly("clock", clock)
+        yield from partly(certificates.CLIENTS, certificates.client_certificates)
+        yield from partly("partners", _partners)
     for alias in sorted({"default", *aliases_of_partners()}) if usable else ["default"]:
-        yield from _safely("storage", partial(_storage, alias, ledger=usable))
+        yield from partly("storage", partial(_storage, alias, ledger=usable))
     status = read_status(conf.data_dir)
-    yield from _safely(addresses.CHECK, lambda: addresses.addresses(conf))
-    yield from _safely(ports.CHECK, lambda: ports.passive_ports(conf))
-    yield from _safely(limits.CHECK, lambda: limits.limits(conf, status))
-    yield from _safely("service", lambda: service(conf, status))
+    yield from partly(addresses.CHECK, lambda: addresses.addresses(conf))
+    yield from partly(ports.CHECK, lambda: ports.passive_ports(conf))
+    yield from partly(limits.CHECK, lambda: limits.limits(conf, status))
+    yield from partly("service", lambda: service(conf, status))
     if usable:
-        yield from _safely("upload", lambda: real_upload(conf, status))
+        yield from partly("upload", lambda: real_upload(conf, status))
 
 
 def _settings(conf: Conf) -> Iterator[Finding]:
@@ -96,9 +97,12 @@ def _partners() -> Iterator[Finding]:
     yield from (from_message("partners", m) for m in check_partners(databases=["default"]))
 
 
-def _safely(check: str, run: Callable[[], Iterable[Finding]]) -> Iterator[Finding]:
+def partly(check: str, run: Callable[[], Iterable[Finding]]) -> Iterator[Finding]:
+    """The findings of one check. One that breaks is itself a problem."""
     try:
         yield from run()
+    except CommandError:
+        raise  # what was asked for is not there
     except DatabaseFault as exc:
         yield problem(check, f"The database failed: {exc}.", "See what the check “database” says.")
     except Exception as exc:

@@ -27,6 +27,15 @@ class Finding:
     text: str
     mend: str = ""
 
+    def row(self) -> dict[str, str]:
+        """For scripts."""
+        return {
+            "level": self.level.value,
+            "check": self.check,
+            "text": escape(self.text, 2000),
+            "mend": escape(self.mend, 2000),
+        }
+
     def __str__(self) -> str:
         words = escape(f"{self.text} {self.mend}".strip(), 2000)
         return f"{self.level.value:<8} {self.check}: {words}"

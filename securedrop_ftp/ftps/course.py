@@ -1,0 +1,104 @@
+"""How a session went, for its last row: what client it was, what went through, what did not and
+why (``session.closed``; docs/reference/audit.md)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from securedrop_ftp import causes
+from securedrop_ftp.causes import Cause, Troubles
+from securedrop_ftp.ftps.attempts import ATTEMPTS
+from securedrop_ftp.ftps.policy import VERBS, Verb
+
+if TYPE_CHECKING:
+    from OpenSSL import SSL
+
+    from securedrop_ftp.ftps.session import Session
+    from securedrop_ftp.tls.fingerprint import Fingerprint
+
+#: Characters kept of what a client calls itself.
+MAX_CLIENT: Final = 100
+#: How sessions end that did all that they wanted: no trouble, unless a transfer is cut by it. The
+#: row's reason says so as it is.
+_ENDS: Final = (causes.IDLE, causes.TOO_OLD, causes.SERVICE_ENDED, causes.ENDED_BY_OPERATOR)
+#: Causes told in one row; the rest is a count.
+MAX_TOLD: Final = 5
+
+
+class Course:
+    """Small, whatever a client does: some texts of bounded length, and a count for each cause."""
+
+    __slots__ = ("cipher", "client", "failed", "right", "tls", "troubles")
+
+    def __init__(self) -> None:
+        self.client = ""  # what CLNT said
+        self.tls = self.cipher = ""  # of the control connection
+        self.right = self.failed = 0  # transfers
+        self.troubles = Troubles()
+
+    def note_tls(self, tls: SSL.Connection) -> None:
+        """The handshake is done."""
+        self.tls, self.cipher = tls.get_protocol_version_name(), tls.get_cipher_name() or ""
+
+    def ended(self, *, well: bool) -> None:
+        """A transfer, or the attempt of one, is over."""
+        if well:
+            self.right += 1
+        else:
+            self.failed += 1
+
+    def outcome(self, *, logged_in: bool) -> str:
+        """Of the session as a whole. A client that tries the wrong thing first and gets through all
+        the same (PROT C, then PROT P) did well; refused by permissions alone is ``denied``."""
+        met = [cause for cause, _ in self.troubles.most_common()]
+        if logged_in and not self.failed:
+            met = [] if self.right else [c for c in met if c.area in ("data-channel", "transfer")]
+        if not met and not self.failed:
+            return "success"
+        return "denied" if met and all(c is causes.NOT_PERMITTED for c in met) else "failure"
+
+    def details(self, fingerprint: Fingerprint | None) -> dict[str, Any]:
+        """For the row."""
+        told: dict[str, Any] = {}
+        if self.client:
+            told["client"] = self.client
+        if fingerprint is not None:
+            told |= {
+                "library": fingerprint.library or "unknown",
+                "ja4": fingerprint.ja4,
+            }
+        if self.tls:
+            told |= {"tls": self.tls, "cipher": self.cipher}
+        if self.right or self.failed:
+            told |= {"transfers": self.right, "failed": self.failed}
+        if self.troubles:
+            told["troubles"] = [
+                {"cause": c.name, "count": n, "happened": c.happened, "remedy": c.remedy}
+                for c, n in self.troubles.most_common(MAX_TOLD)
+            ]
+        return told
+
+    def said(self, reason: str) -> str:
+        """``reason`` with what did not go through, the most frequent cause first."""
+        told = [reason] if reason else []
+        if self.failed:
+            told.append(f"{self.failed} of {self.right + self.failed} transfers failed")
+        told += [f"{cause.name} {count}" for cause, count in self.troubles.most_common(3)]
+        return "; ".join(told)
+
+
+def counts(session: Session, cause: Cause) -> bool:
+    """Whether a reply's cause is a trouble, or an answer as good as another: clients ask for the
+    SIZE of a file that is not there yet, and make directories that are."""
+    if cause in _ENDS:
+        return session.transfer is not None
+    found = VERBS.get(session.doing)
+    if cause.area != "transfer" or (found is not None and found.data):
+        return True
+    refused = cause is causes.NOT_PERMITTED and session.doing in ATTEMPTS
+    return refused or cause is causes.TOO_LARGE  # ALLO says so beforehand
+
+
+def is_transfer(found: Verb | None) -> bool:
+    """Whether a verb moves data over a data channel, and not only prepares that."""
+    return found is not None and found.data and not found.prepares
