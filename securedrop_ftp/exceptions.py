@@ -28,15 +28,28 @@ class ConfigurationError(SecureDropError):
 
 
 class BadName(SecureDropError):
-    """An FTP path or an object key that we do not take."""
+    """An FTP path or an object key that we do not take. The message is for the client, too."""
 
     reply = replies.BAD_NAME
+
+    def __init__(self, message: str = "", *, reply: Reply | None = None) -> None:
+        told = self.reply.but(message) if message else None
+        super().__init__(message, reply=reply or told)
+
+
+class IntoItself(BadName):
+    """A directory cannot be moved into itself."""
+
+    reply = replies.NAME_NOT_ALLOWED
 
 
 class OutsidePrefix(BadName):
     """A key outside the partner's prefix: must never happen, is checked everywhere."""
 
     reply = replies.NO_PERMISSION
+
+    def __init__(self, message: str = "", *, reply: Reply | None = None) -> None:
+        super().__init__(message, reply=reply or self.reply)
 
 
 # --- storage -------------------------------------------------------------------------

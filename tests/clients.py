@@ -61,6 +61,13 @@ class FtpsClient(ftplib.FTP_TLS):
         """Store ``data`` and return the final reply."""
         return self.storbinary(f"{command} {name}", io.BytesIO(data), blocksize=65536)
 
+    def try_to_store(self, command: str, data: bytes, rest: int | None = None) -> str:
+        """The final reply to ``STOR name`` and the like, whatever its code."""
+        try:
+            return self.storbinary(command, io.BytesIO(data), rest=rest)
+        except ftplib.Error as exc:
+            return str(exc)
+
     def download(self, name: str, rest: int | None = None) -> bytes:
         """The bytes of a file; raises unless the reply is 2xx."""
         chunks: list[bytes] = []

@@ -39,6 +39,18 @@ class StorageFS:
         """The absolute FTP path of an argument. Raises BadName."""
         return keys.resolve(self.cwd, argument)
 
+    def resolve_file(self, argument: str) -> str:
+        """The absolute FTP path of a file. A name that ends in ``/`` or ``/.`` is a directory's
+        (POSIX; RFC 3659 §6.2.1 leaves it open), and so is the top.
+
+        Raises:
+            BadName, IsADirectory.
+        """
+        path = self.resolve(argument)
+        if path == "/" or argument.rpartition("/")[2] in ("", "."):
+            raise IsADirectory
+        return path
+
     def key(self, path: str) -> str:
         """The object key of an absolute FTP path. Raises BadName, OutsidePrefix."""
         return keys.key_for(self.root, path)

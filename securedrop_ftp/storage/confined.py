@@ -9,6 +9,7 @@ reachable, whatever the root.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime
 
 from securedrop_ftp.exceptions import (
@@ -201,14 +202,26 @@ class ConfinedStorage:
         self._backend.delete(key)
 
     def rename(self, source: str, target: str, *, replace: bool) -> None:
-        """See the protocol."""
-        self._backend.rename(self._inside(source), self._inside(target), replace=replace)
+        """See the protocol. NotADirectory: see :meth:`mkdir`."""
+        self._inside(source)
+        if _directory(self._inside(target)) != _directory(source):
+            self._refuse_file_above(target)
+        self._backend.rename(source, target, replace=replace)
 
     def mkdir(self, key: str) -> None:
-        """See the protocol."""
+        """See the protocol. NotADirectory where one of its directories is a file: object stores
+        would make one name both, and who moves the file away leaves a directory in its place."""
         if self._is_root(key):
             raise Exists
+        self._refuse_file_above(key)
         self._backend.mkdir(key)
+
+    def _refuse_file_above(self, key: str) -> None:
+        while (key := _directory(key)) and key != self._root[:-1]:
+            with suppress(NotFound):
+                if self._backend.stat(key).is_dir:
+                    return
+                raise NotADirectory
 
     def rmdir(self, key: str) -> None:
         """See the protocol."""
@@ -222,3 +235,7 @@ class ConfinedStorage:
 
     def close(self) -> None:
         """Nothing: the backend is shared."""
+
+
+def _directory(key: str) -> str:
+    return key.rpartition("/")[0]

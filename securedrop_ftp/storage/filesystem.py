@@ -17,8 +17,8 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from securedrop_ftp.exceptions import (
-    BadName,
     Exists,
+    IntoItself,
     IsADirectory,
     NotADirectory,
     NotFound,
@@ -301,7 +301,7 @@ class FilesystemBackend:
             if source == target:
                 return
             if target.startswith(f"{source}/"):
-                raise BadName("A directory cannot move into itself.")
+                raise IntoItself("A directory cannot move into itself.")
             with self._tree.parent(target, create=True) as (target_fd, target_name):
                 if kind(target_fd, target_name) == "directory":
                     raise Exists if what == "directory" else IsADirectory

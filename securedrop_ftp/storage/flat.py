@@ -17,8 +17,8 @@ from typing import Any, ClassVar, Final
 
 from securedrop_ftp.conf import Conf
 from securedrop_ftp.exceptions import (
-    BadName,
     Exists,
+    IntoItself,
     IsADirectory,
     NotADirectory,
     NotEmpty,
@@ -137,7 +137,7 @@ class FlatStore(ABC):
         if source == target:
             return
         if target.startswith(f"{source}/"):
-            raise BadName("A directory cannot move into itself.")
+            raise IntoItself("A directory cannot move into itself.")
         self._refuse_taken(target, directory=found.is_dir, replace=replace)
         if found.is_dir:
             self._move_directory(source, target)

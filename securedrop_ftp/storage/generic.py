@@ -28,6 +28,7 @@ from securedrop_ftp.conf import Conf, get_conf
 from securedrop_ftp.exceptions import (
     BadName,
     Exists,
+    IntoItself,
     IsADirectory,
     NotADirectory,
     NotEmpty,
@@ -360,7 +361,7 @@ class GenericBackend:
         if source == target:
             return
         if target.startswith(f"{source}/"):
-            raise BadName("A directory cannot move into itself.")
+            raise IntoItself("A directory cannot move into itself.")
         taken = self._find(target)
         if taken is not None and (found.is_dir or not (taken.is_dir or replace)):
             raise Exists

@@ -16,8 +16,8 @@ from itertools import islice
 from typing import Any
 
 from securedrop_ftp.exceptions import (
-    BadName,
     Exists,
+    IntoItself,
     IsADirectory,
     NotADirectory,
     NotEmpty,
@@ -233,7 +233,7 @@ class MemoryBackend:
             if source == target:
                 return
             if directory and target.startswith(f"{source}/"):
-                raise BadName("A directory cannot move into itself.")
+                raise IntoItself("A directory cannot move into itself.")
             self._check_parents(target)
             if self._is_directory(target):
                 raise Exists if directory else IsADirectory

@@ -226,7 +226,8 @@ class Backend(Protocol):
 
     def rename(self, source: str, target: str, *, replace: bool) -> None:
         """A file or a directory. There is no moment in which neither name exists, and a failed
-        rename leaves the source whole. Raises NotFound, Exists, IsADirectory."""
+        rename leaves the source whole. Raises NotFound, Exists, IsADirectory,
+        IntoItself."""
 
     def mkdir(self, key: str) -> None:
         """Raises Exists (file or directory), NotFound where the parent must exist."""

@@ -24,6 +24,12 @@ def refused_download(client: FtpsClient) -> None:
         client.download("never-there.bin")
 
 
+def refused_stou(client: FtpsClient) -> None:
+    """It takes no offset (RFC 3659 §5.3)."""
+    with pytest.raises(ftplib.error_perm, match=r"^554"):
+        client.upload("", b"x", command="STOU")
+
+
 BETWEEN: Final[dict[str, Callable[[FtpsClient], object]]] = {
     "LIST": list_,
     "MLSD": lambda client: client.names(),
@@ -33,7 +39,7 @@ BETWEEN: Final[dict[str, Callable[[FtpsClient], object]]] = {
     "PWD": lambda client: client.pwd(),
     "an unknown verb": lambda client: client.reply_to("WHAT"),
     "a line that is none": lambda client: client.reply_to("STAT a\x01b"),
-    "STOU": lambda client: client.upload("", b"x", command="STOU"),
+    "a refused STOU": refused_stou,
 }
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 from securedrop_ftp import replies
 from securedrop_ftp.events import Event
-from securedrop_ftp.exceptions import IsADirectory, NotFound
+from securedrop_ftp.exceptions import NotFound
 from securedrop_ftp.ftps import policy, suspended
 from securedrop_ftp.ftps.facts import timestamp
 from securedrop_ftp.ftps.policy import verb
@@ -18,9 +20,7 @@ from securedrop_ftp.replies import Reply
 def dele(session: Session, argument: str) -> Reply:
     """Delete a file; in every mode the owner may discard its own suspended upload."""
     assert session.fs is not None
-    path = session.fs.resolve(argument)
-    if path == "/":
-        raise IsADirectory
+    path = session.fs.resolve_file(argument)
     discarded = session.may(Permission.RESUME) and _discard(session, path)
     if not session.may(Permission.DELETE):
         if not discarded:
@@ -89,14 +89,26 @@ def rnto(session: Session, argument: str) -> Reply:
 def size(session: Session, argument: str) -> Reply:
     """The length in bytes, whatever the TYPE: stored bytes are sent as they are."""
     assert session.fs is not None
-    return Reply(213, str(suspended.stat_file(session, session.fs.resolve(argument)).size))
+    return Reply(213, str(suspended.stat_file(session, session.fs.resolve_file(argument)).size))
+
+
+#: To ``MDTM 20260102030405 name``, by which some clients would set a time. By RFC 3659 §3.1 all of
+#: it is a name.
+_SETS_NO_TIME = replies.NO_SUCH_FILE.but(
+    "No file of that whole name; MDTM tells when a file was stored and sets no time."
+)
 
 
 @verb("MDTM", argument=True, permission=_SEE, syntax="MDTM <file>")
 def mdtm(session: Session, argument: str) -> Reply:
     """When it was stored, UTC."""
     assert session.fs is not None
-    modified = suspended.stat_file(session, session.fs.resolve(argument)).modified
+    try:
+        modified = suspended.stat_file(session, session.fs.resolve_file(argument)).modified
+    except NotFound:
+        if re.match(r"[0-9]{14}(?:\.[0-9]+)? .", argument):
+            raise NotFound(reply=_SETS_NO_TIME) from None
+        raise
     if modified is None:
         return replies.NO_SUCH_FILE.but("The time is not known.")
     return Reply(213, timestamp(modified))
@@ -119,7 +131,7 @@ def _digest(session: Session, argument: str) -> tuple[str, int, str]:
     """(path, size, digest): the digest that the ledger keeps, never one computed now."""
     assert session.fs is not None
     assert session.principal is not None
-    path = session.fs.resolve(argument)
+    path = session.fs.resolve_file(argument)
     entry = session.fs.stat_file(path)
     digest = session.accounts(digest_of_object, session.principal.storage, entry)
     if not digest:

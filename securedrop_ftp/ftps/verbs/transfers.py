@@ -6,7 +6,7 @@ import re
 import uuid
 
 from securedrop_ftp import replies
-from securedrop_ftp.exceptions import IsADirectory
+from securedrop_ftp.exceptions import BadOffset
 from securedrop_ftp.ftps import policy
 from securedrop_ftp.ftps.downloads import download
 from securedrop_ftp.ftps.policy import verb
@@ -18,36 +18,46 @@ from securedrop_ftp.replies import Reply
 _UPLOAD = (Permission.UPLOAD,)
 
 
-def _file_path(session: Session, argument: str) -> str:
-    assert session.fs is not None
-    path = session.fs.resolve(argument)
-    if path == "/":
-        raise IsADirectory
-    return path
-
-
 @verb("STOR", argument=True, permission=_UPLOAD, data=True, syntax="STOR <file>")
 def stor(session: Session, argument: str) -> Reply:
     """Store a file; after REST, go on with a suspended upload."""
+    return _store(session, argument)
+
+
+def _store(session: Session, argument: str) -> Reply:
+    assert session.fs is not None
     offset = session.said.restart_at
     if offset and not session.may(Permission.RESUME):
         policy.deny(session, "REST and STOR", argument)
-    return upload(session, _file_path(session, argument), offset=offset or None, append=False)
+    path = session.fs.resolve_file(argument)
+    return upload(session, path, offset=offset or None, append=False)
 
 
 @verb("STOU", permission=_UPLOAD, data=True, words=True, syntax="STOU")
 def stou(session: Session, _argument: str) -> Reply:
-    """Store under a name that nobody has, and tell it before the data (RFC 1123 §4.1.2.9)."""
+    """Store under a name that nobody has, and tell it before the data (RFC 1123 §4.1.2.9). What
+    REST asked for is refused: the end of a file would be stored as a whole one (RFC 3659 §5.3)."""
+    assert session.fs is not None
+    if session.said.restart_at:
+        raise BadOffset(reply=replies.BAD_OFFSET.but("STOU stores whole files; send REST 0."))
     name = f"{uuid.uuid4().hex}.dat"
     opening = replies.OPENING_DATA.but(f"FILE: {name}")
-    reply = upload(session, _file_path(session, name), offset=None, append=False, opening=opening)
-    return reply if reply.is_error else reply.but(f"FILE: {name}. {reply.text}")
+    path = session.fs.resolve_file(name)
+    reply = upload(session, path, offset=None, append=False, opening=opening)
+    if reply.is_error:
+        return reply
+    # The words in brackets are wu-ftpd's; Net::FTP's put_unique looks for them.
+    return reply.but(f"FILE: {name}. {reply.text} (unique file name: {name})")
 
 
 @verb("APPE", argument=True, permission=_UPLOAD, data=True, syntax="APPE <file>")
 def appe(session: Session, argument: str) -> Reply:
-    """Go on with a suspended upload at its durable length; a new file where there is none."""
-    path = _file_path(session, argument)
+    """Go on with a suspended upload at its durable length; a new file where there is none. After
+    REST it is STOR (RFC 3659 §5.3)."""
+    assert session.fs is not None
+    if session.said.restart_at:
+        return _store(session, argument)
+    path = session.fs.resolve_file(argument)
     told = session.told_lengths.pop(path, None)
     return upload(session, path, offset=told, append=True)
 
@@ -55,7 +65,8 @@ def appe(session: Session, argument: str) -> Reply:
 @verb("RETR", argument=True, permission=(Permission.DOWNLOAD,), data=True, syntax="RETR <file>")
 def retr(session: Session, argument: str) -> Reply:
     """Send a file, from the offset of REST."""
-    return download(session, _file_path(session, argument), session.said.restart_at)
+    assert session.fs is not None
+    return download(session, session.fs.resolve_file(argument), session.said.restart_at)
 
 
 @verb("REST", argument=True, data=True, prepares=True, words=True, syntax="REST <offset>")

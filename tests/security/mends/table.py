@@ -14,6 +14,7 @@ from tests.security.mends import (
     operations,
     protocol,
     rows,
+    small_print,
     storage,
     strangers,
 )
@@ -32,6 +33,7 @@ SUBJECTS: Final = (
     accounts,
     operations,
     admin,
+    small_print,
 )
 ROWS: Final = tuple(
     sorted((mend for subject in SUBJECTS for mend in subject.ROWS), key=lambda m: int(m.of))
