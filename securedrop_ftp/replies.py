@@ -120,9 +120,7 @@ TRANSFER_ABORTED = Reply(
     "The data channel closed before the file was whole; nothing was stored.",
     causes.CONNECTION_LOST,
 )
-DOWNLOAD_ABORTED = Reply(
-    426, "The data channel closed before the file was sent.", causes.CONNECTION_LOST
-)
+DOWNLOAD_ABORTED = Reply(426, "The transfer ended before all was sent.", causes.CONNECTION_LOST)
 BUSY = Reply(450, "The file is being written by another session; try again later.", causes.BUSY)
 LOCAL_ERROR = Reply(451, "Local error; nothing was stored. Try again later.", causes.LOCAL_FAULT)
 OUTCOME_PENDING = Reply(

@@ -106,6 +106,11 @@ class RangeSource:
             self._session.runtime.reads.give(self._partner, self._ahead.popleft()[1])
 
 
+def _opening(length: int) -> str:
+    """``(n bytes)`` is what clients look for: curl, wget, Python's ftplib and urllib."""
+    return f"Opening the data channel ({length} bytes)."
+
+
 def download(session: Session, path: str, offset: int) -> Reply:
     """RETR: one stat, then ranges of the very object that was seen."""
     fs = session.fs
@@ -123,9 +128,7 @@ def download(session: Session, path: str, offset: int) -> Reply:
             reply = replies.BAD_OFFSET.but(f"The file has only {entry.size} bytes.")
             reason = "bad offset"
             return reply
-        session.reply(
-            replies.OPENING_DATA.but(f"Opening the data channel for {entry.size - offset} bytes.")
-        )
+        session.reply(replies.OPENING_DATA.but(_opening(entry.size - offset)))
         channel = transfer.open()
         source = RangeSource(session, entry, offset)
         session.wait(channel.send_all(source))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Final
 
-from securedrop_ftp.models import Permission
+from securedrop_ftp.ftps.rights import Rights
 from securedrop_ftp.storage.protocol import Entry
 
 #: The facts we know, in the order in which we send them.
@@ -59,47 +59,22 @@ def _list_line(entry: Entry, now: datetime) -> str:
     )
 
 
-_DIRECTORY_LETTERS: Final = (
-    ("c", Permission.UPLOAD),
-    ("d", Permission.RMDIR),
-    ("f", Permission.RENAME),
-    ("l", Permission.LIST),
-    ("m", Permission.MKDIR),
-)
-_FILE_LETTERS: Final = (
-    ("a", Permission.RESUME),
-    ("d", Permission.DELETE),
-    ("f", Permission.RENAME),
-    ("r", Permission.DOWNLOAD),
-    ("w", Permission.OVERWRITE),
-)
-
-
-def permissions_fact(entry: Entry, may: Callable[[Permission], bool]) -> str:
-    """The ``perm`` fact (RFC 3659 §7.5.5) of what the account may do."""
-    letters = _DIRECTORY_LETTERS if entry.is_dir else _FILE_LETTERS
-    given = "".join(letter for letter, permission in letters if may(permission))
-    return f"e{given}" if entry.is_dir else given
-
-
-def facts_of(
-    entry: Entry, wanted: Iterable[str], may: Callable[[Permission], bool], kind: str = ""
-) -> str:
+def facts_of(entry: Entry, wanted: Iterable[str], rights: Rights) -> str:
     """``fact=value;`` for each wanted fact that the entry has."""
     values = {
-        "type": kind or ("dir" if entry.is_dir else "file"),
+        "type": "dir" if entry.is_dir else "file",
         "size": "" if entry.is_dir else str(entry.size),
         "modify": timestamp(entry.modified) if entry.modified else "",
-        "perm": permissions_fact(entry, may),
+        "perm": rights.letters(entry),
     }
     return "".join(f"{name}={values[name]};" for name in wanted if values[name])
 
 
-def mlsd_lines(wanted: Iterable[str], may: Callable[[Permission], bool]) -> Render:
+def mlsd_lines(wanted: Iterable[str], rights: Rights) -> Render:
     """A renderer of MLSD lines with these facts."""
     names = tuple(wanted)
 
     def render(entries: Iterable[Entry]) -> bytes:
-        return "".join(f"{facts_of(e, names, may)} {e.name}\r\n" for e in entries).encode()
+        return "".join(f"{facts_of(e, names, rights)} {e.name}\r\n" for e in entries).encode()
 
     return render

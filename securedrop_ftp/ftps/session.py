@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import greenlet
 import structlog
 
-from securedrop_ftp import causes, reasons, replies
+from securedrop_ftp import causes, keys, reasons, replies
 from securedrop_ftp.access import network
 from securedrop_ftp.access.principal import Principal
 from securedrop_ftp.causes import Cause
@@ -34,6 +34,7 @@ from securedrop_ftp.ftps.course import Course, counts, is_transfer
 from securedrop_ftp.ftps.facts import FACTS
 from securedrop_ftp.ftps.origin import Origin
 from securedrop_ftp.ftps.parking import Waiter, settle_from
+from securedrop_ftp.ftps.rights import Rights
 from securedrop_ftp.ftps.runtime import Runtime
 from securedrop_ftp.ftps.storage_fs import StorageFS
 from securedrop_ftp.ftps.wire import Command, Violation
@@ -364,6 +365,15 @@ class Session(ControlChannel):
     def may(self, permission: Permission) -> bool:
         """Whether the account has a permission."""
         return self.principal is not None and self.principal.may(permission)
+
+    def rights(self) -> Rights:
+        """What the account may do with what a listing shows it now."""
+        assert self.principal is not None
+        return Rights(self.principal, self._stored_here)
+
+    def _stored_here(self, key: str) -> bool:
+        assert self.fs is not None
+        return keys.path_for(self.fs.root, key) in self.own_files
 
     def claim_place(self, principal: Principal) -> str:
         """A place among its partner's sessions for who has shown the right credentials, or why

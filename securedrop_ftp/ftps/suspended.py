@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from securedrop_ftp.exceptions import IsADirectory, NotFound
+from securedrop_ftp.ftps.rights import Unfinished
 from securedrop_ftp.intake.service import Suspended
 from securedrop_ftp.models import OverwritePolicy, Permission
 from securedrop_ftp.storage.protocol import Entry
@@ -20,9 +21,11 @@ if TYPE_CHECKING:
     from securedrop_ftp.ftps.session import Session
 
 
-def as_entry(suspended: Suspended) -> Entry:
+def as_entry(suspended: Suspended) -> Unfinished:
     """How it looks in a listing."""
-    return Entry(suspended.key, is_dir=False, size=suspended.length, modified=suspended.modified)
+    return Unfinished(
+        suspended.key, is_dir=False, size=suspended.length, modified=suspended.modified
+    )
 
 
 def find(session: Session, path: str) -> Entry | None:

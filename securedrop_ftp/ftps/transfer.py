@@ -68,6 +68,8 @@ class Transfer:
         """Ask it to stop; the verb ends with ``cause``, unless the file is being published."""
         if self.cancelled is None:
             self.cancelled = cause
+            if self.kind != "Upload":
+                cause.reply = replies.DOWNLOAD_ABORTED  # there was nothing to store
             if self.channel is not None:
                 self.channel.fail(cause)
             elif self.session.passive is not None and self.moving:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 
 from securedrop_ftp import causes, replies
 from securedrop_ftp.access import network
@@ -47,6 +48,8 @@ def epsv(session: Session, argument: str) -> Reply:
     if argument.upper() == "ALL":
         session.epsv_all = True
         return replies.OK.but("EPSV only from now on.")
+    if not re.fullmatch(r"[0-9]*", argument):
+        return replies.BAD_ARGUMENT.but("EPSV takes 1, 2 or ALL.")
     family = "2" if ":" in session.remote_ip else "1"
     if argument not in ("", family):
         return replies.PROTOCOL_UNSUPPORTED.but(f"Network protocol not supported, use ({family}).")

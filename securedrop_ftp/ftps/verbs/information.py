@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from securedrop_ftp import replies
 from securedrop_ftp.ftps import suspended
 from securedrop_ftp.ftps.facts import list_lines
 from securedrop_ftp.ftps.listed import meant, pages_of
-from securedrop_ftp.ftps.listings import first_page
+from securedrop_ftp.ftps.listings import first_page, next_page
 from securedrop_ftp.ftps.policy import VERBS, deny, verb
 from securedrop_ftp.ftps.session import Session
 from securedrop_ftp.models import Permission
 from securedrop_ftp.replies import Reply
+from securedrop_ftp.storage.protocol import Entry
 
 #: STAT of a directory goes over the control channel, so it is short; LIST has it all.
 STAT_ENTRIES = 100
@@ -68,7 +71,14 @@ def _stat_path(session: Session, argument: str) -> Reply | None:
     if named is not None and not named.is_dir:  # one storage request, where a listing takes three
         session.reply_lines(213, "Status:", list_lines([named]).decode().splitlines(), "End")
         return None
-    entries = session.storage(first_page, pages_of(session, listed))
-    lines = list_lines(entries[:STAT_ENTRIES]).decode().splitlines()
-    session.reply_lines(212, "Status:", lines, "End")
+    entries, more = session.storage(_head, pages_of(session, listed))
+    lines = list_lines(entries).decode().splitlines()
+    last = f"These are the first {len(entries)}; LIST has all of them." if more else "End"
+    session.reply_lines(212, "Status:", lines, last)
     return None
+
+
+def _head(pages: Iterator[list[Entry]]) -> tuple[list[Entry], bool]:
+    """The first entries, and whether there are more; blocking."""
+    first = first_page(pages)
+    return first[:STAT_ENTRIES], len(first) > STAT_ENTRIES or next_page(pages) is not None

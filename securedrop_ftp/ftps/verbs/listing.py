@@ -46,7 +46,7 @@ def mlsd(session: Session, argument: str) -> Reply:
     argument is a path (§7.2), in which ``*`` is a character like others (TVFS, §6)."""
     assert session.fs is not None
     path = session.fs.resolve(argument)
-    render = mlsd_lines(session.facts, session.may)
+    render = mlsd_lines(session.facts, session.rights())
     own = suspended.under(session, path)
     try:
         return send_listing(session, path, suspended.merged(session.fs.pages(path), own), render)
@@ -64,5 +64,5 @@ def mlst(session: Session, argument: str) -> None:
     if path == "/":
         entry = session.fs.root_entry(session.principal.since)
     session.reply_lines(
-        250, "Listing", [f"{facts_of(entry, session.facts, session.may)} {path}"], "End"
+        250, "Listing", [f"{facts_of(entry, session.facts, session.rights())} {path}"], "End"
     )

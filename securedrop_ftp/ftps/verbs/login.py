@@ -133,6 +133,12 @@ def password(session: Session, argument: str) -> Reply | None:
     return _admit(session, principal)
 
 
+@verb("ACCT", argument=True)
+def acct(_session: Session, _argument: str) -> Reply:
+    """The login asks for no account; 202 is what RFC 959 §5.4 has for that."""
+    return replies.SUPERFLUOUS
+
+
 def _end(session: Session, exc: AccessUnavailable | TooManySessions) -> None:
     unavailable = isinstance(exc, AccessUnavailable)
     session.end(exc.reply, "accounts database unavailable" if unavailable else str(exc))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+import re
 from collections.abc import Callable
 from typing import Final
 
@@ -61,10 +63,17 @@ def opts(session: Session, argument: str) -> Reply:
 def _utf8(_session: Session, value: str) -> Reply:
     if value.upper() in ("", "ON", "NLST"):
         return replies.OK.but("UTF-8 is on.")
-    return replies.BAD_PARAMETER.but("UTF-8 is always on.")
+    return replies.BAD_ARGUMENT.but("UTF-8 is always on.")
+
+
+#: ``Type;Size;`` (RFC 3659 §7.9): no blank stands in a name or before its ``;``. Some clients put
+#: one behind the ``;``, or leave the last ``;`` away.
+_FACT_LIST: Final = re.compile(r"(?:[!-:<-~]+; *)*(?:[!-:<-~]+)?")
 
 
 def _mlst(session: Session, value: str) -> Reply:
+    if not _FACT_LIST.fullmatch(value):
+        return replies.BAD_ARGUMENT.but("Invalid MLST options.")  # and the facts stay as they were
     wanted = {fact.strip(" ").lower() for fact in value.split(";")}
     session.facts = tuple(fact for fact in FACTS if fact in wanted)
     return replies.OK.but("MLST OPTS " + "".join(f"{fact};" for fact in session.facts))
@@ -100,6 +109,7 @@ def feat(session: Session, _argument: str) -> None:
             "PROT",
             "EPSV",
             f"HASH {HASH_ALGORITHM}*",
+            "HOST",
             "MDTM",
             f"MLST {facts}",
             "REST STREAM",
@@ -119,7 +129,33 @@ def clnt(session: Session, argument: str) -> Reply:
     return replies.OK.but("Noted.")
 
 
+_HOST_NAME: Final = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*\.?")
+
+
 @verb("HOST", clear=True, login=False, argument=True, words=True, syntax="HOST <name>")
-def host(_session: Session, _argument: str) -> Reply:
-    """One host is served, by whatever name the client reached it."""
+def host(session: Session, argument: str) -> Reply:
+    """One host is served, by whatever name the client reached it: but the one that it began TLS
+    with (RFC 7151 §3.2.2). An address is not compared: behind NAT or a balancer the service does
+    not know the one that the client used."""
+    if session.principal is not None:
+        return replies.BAD_SEQUENCE.but("HOST comes before the login.")
+    literal = _is_address(argument)
+    if not literal and not _HOST_NAME.fullmatch(argument):
+        return replies.BAD_ARGUMENT.but("HOST needs a host name, without a port.")
+    sent = session.tls.get_servername() if session.tls is not None else None
+    name = argument.rstrip(".").lower().encode()
+    if sent and not literal and sent.rstrip(b".").lower() != name:
+        return replies.BAD_PARAMETER.but("TLS was begun for another host name.")
     return replies.GREETING.but("Welcome.")
+
+
+def _is_address(text: str) -> bool:
+    """``192.0.2.1`` or ``[2001:db8::1]`` (RFC 7151 §3.1)."""
+    try:
+        if text.startswith("[") and text.endswith("]"):
+            ipaddress.IPv6Address(text[1:-1])
+        else:
+            ipaddress.IPv4Address(text)
+    except ValueError:
+        return False
+    return True

@@ -18,7 +18,7 @@ def active_mode(_session: Session, _argument: str) -> Reply:
     return off.because(causes.ACTIVE_MODE)
 
 
-@verb("CCC", "REIN", "SITE", "MFMT", "MFF", "SMNT", "ACCT", "ADAT", "MIC", "CONF", "ENC")
+@verb("CCC", "REIN", "SITE", "MFMT", "MFF", "SMNT", "ADAT", "MIC", "CONF", "ENC")
 def refused(_session: Session, _argument: str) -> Reply:
     """Off, on purpose."""
     return replies.NOT_IMPLEMENTED
