@@ -2,7 +2,7 @@
 
 Read for it: rclone's backend suite, curl's ftpserver.pl and test data, suppaftp, ftputil and
 PyFilesystem against a real server, jlaffaye/ftp, commons-net, Net::FTP, pyftpdlib's and ProFTPD's
-own tests.
+own tests. What we answer otherwise on purpose is in ``docs/reference/differences.md``.
 """
 
 from __future__ import annotations
