@@ -16,13 +16,13 @@ from pathlib import Path
 
 HOST = os.environ["FTPS_HOST"]
 PORT = os.environ["FTPS_PORT"]
-EXPLICIT_TLS, NORMAL_LOGON, DOWNLOAD, ASCII = 4, 1, 0x1, 0x100
+EXPLICIT_TLS, NORMAL_LOGON, DOWNLOAD, ASCII = 4, 1, 0x10, 0x8000
 DEADLINE = 100
 
 SETTINGS = {
     "Greeting version": "99.0.0",  # no window that greets
     "Number of Transfers": "1",
-    "File exists action upload": "3",  # resume
+    "File exists action upload": "5",  # resume
     "Reconnect count": "0",
     "Timeout": "20",
 }
@@ -37,26 +37,13 @@ def filezilla(files, settings, flags):
         write_settings(configuration, SETTINGS | settings | {"Logging file": str(log)})
         write_trust(configuration)
         write_queue(configuration, files, flags)
-        command = [
-            "xvfb-run",
-            "--auto-servernum",
-            "sh",
-            "-c",
-            f'"{sys.executable}" "{__file__}" run',
-        ]
-        with subprocess.Popen(
-            command,
-            env=os.environ
-            | {
-                "HOME": home,
-                "XDG_CONFIG_HOME": f"{home}/.config",
-                "FILES": str(len(files)),
-                "LOG": str(log),
-            },
+        here = {"HOME": home, "XDG_CONFIG_HOME": f"{home}/.config"}
+        subprocess.run(
+            ["xvfb-run", "--auto-servernum", sys.executable, __file__, "run", log, str(len(files))],
+            env=os.environ | here,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-        ) as display:
-            display.wait()
+        )
         return log.read_text(errors="replace") if log.exists() else "FileZilla wrote no log"
 
 
@@ -128,9 +115,8 @@ def write_queue(configuration, files, flags):
     database.close()
 
 
-def run():
+def run(log, files):
     """Inside the display: FileZilla, and the key."""
-    log, files = Path(os.environ["LOG"]), int(os.environ["FILES"])
     program = subprocess.Popen(["filezilla"])
     deadline = time.monotonic() + DEADLINE
     pressed = 0.0
@@ -141,19 +127,8 @@ def run():
             break
         if not text and time.monotonic() - pressed > 5:
             pressed = time.monotonic()
-            subprocess.run(
-                [
-                    "xdotool",
-                    "search",
-                    "--onlyvisible",
-                    "--name",
-                    "FileZilla",
-                    "windowfocus",
-                    "key",
-                    "ctrl+p",
-                ],
-                check=False,
-            )
+            window = ["xdotool", "search", "--onlyvisible", "--name", "FileZilla"]
+            subprocess.run([*window, "windowfocus", "key", "ctrl+p"])
         time.sleep(0.3)
     time.sleep(0.5)
     program.terminate()
@@ -183,4 +158,7 @@ def main(verb, *arguments):
 
 
 if __name__ == "__main__":
-    run() if sys.argv[1] == "run" else main(*sys.argv[1:])
+    if sys.argv[1] == "run":
+        run(Path(sys.argv[2]), int(sys.argv[3]))
+    else:
+        main(*sys.argv[1:])
