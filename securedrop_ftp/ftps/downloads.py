@@ -135,7 +135,7 @@ def download(session: Session, path: str, offset: int) -> Reply:
         reply = replies.TRANSFER_COMPLETE.but(f"Transfer complete; {transfer.moved} bytes.")
         return reply
     except SessionGone:
-        reason = "the control channel closed"
+        reason = transfer.gone
         raise
     except SecureDropError as exc:
         reply, reason = exc.reply, str(exc)

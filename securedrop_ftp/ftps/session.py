@@ -163,7 +163,10 @@ class Session(ControlChannel):
         """It ends without a last word."""
         if self.transfer is not None and self.transfer.moving:
             self.course.ended(well=False)
-            self.troubled(self.transfer.trouble or causes.CUT_BY_CONTROL)
+            trouble = self.transfer.trouble
+            self.troubled(trouble or causes.CUT_BY_CONTROL)
+            if trouble is not None:  # the client did not wait for the reply that would have said so
+                self.transfer.gone += f"; before that: {trouble.happened}"
         elif cause is not None and (self.principal is not None or cause is not causes.CONTROL_LOST):
             self.troubled(cause)
 

@@ -42,6 +42,7 @@ class Transfer:
         self.moving = True  # bytes may still move; False once an upload is being committed
         self.channel: DataChannel | None = None
         self.cancelled: Cancelled | None = None
+        self.gone = "the control channel closed"  # the row's reason where the session goes first
         self.on_cancel: Callable[[Cancelled], object] | None = None
         self.narrow: Callable[[int | None], object] | None = None  # an upload's limit
         self._clock = StallClock()

@@ -98,7 +98,7 @@ def _receive(session: Session, transfer: Transfer, stream: UploadStream, opening
             stream.cancel(transfer.cancelled)
         receipt = session.outcome(finished)
     except SessionGone:
-        stream.cancel(Cancelled("the control channel closed"))
+        stream.cancel(Cancelled(transfer.gone))
         raise
     except SecureDropError as exc:
         if transfer.channel is not None:

@@ -140,6 +140,7 @@ LIBRARIES: Final[dict[str, str]] = {
     "a33745022dd6_1f22a2ca17c4": "OpenSSL as in Node 20",
     "723694b0fccc_2cc26d266019": "GnuTLS as in lftp 4.9.2",
     "723694b0fccc_148158566ece": "GnuTLS as in wget 1.21.3",
+    "723694b0fccc_44d130fe90c8": "GnuTLS as in FileZilla 3.63",
     # Go asks for tickets where it has a session cache only: without, it cannot resume.
     "9dc949149365_e5728521abd4": "Go 1.26 without a session cache",
     "9dc949149365_1bd98dace775": "Go 1.26 with a session cache",

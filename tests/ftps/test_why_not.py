@@ -240,6 +240,25 @@ def test_a_data_channel_that_does_not_resume_is_named(either: ServedFtps, verb: 
     assert (seen.row["partner"], seen.row["account"]) == ("acme", "alice")
 
 
+@pytest.mark.parametrize(("verb", "event"), [("STOR", "upload."), ("RETR", "download.aborted")])
+def test_the_row_names_it_also_where_the_client_does_not_wait_for_the_reply(
+    either: ServedFtps, verb: str, event: str
+) -> None:
+    with witness(either), either.login("alice") as client:
+        client.upload("there.txt", b"x")
+    with witness(either) as seen, either.login("alice", tls13=_tls13(either)) as client:
+        client.reuse_session = False
+        client.voidcmd("TYPE I")
+        with suppress(OSError), client.transfercmd(f"{verb} there.txt") as data:
+            data.recv(1)  # its end
+        client.close()
+    _names(seen, causes.NOT_RESUMED)
+    rows = [row for row in either.audit() if row["session"] == seen.row["session"]]
+    (row,) = [row for row in rows if row["event"].startswith(event)]
+    assert "before that" in row["reason"]
+    assert causes.NOT_RESUMED.happened in row["reason"]
+
+
 def test_a_data_connection_without_tls_is_named(either: ServedFtps) -> None:
     with witness(either) as seen, either.login("alice") as client:
         address = passive(client)

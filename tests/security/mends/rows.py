@@ -91,7 +91,7 @@ ROWS: Final = (
         (
             Cut(
                 "ftps/uploads.py",
-                'stream.cancel(Cancelled("the control channel closed"))',
+                "stream.cancel(Cancelled(transfer.gone))",
                 "stream.finish()",
             ),
         ),
