@@ -10,6 +10,7 @@ STRANGERS = "tests/security/test_strangers.py"
 DATA_PORT = "tests/security/test_data_port_strangers.py"
 REFUSED = "tests/security/test_refused_data_channels.py"
 FLOODS = "tests/security/test_trail_floods.py"
+WHY_NOT = "tests/ftps/test_why_not.py"
 WRITER = "tests/server/test_database_writer.py"
 
 #: A refusal leaves its row however many there were.
@@ -232,5 +233,28 @@ ROWS: Final[tuple[Mend, ...]] = (
         "a port scan ends the owner's wait",
         (Cut("ftps/passive.py", "if channel.spoke:  # a port scan", "if True:  # a port scan"),),
         (f"{REFUSED}::test_row_97_a_port_scan_does_not_end_the_owners_wait[modern]",),
+    ),
+    Mend(
+        "101",
+        "what a client calls itself has no bound",
+        (Cut("ftps/verbs/parameters.py", "argument[:MAX_CLIENT]", "argument"),),
+        (f"{WHY_NOT}::test_what_a_client_calls_itself_is_bounded_and_inert",),
+    ),
+    Mend(
+        "101",
+        "details of a row drive a terminal",
+        (Cut("audit/receivers.py", "return escape(str(value), DETAIL_TEXT)", "return str(value)"),),
+        (
+            f"{WHY_NOT}::test_what_a_client_calls_itself_is_bounded_and_inert",
+            "tests/audit/test_trail.py::test_details_are_escaped_and_bounded",
+        ),
+    ),
+    Mend(
+        "101",
+        "sessions of strangers that fail leave a row each",
+        (NO_BOUND,),
+        (
+            f"{WHY_NOT}::test_a_flood_of_strangers_leaves_no_more_rows_than_the_bound_and_is_counted_by_cause",
+        ),
     ),
 )
