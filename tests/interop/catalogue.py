@@ -10,7 +10,8 @@ from tests.interop.client import Client
 def _python(name: str, page: str, *program: str) -> Client:
     script, *more = program
     programs = [f"{{programs}}/python/{part}" for part in (script, *more)]
-    return Client(name, "python", ("{kit}/bin/python", *programs), page)
+    command = ("{kit}/bin/python", "-W", "ignore", *programs)
+    return Client(name, "python", command, page)
 
 
 def _shell(name: str, page: str, script: str, kit: str = "debian", **environment: str) -> Client:

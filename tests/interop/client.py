@@ -114,4 +114,4 @@ class Answer:
         words = words or [f"exit code {self.code}"]
         text = "it hangs" if self.hung and not replies else words[-1]
         text = re.sub(r"/[^\s:'\"]*/", "…/", text)
-        return text if len(text) <= 140 else text[:139] + "…"
+        return text if len(text) <= 100 else text[:99] + "…"

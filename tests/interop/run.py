@@ -1,7 +1,7 @@
 """``make test-clients``: every client of the catalogue, on both TLS profiles, strict and let off.
 
 ``--only`` picks clients by a part of their names, ``--step`` steps by a part of theirs. Results are
-kept in the cache, client by client; ``--write`` puts what is kept into docs/reference.
+kept in the cache, step by step; ``--write`` puts what is kept into docs/reference.
 """
 
 from __future__ import annotations
@@ -43,8 +43,7 @@ def main() -> int:
                 except NotInstalled as exc:
                     print(f"{client.name}: not tried: {exc}", flush=True)
                     results.missing(client.name, str(exc))
-                if not options.step:
-                    results.save()
+                results.save()
 
             list(pool.map(one, chosen))
     print("\n" + results.table([client.name for client in chosen]))

@@ -61,7 +61,9 @@ class Results:
             row = self.rows.setdefault(name, {})
             row.pop("missing", None)
             row["version"], row["date"] = version, datetime.now(UTC).date().isoformat()
-            row.setdefault("columns", {})[column] = [asdict(outcome) for outcome in outcomes]
+            kept = {o["step"]: o for o in row.setdefault("columns", {}).get(column, [])}
+            kept |= {outcome.step: asdict(outcome) for outcome in outcomes}
+            row["columns"][column] = list(kept.values())
 
     def missing(self, name: str, why: str) -> None:
         with self._lock:

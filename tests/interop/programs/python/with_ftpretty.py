@@ -7,7 +7,7 @@ import verbs
 from verbs import HOST, PASSWORD, PORT, USER
 
 # recipe
-from ftpretty import ftpretty  # isort: skip
+from ftpretty import ftpretty
 
 
 class Delivery:

@@ -1,15 +1,12 @@
 """PyFilesystem (fs)."""
 
-import warnings
 from importlib.metadata import version
 
 import verbs
 from verbs import HOST, PASSWORD, PORT, USER
 
-warnings.simplefilter("ignore")
-
 # recipe
-from fs.ftpfs import FTPFS  # noqa: E402
+from fs.ftpfs import FTPFS
 
 
 class Delivery:

@@ -8,7 +8,7 @@ import verbs
 from verbs import HOST, PASSWORD, PORT, USER
 
 # recipe
-import smart_open  # isort: skip
+import smart_open
 
 
 class Delivery:
