@@ -26,6 +26,7 @@ from securedrop_ftp.tls.handshake import (
     NotTls,
     Records,
 )
+from securedrop_ftp.tls.held_tickets import HeldTickets
 
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
 
@@ -57,6 +58,7 @@ class Candidate(Channel):
         self._records = Records(sock)
         self._out = b""  # of the handshake
         self._handshake: Handshake | None = None
+        self._tickets: HeldTickets | None = None
 
     @property
     def spoke(self) -> bool:
@@ -77,7 +79,7 @@ class Candidate(Channel):
         handshake = self._handshake
         assert handshake is not None
         try:
-            while self._sent_out() and not handshake.done:
+            while self._sent_out() and handshake.needs_memory:
                 record = self._records.next()
                 if record is None:
                     self.watch(read=True, write=False)
@@ -97,7 +99,9 @@ class Candidate(Channel):
         if self._out:
             self.watch(read=False, write=True)
         else:
-            self._shaken(handshake)
+            self.tls = handshake.attach(self.socket)
+            self._act = self._finish_handshake
+            self._finish_handshake()
 
     def _answer(self, handshake: Handshake, record: bytes) -> bytes:
         try:
@@ -124,10 +128,19 @@ class Candidate(Channel):
             pass
         return why(failure.error)
 
-    def _shaken(self, handshake: Handshake) -> None:
-        self.tls = handshake.attach(self.socket)
-        self.handshaking = False
-        self.resumed = handshake.resumed and session_reused(self.tls)
+    def _finish_handshake(self) -> None:
+        """What is left of it is OpenSSL's."""
+        handshake, tls = self._handshake, self.tls
+        assert handshake is not None
+        assert tls is not None
+        try:
+            if not self.step_handshake():
+                return
+        except ConnectionLost as exc:
+            self._lost(exc)
+            return
+        self._tickets = HeldTickets(tls, self.socket, handshake.tickets)
+        self.resumed = handshake.resumed and session_reused(tls)
         self._handshake = self._act = None
         self.watch(read=False, write=False)
         if self.on_ready is not None:
@@ -152,6 +165,23 @@ class Candidate(Channel):
     def handle_close(self) -> None:
         self._lost(ConnectionLost("connection reset"))
 
+    # --- what goes before all that is written ----------------------------------------
+
+    def _release_tickets(self) -> None:
+        tickets, self._tickets = self._tickets, None
+        if tickets is not None:
+            tickets.release()
+
+    def transmit_up_to(self, data: memoryview, limit: int) -> int:
+        """A download begins: the peer reads."""
+        self._release_tickets()
+        return super().transmit_up_to(data, limit)
+
+    def send_close_notify(self) -> None:
+        """After an upload the peer has said its own."""
+        self._release_tickets()
+        super().send_close_notify()
+
     # --- the end ---------------------------------------------------------------------
 
     def refuse(self, alert: bytes = b"", *, gracefully: bool = False) -> None:
@@ -166,6 +196,7 @@ class Candidate(Channel):
         if gracefully:
             self.send_close_notify()
         elif self.tls is not None:
+            self._release_tickets()
             alert = openssl.fatal_alert(self.tls)
         self.tls = self._handshake = None
         self._act = Discarding(self, alert).go_on

@@ -22,8 +22,10 @@ from securedrop_ftp.ftps.runtime import EventLoop
 from securedrop_ftp.ftps.waiting import WaitingLines
 from securedrop_ftp.ftps.wire import Command, LineParser, Violation
 from securedrop_ftp.replies import Reply, on_one_line
-from securedrop_ftp.tls.fingerprint import LONGEST, Fingerprint, fingerprint, is_whole
-from securedrop_ftp.tls.openssl import only_resumption
+from securedrop_ftp.tls.again import begin_anew
+from securedrop_ftp.tls.fingerprint import Fingerprint, fingerprint
+from securedrop_ftp.tls.hello import LOOK, bytes_wanted, suits_tls13
+from securedrop_ftp.tls.openssl import ask_for_tickets, only_resumption
 
 #: How long a closed session waits for the peer to have read our last reply.
 LINGER = 2.0
@@ -50,10 +52,12 @@ class ControlChannel(Channel):
         super().__init__(loop, sock)
         self.conf = conf
         self.context: SSL.Context | None = None
+        self._make_context: Callable[[bool], SSL.Context] | None = None
+        self.suits_tls13 = False
+        self._wanted = 1  # bytes that must be there before the loop calls
         self.last_reply = ""
         self.handshake_started = 0.0
         self.fingerprint: Fingerprint | None = None  # of the client's TLS library
-        self._hello: bytearray | None = bytearray()  # until it is whole
         self.ending = ""  # why: replies are flushed, then the socket is closed
         self._parser = LineParser(conf.max_line_length)
         self._queue = WaitingLines()
@@ -181,20 +185,53 @@ class ControlChannel(Channel):
 
     # --- TLS -------------------------------------------------------------------------
 
-    def begin_tls(self, context: SSL.Context) -> None:
-        """Start the handshake once the reply to AUTH is out."""
+    def begin_tls(self, make_context: Callable[[bool], SSL.Context]) -> None:
+        """Start the handshake once the reply to AUTH is out. ``make_context`` is told whether the
+        client suits TLS 1.3."""
 
         def start() -> None:
-            self.context = context
-            self.start_tls(context)
+            self._make_context = make_context
+            self.handshaking = True
             self.handshake_started = time.monotonic()
             self.watch(read=True, write=False)
 
         self._after_flush = start
 
+    def _hello_is_here(self) -> bool:
+        """Look at the ClientHello, which stays where it is, and begin."""
+        try:
+            hello = self.socket.recv(LOOK, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            hello = b""
+        wanted = bytes_wanted(hello)
+        if hello and len(hello) < wanted and wanted != self._wanted:
+            self._want(wanted)  # an event that comes before so much is there tells of the end
+            return False
+        self._want(1)
+        self.fingerprint = fingerprint(hello)
+        assert self._make_context is not None
+        self.suits_tls13 = suits_tls13(hello)
+        self.context = self._make_context(self.suits_tls13)
+        self.start_tls(self.context)
+        return True
+
+    def _want(self, size: int) -> None:
+        if size != self._wanted:
+            self._wanted = size
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, size)
+
+    def renew_tickets(self) -> None:
+        """Have new TLS 1.3 session tickets on their way before the next reply: a client uses each
+        for one data channel."""
+        ready = self.tls is not None and not (self._output or self.closed or self.ending)
+        if ready and self.tls is not None and ask_for_tickets(self.tls):
+            begin_anew(self.tls)
+
     def _handshake(self) -> None:
-        if self._hello is not None:
-            self._look_at_hello(self._hello)
+        if self.tls is None and not self._hello_is_here():
+            return
         try:
             done = self.step_handshake()
         except ConnectionLost as exc:
@@ -203,20 +240,9 @@ class ControlChannel(Channel):
         if done:
             assert self.context is not None
             only_resumption(self.context)  # data channels share it
-            self._hello = None
             self.handshake_done()
             self._update_interest()
             self._more_input()
-
-    def _look_at_hello(self, hello: bytearray) -> None:
-        """Before OpenSSL takes it. What comes between the two looks is missed: then it is nobody's
-        fingerprint."""
-        try:
-            hello += self.socket.recv(LONGEST, socket.MSG_PEEK)
-        except OSError:
-            return
-        if is_whole(hello):
-            self.fingerprint, self._hello = fingerprint(hello), None
 
     # --- input -----------------------------------------------------------------------
 

@@ -19,6 +19,8 @@ from collections import deque
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from OpenSSL import SSL
+
 from securedrop_ftp import causes, replies
 from securedrop_ftp.access import network
 from securedrop_ftp.causes import Cause
@@ -170,7 +172,12 @@ class PassiveListener:
         channel.on_lost = self._handshake_lost
         channel.on_stranger = self._resumes_nothing
         self._candidates.append(channel)
-        channel.begin(self.session.context, self.session.runtime.strangers_context)
+        channel.begin(self.session.context, self._strangers_context)
+
+    def _strangers_context(self) -> SSL.Context:
+        """A client that does not suit TLS 1.3 gets TLS 1.2 on every channel (commons-net's uploads
+        under 1.3 end without close_notify)."""
+        return self.session.runtime.strangers_context(self.session.suits_tls13)
 
     def handle_write_event(self) -> None:
         pass

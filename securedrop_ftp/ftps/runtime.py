@@ -72,10 +72,10 @@ class Runtime(Protocol):
         """Send the event to its receivers, on a thread that may block; never lost. ``later``:
         behind what uploads and sessions wait for."""
 
-    def tls_context(self) -> SSL.Context:
-        """A fresh context for one control connection."""
+    def tls_context(self, tls13: bool) -> SSL.Context:
+        """A fresh context for one control connection; whether its client suits TLS 1.3."""
 
-    def strangers_context(self) -> SSL.Context:
+    def strangers_context(self, tls13: bool) -> SSL.Context:
         """The context for data channels that resume nothing."""
 
     def assign_partner(self, slot: int, partner_id: int, limit: int) -> str:

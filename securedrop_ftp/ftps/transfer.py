@@ -81,9 +81,11 @@ class Transfer:
     def over(self) -> None:
         """The verb is done with it: nothing of it stays open. After a good end the channel is
         closed already."""
+        session = self.session
         if self.channel is not None:
             self.channel.reset()
-        session = self.session
+            if self.channel.resumed:
+                session.renew_tickets()
         session.bytes_before += self.moved
         session.transfer = None
         if session.passive is not None:

@@ -51,7 +51,7 @@ from securedrop_ftp.server.reload import reload_settings
 from securedrop_ftp.server.signals import SignalPipe
 from securedrop_ftp.storage.retry import retry_counts
 from securedrop_ftp.tls.contexts import Certificate, build_context, strangers_context
-from securedrop_ftp.tls.profiles import PROFILES
+from securedrop_ftp.tls.profiles import PROFILES, Profile
 
 logger = get_logger(__name__)
 
@@ -92,7 +92,7 @@ class Worker:
         self._by_slot: dict[int, Session] = {}
         self.loop = Loop()
         self._certificate = certificate
-        self._for_strangers: SSL.Context | None = None  # made when it is first needed
+        self._for_strangers: dict[bool, SSL.Context] = {}  # made when first needed
         self._ask_client = True  # until we know that nobody wants client certificates
         self._table = table
         self._rates, self._arrivals = rates, arrivals
@@ -170,7 +170,7 @@ class Worker:
         try:
             conf = reload_settings()
             self._certificate = Certificate.load(conf.tls_cert_file, conf.tls_key_file)
-            self._for_strangers = None
+            self._for_strangers.clear()
             self.conf = conf
             self.intake.take_limits(conf)
             self._passive.follow(conf.ftps_passive_address)
@@ -374,19 +374,22 @@ class Worker:
         """What PASV tells."""
         return self._passive.address
 
-    def tls_context(self) -> SSL.Context:
-        """A fresh context, with the certificate in force."""
-        profile = PROFILES[self.conf.tls_profile]
+    def tls_context(self, tls13: bool) -> SSL.Context:
+        """A fresh context, with the certificate in force; ``tls13``: where the profile has it."""
+        profile = self._profile(tls13)
         return build_context(
             self._certificate, profile, self.conf.max_session_age, ask_client=self._ask_client
         )
 
-    def strangers_context(self) -> SSL.Context:
+    def strangers_context(self, tls13: bool) -> SSL.Context:
         """The context for data channels that resume nothing, with the certificate in force."""
-        if self._for_strangers is None:
-            profile = PROFILES[self.conf.tls_profile]
-            self._for_strangers = strangers_context(self._certificate, profile)
-        return self._for_strangers
+        if tls13 not in self._for_strangers:
+            self._for_strangers[tls13] = strangers_context(self._certificate, self._profile(tls13))
+        return self._for_strangers[tls13]
+
+    def _profile(self, tls13: bool) -> Profile:
+        profile = PROFILES[self.conf.tls_profile]
+        return profile if tls13 else profile.without_tls13()
 
     def assign_partner(self, slot: int, partner_id: int, limit: int) -> str:
         """Across all workers."""

@@ -8,6 +8,8 @@ seconds of small records, in which no other client had an answer).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 from OpenSSL import SSL
@@ -27,16 +29,37 @@ def limit_handshakes(context: SSL.Context) -> None:
 
 def went_on(connection: SSL.Connection) -> bool:
     """Whether reading ended because of this limit and not with the peer's close_notify."""
-    steps = connection.get_app_data()
-    return steps is not None and steps > MAX_STEPS
+    steps: _Steps | None = connection.get_app_data()
+    return steps is not None and steps.taken > MAX_STEPS
+
+
+def begin_anew(connection: SSL.Connection) -> None:
+    """Count from none: steps follow that we asked for."""
+    connection.set_app_data(_Steps())
+
+
+def before_next_step(connection: SSL.Connection, act: Callable[[], None]) -> None:
+    """Call ``act``, once, before OpenSSL deals with an alert or a message of the handshake kind:
+    before it can answer one. The handshake is done."""
+    begin_anew(connection)
+    connection.get_app_data().before_next = act
+
+
+@dataclass(slots=True)
+class _Steps:
+    taken: int = 0
+    before_next: Callable[[], None] | None = None
 
 
 def _count(connection: SSL.Connection, where: int, _value: int) -> None:
-    steps = connection.get_app_data()
+    steps: _Steps | None = connection.get_app_data()
     if steps is None:
         if where & SSL.SSL_CB_HANDSHAKE_DONE:
-            connection.set_app_data(0)
+            begin_anew(connection)
         return
-    connection.set_app_data(steps + 1)
-    if steps >= MAX_STEPS:
+    act, steps.before_next = steps.before_next, None
+    if act is not None:
+        act()
+    steps.taken += 1
+    if steps.taken > MAX_STEPS:
         connection.set_shutdown(SSL.RECEIVED_SHUTDOWN)  # SSL_read looks at it with each record

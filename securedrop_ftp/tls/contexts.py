@@ -19,7 +19,7 @@ from securedrop_ftp.exceptions import ConfigurationError
 from securedrop_ftp.tls.again import limit_handshakes
 from securedrop_ftp.tls.callbacks import set_alpn_selection
 from securedrop_ftp.tls.groups import limit_groups
-from securedrop_ftp.tls.peer import ask_for_certificate
+from securedrop_ftp.tls.peer import ask_after_handshake, ask_for_certificate
 from securedrop_ftp.tls.profiles import Profile
 
 #: RFC 5246 §7.2.1 asks for nothing here: it saves about 34 KiB per idle connection.
@@ -115,6 +115,8 @@ def build_context(
     context.set_timeout(int(lifetime))
     if ask_client:
         ask_for_certificate(context)
+    elif profile.has_tls13:
+        ask_after_handshake(context)
     return context
 
 

@@ -11,32 +11,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
-_HANDSHAKE: Final = 22
-_CLIENT_HELLO: Final = 1
-_SERVER_NAME, _SIGNATURE_ALGORITHMS, _ALPN, _VERSIONS = 0, 13, 16, 43
+from securedrop_ftp.tls.hello import Hello, numbers, parsed
+
+_SERVER_NAME, _SIGNATURE_ALGORITHMS, _ALPN = 0, 13, 16
 #: Padding, a key and early data: there or not by the length of a name and by what came before
 #: (RFC 7685; RFC 8446 §4.2.10, §4.2.11).
 _VARYING: Final = frozenset({21, 41, 42})
 _NAMES: Final = {0x0304: "13", 0x0303: "12", 0x0302: "11", 0x0301: "10", 0x0300: "s3"}
-#: Bytes of a first record that are looked at; clients send 200 to 2000.
-LONGEST: Final = 8192
-
-
-@dataclass(slots=True)
-class _Hello:
-    version: int
-    ciphers: list[int]
-    extensions: dict[int, bytes] = field(default_factory=dict)
-
-
-def is_whole(data: bytes | bytearray) -> bool:
-    """Whether ``data`` has all of its first record, or more than is looked at, or is none."""
-    if data[:1] not in (b"", b"\x16") or len(data) >= LONGEST:
-        return True
-    return len(data) >= 5 and len(data) >= 5 + int.from_bytes(data[3:5], "big")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +32,9 @@ class Fingerprint:
     key: str  # what the table is asked by
 
 
-def fingerprint(data: bytes | bytearray) -> Fingerprint | None:
+def fingerprint(data: bytes) -> Fingerprint | None:
     """Of a connection that begins with ``data``; ``None`` where that is no ClientHello."""
-    try:
-        hello = _parsed(bytes(data))
-    except IndexError:
-        return None
+    hello = parsed(data)
     if hello is None:
         return None
     ciphers = _digest(_hex(sorted(_plain(hello.ciphers))))
@@ -62,8 +43,8 @@ def fingerprint(data: bytes | bytearray) -> Fingerprint | None:
     return Fingerprint(ja4, LIBRARIES.get(key, ""), key)
 
 
-def _start(hello: _Hello) -> str:
-    versions = _plain(_numbers(hello.extensions.get(_VERSIONS, b"\0")[1:]))
+def _start(hello: Hello) -> str:
+    versions = _plain(hello.versions)
     return (
         "t"
         + _NAMES.get(max(versions, default=hello.version), "00")
@@ -74,36 +55,10 @@ def _start(hello: _Hello) -> str:
     )
 
 
-def _asked(hello: _Hello, *, without: frozenset[int] = frozenset()) -> str:
+def _asked(hello: Hello, *, without: frozenset[int] = frozenset()) -> str:
     wanted = set(_plain(hello.extensions)) - {_SERVER_NAME, _ALPN} - without
-    algorithms = _numbers(hello.extensions.get(_SIGNATURE_ALGORITHMS, b"\0\0")[2:])
+    algorithms = numbers(hello.extensions.get(_SIGNATURE_ALGORITHMS, b"\0\0")[2:])
     return "_".join(filter(None, (_hex(sorted(wanted)), _hex(_plain(algorithms)))))
-
-
-def _parsed(data: bytes) -> _Hello | None:
-    if data[0] != _HANDSHAKE or data[5] != _CLIENT_HELLO:
-        return None
-    end = 5 + int.from_bytes(data[3:5], "big")
-    if len(data) < end:
-        return None
-    at = 9  # record, message
-    version = int.from_bytes(data[at : at + 2], "big")
-    at += 2 + 32
-    at += 1 + data[at]  # session id
-    size = int.from_bytes(data[at : at + 2], "big")
-    hello = _Hello(version, _numbers(data[at + 2 : at + 2 + size]))
-    at += 2 + size
-    at += 1 + data[at]  # compression methods
-    at += 2
-    while at < end:
-        kind, size = (int.from_bytes(data[at + step : at + step + 2], "big") for step in (0, 2))
-        hello.extensions[kind] = data[at + 4 : at + 4 + size]
-        at += 4 + size
-    return hello
-
-
-def _numbers(data: bytes) -> list[int]:
-    return [int.from_bytes(data[at : at + 2], "big") for at in range(0, len(data) - 1, 2)]
 
 
 def _plain(numbers: Iterable[int]) -> list[int]:

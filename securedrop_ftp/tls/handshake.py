@@ -94,6 +94,7 @@ class Handshake:
         self.connection = _accepting(own)
         self.resumed = False
         self.done = False
+        self.tickets = b""  # of TLS 1.3, not sent: :mod:`securedrop_ftp.tls.held_tickets`
 
     def feed(self, record: bytes) -> bytes:
         """Take one record; returns what is to be sent.
@@ -133,10 +134,22 @@ class Handshake:
             pass
         except (SSL.Error, WrongProtocol) as exc:
             raise HandshakeFailed(exc, openssl.taken_out(connection)) from exc
-        return openssl.taken_out(connection)
+        out = openssl.taken_out(connection)
+        if self.done and connection.get_protocol_version() >= SSL.TLS1_3_VERSION:
+            # All else that the server says in TLS 1.3 comes before the client's last message.
+            self.tickets, out = out, b""
+        return out
+
+    @property
+    def needs_memory(self) -> bool:
+        """Whether what comes must go through here still: until the ClientHello is answered, and
+        under TLS 1.3 until the handshake is done."""
+        if self.done or not self._decided:
+            return not self.done
+        return self.connection.get_protocol_version() >= SSL.TLS1_3_VERSION
 
     def attach(self, sock: socket.socket) -> SSL.Connection:
-        """The connection, which goes on with the socket; the handshake is done."""
+        """The connection, which goes on with the socket. All that it said has been sent."""
         openssl.attach(self.connection, sock)
         return self.connection
 

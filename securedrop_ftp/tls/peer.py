@@ -22,7 +22,19 @@ NO_CHAIN: Final = -2
 def ask_for_certificate(context: SSL.Context) -> None:
     """Have the handshakes of ``context`` ask for a client certificate. No CA names are sent: they
     would tell everyone who the partners are (RFC 5246 §7.4.4: then the client may send any)."""
-    set_verification(context, SSL.VERIFY_PEER, _take_any)
+    _ask(context, SSL.VERIFY_PEER)
+
+
+def ask_after_handshake(context: SSL.Context) -> None:
+    """Ask for no certificate, but let :func:`securedrop_ftp.tls.openssl.ask_for_tickets` do so
+    later, under TLS 1.3 (in TLS 1.2's handshakes OpenSSL asks all the same; any answer is
+    taken)."""
+    mode: int = SSL._lib.SSL_VERIFY_POST_HANDSHAKE  # type: ignore[attr-defined]  # no public name
+    _ask(context, SSL.VERIFY_PEER | mode)
+
+
+def _ask(context: SSL.Context, mode: int) -> None:
+    set_verification(context, mode, _take_any)
     context.set_verify_depth(NO_CHAIN)
 
 

@@ -6,7 +6,7 @@ ECDHE key exchange and AEAD only, in the groups of Mozilla's "intermediate" conf
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from OpenSSL import SSL
@@ -39,12 +39,20 @@ class Profile:
     ciphersuites: bytes = _TLS13_SUITES
     groups: bytes = _GROUPS
 
+    @property
+    def has_tls13(self) -> bool:
+        """Whether TLS 1.3 may be agreed on."""
+        return self.maximum >= SSL.TLS1_3_VERSION
 
-#: The default. TLS 1.3's session tickets arrive on a data channel that an uploading client never
-#: reads: its kernel answers the close with RST and drops unsent data (docs/adr).
+    def without_tls13(self) -> Profile:
+        """The same up to TLS 1.2."""
+        return replace(self, maximum=min(self.maximum, SSL.TLS1_2_VERSION))
+
+
+#: The default (docs/adr/0012-tls-1-3.md).
 TLS12: Final = Profile("tls12", SSL.TLS1_2_VERSION, SSL.TLS1_2_VERSION)
 
-#: TLS 1.3 too, for partners whose clients are known to cope.
+#: TLS 1.3 too, for clients to whom new session tickets can be given; TLS 1.2 for the others.
 MODERN: Final = Profile("modern", SSL.TLS1_2_VERSION, SSL.TLS1_3_VERSION)
 
 PROFILES: Final[dict[str, Profile]] = {p.name: p for p in (TLS12, MODERN)}

@@ -213,9 +213,9 @@ ADVISORIES: Final = (
         (
             Cut(
                 "ftps/passive.py",
-                "channel.begin(self.session.context, self.session.runtime.strangers_context)",
-                """fresh = self.session.runtime.tls_context
-        channel.begin(fresh(), fresh)""",
+                "channel.begin(self.session.context, self._strangers_context)",
+                """fresh = self.session.runtime.tls_context(True)
+        channel.begin(fresh, lambda: fresh)""",
             ),
         ),
         (

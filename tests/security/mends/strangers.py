@@ -9,6 +9,7 @@ from tests.security.mends import Cut, Mend, never
 STRANGERS = "tests/security/test_strangers.py"
 DATA_PORT = "tests/security/test_data_port_strangers.py"
 REFUSED = "tests/security/test_refused_data_channels.py"
+TLS13 = "tests/ftps/test_tls13.py"
 FLOODS = "tests/security/test_trail_floods.py"
 WHY_NOT = "tests/ftps/test_why_not.py"
 WRITER = "tests/server/test_database_writer.py"
@@ -255,6 +256,35 @@ ROWS: Final[tuple[Mend, ...]] = (
         (NO_BOUND,),
         (
             f"{WHY_NOT}::test_a_flood_of_strangers_leaves_no_more_rows_than_the_bound_and_is_counted_by_cause",
+        ),
+    ),
+    Mend(
+        "110",
+        "TLS 1.3's tickets on a data channel reset the upload of a client that only writes",
+        (Cut("tls/handshake.py", 'self.tickets, out = out, b""', "pass"),),
+        (f"{TLS13}::test_row_110_a_client_that_uploads_has_nothing_to_read_before_its_end[True]",),
+    ),
+    Mend(
+        "110",
+        "a client uses its tickets up",
+        (Cut("ftps/transfer.py", "session.renew_tickets()", "pass"),),
+        (f"{TLS13}::test_row_110_each_transfer_brings_new_tickets_on_the_control_channel",),
+    ),
+    Mend(
+        "111",
+        "TLS 1.3 for clients to whom no new tickets can be given",
+        (
+            Cut(
+                "ftps/control.py",
+                "self._make_context(self.suits_tls13)",
+                "self._make_context(True)",
+            ),
+        ),
+        (
+            (
+                f"{TLS13}::test_row_111_a_client_that_gets_no_new_tickets_speaks_tls_1_2"
+                "[False-True-TLSv1.2]"
+            ),
         ),
     ),
 )
