@@ -85,7 +85,7 @@ class QuietChannel:
             assert chunk is not None
         return _settled()
 
-    def take(self) -> QuietChannel:
+    def take(self, *, uploads: bool) -> QuietChannel:
         return self
 
     def __getattr__(self, name: str) -> Callable[..., None]:

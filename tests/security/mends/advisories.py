@@ -84,10 +84,11 @@ ADVISORIES: Final = (
         (
             Cut(
                 "admin/upload.py",
-                "return escape(row.path, 1024)",
-                """from django.utils.safestring import mark_safe
+                "        path = escape(row.path, 1024)\n",
+                """        from django.utils.safestring import mark_safe
 
-        return mark_safe(row.path)""",
+        path = mark_safe(row.path)
+""",
             ),
         ),
         (f"{NAMES}::test_hostile_names_from_the_wire_are_inert_in_the_admin_site",),

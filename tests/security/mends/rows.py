@@ -618,12 +618,17 @@ ROWS: Final = (
     ),
     Mend(
         "24",
-        "renegotiation",
+        "renegotiation (refused by OpenSSL, and by us, who want a resumption)",
         (
             Cut(
                 "tls/contexts.py",
                 "SSL.OP_CIPHER_SERVER_PREFERENCE | OP_NO_RENEGOTIATION",
                 "SSL.OP_CIPHER_SERVER_PREFERENCE | (1 << 8)",
+            ),
+            Cut(
+                "ftps/control.py",
+                "            only_resumption(self.context)  # data channels share it\n",
+                "",
             ),
         ),
         (f"{CHANNEL}::test_row_24_a_renegotiation_is_refused",),
