@@ -147,6 +147,9 @@ class QuietSession(Session):
         )  # fmt: skip
         self.fs = StorageFS(storage, root, self.storage)
 
+    def renew_tickets(self) -> None:
+        """There is no TLS."""
+
     def sleep_until(self, moment: float) -> None:
         """At once: a refusal that is only counted is held back for nobody."""
 
