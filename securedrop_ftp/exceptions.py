@@ -167,6 +167,12 @@ class UploadRejected(SecureDropError):
     reply = replies.NO_PERMISSION
 
 
+class WrongType(SecureDropError):
+    """A file under TYPE A, of a partner whose files go under TYPE I only."""
+
+    reply = replies.ASCII_REFUSED
+
+
 class BadOffset(SecureDropError):
     """REST to an offset that is not the durable length."""
 

@@ -145,6 +145,9 @@ NOT_IMPLEMENTED = Reply(502, "Not implemented.")
 BAD_SEQUENCE = Reply(503, "Bad sequence of commands.")
 TRANSFER_RUNNING = Reply(503, "A transfer is running; wait for its reply.", causes.OVERLAPPING)
 BAD_PARAMETER = Reply(504, "Not implemented for that parameter.")
+ASCII_REFUSED = Reply(
+    504, "Files go under TYPE I (binary) here; send TYPE I first.", causes.ASCII_REFUSED
+)
 PROTOCOL_UNSUPPORTED = Reply(522, "Network protocol not supported.", causes.WRONG_FAMILY)
 LOGIN_FAILED = Reply(530, "Login incorrect.")
 LOG_IN_FIRST = Reply(530, "Log in with USER and PASS first.", causes.NOT_LOGGED_IN)
@@ -165,6 +168,9 @@ PROT_LEVEL_UNSUPPORTED = Reply(536, "That protection level is not supported.")
 NO_SUCH_FILE = Reply(550, "No such file or directory.", causes.NO_SUCH_FILE)
 NO_PERMISSION = Reply(550, "Not permitted.", causes.NOT_PERMITTED)
 ALREADY_EXISTS = Reply(550, "That name exists already.", causes.NAME_TAKEN)
+NO_SIZE_IN_ASCII = Reply(
+    550, "Under TYPE A the size is not known before the file is sent; send TYPE I first."
+)
 NOT_A_DIRECTORY = Reply(550, "Not a directory.")
 IS_A_DIRECTORY = Reply(550, "That is a directory.")
 DIRECTORY_NOT_EMPTY = Reply(550, "The directory is not empty.")
@@ -172,3 +178,6 @@ STORAGE_REFUSED = Reply(550, "Storage refused the request.", causes.STORAGE_REFU
 TOO_LARGE = Reply(552, "The file is larger than this service takes.", causes.TOO_LARGE)
 NAME_NOT_ALLOWED = Reply(553, "That name is not allowed.")
 BAD_OFFSET = Reply(554, "The restart offset does not fit.", causes.BAD_OFFSET)
+NO_RESTART_IN_ASCII = Reply(
+    554, "Under TYPE A a file goes from its first byte; send TYPE I first.", causes.BAD_OFFSET
+)

@@ -140,12 +140,15 @@ def connected(
 
 @contextmanager
 def logged_in(
-    port: int, ca: Path, username: str, password: str, **options: Any
+    port: int, ca: Path, username: str, password: str, *, binary: bool = True, **options: Any
 ) -> Iterator[FtpsClient]:
-    """A session with PROT P; QUIT at the end where the connection still stands."""
+    """A session with PROT P and, unless ``binary`` is false, TYPE I, which most clients send first;
+    QUIT at the end where the connection still stands."""
     with connected(port, ca, **options) as client:
         client.login(username, password, secure=False)
         client.prot_p()
+        if binary:
+            client.voidcmd("TYPE I")
         yield client
         with suppress(Exception):
             client.quit()

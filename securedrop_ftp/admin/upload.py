@@ -48,7 +48,20 @@ class UploadAdmin(KeysetAdmin):
     fieldsets = (
         (None, {"fields": ("id", "stage", "reason", "began", "changed", "ended")}),
         ("Who", {"fields": ("partner", "username", "remote_ip", "session")}),
-        ("File", {"fields": ("asked", "size", "sha256", "digest_source", "resumed_at")}),
+        (
+            "File",
+            {
+                "fields": (
+                    "asked",
+                    "size",
+                    "sha256",
+                    "digest_source",
+                    "resumed_at",
+                    "sent_size",
+                    "sent_sha256",
+                )
+            },
+        ),
         ("Storage", {"fields": ("storage", "backend", "object_key", "policy", "received")}),
         ("Writer", {"fields": ("owner", "node", "epoch", "leased")}),
     )

@@ -81,6 +81,12 @@ class Channel:
 
     _registered = False
 
+    def heed_nothing(self) -> None:
+        """No event matters, also none that the loop reports unasked, until :meth:`watch`."""
+        if self._registered:
+            self.loop.unregister(self._fileno)
+            self._registered, self._interest = False, 0
+
     def readable(self) -> bool:
         """For the loop."""
         return not self.closed

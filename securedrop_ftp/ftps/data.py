@@ -41,8 +41,10 @@ _TCP_INFO_BYTES = struct.Struct("120xQQ")
 class Sink(Protocol):
     """Where an upload's bytes go (:class:`securedrop_ftp.intake.stream.UploadStream`)."""
 
-    error: SecureDropError | None
     on_ready: Callable[[], None] | None
+
+    @property
+    def error(self) -> SecureDropError | None: ...
 
     def buffer(self) -> memoryview | None: ...
 
@@ -95,6 +97,14 @@ class DataChannel(Candidate):
         self.watch(read=True, write=False)
         self.loop.call_soon(self._act_pending)
         return self._waiter
+
+    def handle_close(self) -> None:
+        if self._read_error is not None and self._sink is not None:
+            # The end was read, and waits until what came before it is taken. Who left without
+            # close_notify answers OpenSSL's alert about that with RST, which says nothing new.
+            self.heed_nothing()
+        else:
+            super().handle_close()
 
     def _sink_ready(self) -> None:
         self.loop.call_soon_threadsafe(self._act_pending)

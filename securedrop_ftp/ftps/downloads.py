@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
 from securedrop_ftp import replies
 from securedrop_ftp.events import Event
 from securedrop_ftp.exceptions import SecureDropError, SessionGone, StorageUnavailable
+from securedrop_ftp.ftps import texts
+from securedrop_ftp.ftps.nvt import to_nvt
 from securedrop_ftp.ftps.transfer import Transfer, require_data_channel
 from securedrop_ftp.storage.protocol import Entry
 
@@ -22,9 +25,9 @@ FIRST_RANGE = 256 * 1024
 
 
 class ReadBudget:
-    """Bytes that all downloads of a worker may hold at once, a partner's no more than what is still
-    free (the rule of :mod:`securedrop_ftp.intake.buffers`): slow readers of one partner cannot take
-    the others' share. For the loop's thread."""
+    """Bytes that all downloads of a worker, and uploads that are converted, may hold at once, a
+    partner's no more than what is still free (the rule of :mod:`securedrop_ftp.intake.buffers`):
+    slow readers of one partner cannot take the others' share. For the loop's thread."""
 
     def __init__(self, size: int) -> None:
         self._left = size
@@ -47,15 +50,21 @@ class ReadBudget:
 
 
 class RangeSource:
-    """A file as ranges, some of them fetched ahead; the first one small."""
+    """A file as ranges, some of them fetched ahead; the first one small. ``text``: as it travels
+    under TYPE A (:mod:`securedrop_ftp.ftps.nvt`), converted in the storage pool."""
 
-    def __init__(self, session: Session, entry: Entry, offset: int) -> None:
+    def __init__(self, session: Session, entry: Entry, offset: int, *, text: bool = False) -> None:
         self.on_ready: Callable[[], None] | None = None
         assert session.principal is not None
         self._session, self._entry = session, entry
         self._partner = session.principal.partner
         self._at = offset  # of the next range to ask for
         self._size = entry.size
+        assert session.fs is not None
+        read = session.fs.storage.read
+        self._text = text
+        self._read: Callable[..., bytes] = partial(_text, read) if text else read
+        self._weight = 2 if text else 1  # each byte can become two
         self._range = min(FIRST_RANGE, session.conf.read_range)
         self._ahead: deque[tuple[Future[bytes], int]] = deque()
 
@@ -68,27 +77,25 @@ class RangeSource:
         if not future.done():
             return None
         self._ahead.popleft()
-        self._session.runtime.reads.give(self._partner, wanted)
+        self._give_back(wanted)
         data = future.result()
-        if len(data) != wanted:
-            # Never a silently short file that looks whole.
-            raise StorageUnavailable("storage returned fewer bytes than the file has")
+        if not self._text:
+            _whole(data, wanted)
         self._fetch()
         return data
 
     def _fetch(self) -> None:
         session = self._session
-        assert session.fs is not None
         while self._at < self._size and len(self._ahead) < session.conf.read_ahead:
             length = min(self._range, self._size - self._at)
-            if not session.runtime.reads.take(self._partner, length):
+            if not session.runtime.reads.take(self._partner, length * self._weight):
                 if self._ahead:
                     return
                 # One small range at a time goes on whatever the others hold.
                 length = min(length, FIRST_RANGE)
-                session.runtime.reads.take(self._partner, length, force=True)
+                session.runtime.reads.take(self._partner, length * self._weight, force=True)
             future: Future[bytes] = session.runtime.storage(
-                self._partner, session.fs.storage.read, self._entry, self._at, length
+                self._partner, self._read, self._entry, self._at, length
             )
             self._at += length
             self._range = min(self._range * 4, session.conf.read_range)
@@ -103,18 +110,42 @@ class RangeSource:
     def close(self) -> None:
         """Give back what was held for ranges that nobody will send."""
         while self._ahead:
-            self._session.runtime.reads.give(self._partner, self._ahead.popleft()[1])
+            self._give_back(self._ahead.popleft()[1])
+
+    def _give_back(self, length: int) -> None:
+        self._session.runtime.reads.give(self._partner, length * self._weight)
 
 
-def _opening(length: int) -> str:
-    """``(n bytes)`` is what clients look for: curl, wget, Python's ftplib and urllib."""
-    return f"Opening the data channel ({length} bytes)."
+def _whole(data: bytes, length: int) -> bytes:
+    """Never a silently short file that looks whole."""
+    if len(data) != length:
+        raise StorageUnavailable("storage returned fewer bytes than the file has")
+    return data
+
+
+#: Bytes that are converted in one go: nobody else's Python runs meanwhile.
+_AT_ONCE: Final = 64 * 1024
+
+
+def _text(read: Callable[..., bytes], entry: Entry, offset: int, length: int) -> bytes:
+    """A range as it travels under TYPE A. Blocking."""
+    data = _whole(read(entry, offset, length), length)
+    return b"".join(to_nvt(data[i : i + _AT_ONCE]) for i in range(0, length, _AT_ONCE))
+
+
+def _opening(length: int, *, text: bool) -> Reply:
+    """``(n bytes)`` is what clients look for: curl, wget, Python's ftplib and urllib. They take it
+    for what will come, so under TYPE A there is no number."""
+    if text:
+        return replies.OPENING_DATA.but("Opening the data channel; LF is sent as CR LF.")
+    return replies.OPENING_DATA.but(f"Opening the data channel ({length} bytes).")
 
 
 def download(session: Session, path: str, offset: int) -> Reply:
     """RETR: one stat, then ranges of the very object that was seen."""
     fs = session.fs
     assert fs is not None
+    text = texts.converts(session)
     require_data_channel(session)
     transfer = session.transfer = Transfer(session, "Download", path)
     reply = replies.DOWNLOAD_ABORTED
@@ -128,9 +159,9 @@ def download(session: Session, path: str, offset: int) -> Reply:
             reply = replies.BAD_OFFSET.but(f"The file has only {entry.size} bytes.")
             reason = "bad offset"
             return reply
-        session.reply(replies.OPENING_DATA.but(_opening(entry.size - offset)))
+        session.reply(_opening(entry.size - offset, text=text))
         channel = transfer.open()
-        source = RangeSource(session, entry, offset)
+        source = RangeSource(session, entry, offset, text=text)
         session.wait(channel.send_all(source))
         reply = replies.TRANSFER_COMPLETE.but(f"Transfer complete; {transfer.moved} bytes.")
         return reply
@@ -154,5 +185,6 @@ def download(session: Session, path: str, offset: int) -> Reply:
                 reason=reason,
                 reply=str(reply),
                 extra={"file_size": size, "offset": offset},
+                details={"stored_size": size, "type": "A"} if text else None,
             )
         )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from securedrop_ftp import replies
 from securedrop_ftp.events import Event
 from securedrop_ftp.exceptions import Cancelled, SecureDropError, SessionGone
-from securedrop_ftp.ftps import missing_close_notify
+from securedrop_ftp.ftps import missing_close_notify, texts
 from securedrop_ftp.ftps.passive import NoDataChannel
 from securedrop_ftp.ftps.transfer import UPLOAD, Transfer, require_data_channel
 from securedrop_ftp.intake.service import UploadRequest
@@ -16,6 +16,8 @@ from securedrop_ftp.replies import Reply
 
 if TYPE_CHECKING:
     from securedrop_ftp.ftps.session import Session
+    from securedrop_ftp.ftps.texts import TextUpload
+    from securedrop_ftp.intake.attempt import Sent
     from securedrop_ftp.intake.stream import UploadStream
 
 logger = get_logger(__name__)
@@ -33,6 +35,7 @@ def upload(
     principal, fs = session.principal, session.fs
     assert principal is not None
     assert fs is not None
+    converted = texts.converts(session)
     _require_for_upload(session, path)
     session.row_left = True  # the intake's, whatever comes of it
     request = UploadRequest(
@@ -44,11 +47,13 @@ def upload(
         announced=session.said.announced,
         offset=offset,
         append=append,
+        converted=converted,
     )
     transfer = session.transfer = Transfer(session, UPLOAD, path)
     try:
         stream = _begin(session, request)
-        return _receive(session, transfer, stream, opening)
+        text = texts.TextUpload(session, stream) if converted else None
+        return _receive(session, transfer, stream, text, opening)
     finally:
         transfer.over()
 
@@ -82,7 +87,13 @@ def _abandon(stream: UploadStream) -> None:
     stream.cancel(Cancelled("the session closed"))
 
 
-def _receive(session: Session, transfer: Transfer, stream: UploadStream, opening: Reply) -> Reply:
+def _receive(
+    session: Session,
+    transfer: Transfer,
+    stream: UploadStream,
+    text: TextUpload | None,
+    opening: Reply,
+) -> Reply:
     try:
         transfer.narrow = stream.narrow
         if session.principal is not None:  # it may have changed since the upload was admitted
@@ -90,10 +101,12 @@ def _receive(session: Session, transfer: Transfer, stream: UploadStream, opening
         session.reply(opening)
         channel = transfer.open()
         whole = stream.attempt.joined_at is None
-        session.wait(channel.receive_all(stream, missing_close_notify.judge(session, whole=whole)))
+        judge_fin = missing_close_notify.judge(session, whole=whole)
+        session.wait(channel.receive_all(text or stream, judge_fin))
         transfer.moving = False
+        sent = _rest_of(transfer, text) if text is not None else None
         transfer.on_cancel = stream.cancel
-        finished = stream.finish()
+        finished = stream.finish(sent)
         if transfer.cancelled is not None:
             stream.cancel(transfer.cancelled)
         receipt = session.outcome(finished)
@@ -109,5 +122,16 @@ def _receive(session: Session, transfer: Transfer, stream: UploadStream, opening
         logger.exception("upload failed")
         stream.cancel(Cancelled(f"{type(exc).__name__}"))
         raise
+    finally:
+        if text is not None:
+            text.close()
     session.own_files.add(receipt.path)
     return replies.TRANSFER_COMPLETE.but(receipt.reply_text)
+
+
+def _rest_of(transfer: Transfer, text: TextUpload) -> Sent:
+    """What came last is still being converted when the data channel has ended."""
+    transfer.on_cancel = text.cancel
+    if transfer.cancelled is not None:
+        raise transfer.cancelled
+    return text.rest()

@@ -196,9 +196,9 @@ class Admission:
         principal = request.principal
         if not principal.may(Permission.UPLOAD):
             raise UploadRejected("no permission to upload")
-        sizes = PartSizes(self._intake.conf, backend.capabilities, request.announced)
+        sizes = PartSizes(self._intake.conf, backend.capabilities, request.least)
         limit = smaller(principal.max_file_size, backend.capabilities.max_object_size)
-        refuse_too_large(request.announced, limit)
+        refuse_too_large(request.least, limit)
         policy = principal.overwrite
         replace = policy == OverwritePolicy.REPLACE and principal.may(Permission.OVERWRITE)
         exists = file_exists(backend, request.key)
@@ -306,6 +306,7 @@ class Admission:
             lease_until=self._book.lease_end(),
             part_size=sizes.first,
             digest_source="stream",
+            converted=request.converted,
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mimetypes
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID, uuid5
 
 from securedrop_ftp.access.principal import Principal
@@ -30,6 +31,19 @@ def ending_id(upload_id: UUID, epoch: int) -> UUID:
 
 
 @dataclass(frozen=True, slots=True)
+class Sent:
+    """What came, where what is stored was converted from it: bytes and their SHA-256, hex."""
+
+    size: int
+    sha256: str
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """For the audit row."""
+        return {"sent_size": self.size, "sent_sha256": self.sha256}
+
+
+@dataclass(frozen=True, slots=True)
 class UploadRequest:
     """What a client asks for.
 
@@ -39,6 +53,8 @@ class UploadRequest:
         offset: from ``REST n``. With ``append`` it is the length that the client was last told
             (SIZE, MLST); ``None``: it asked for none.
         append: APPE.
+        converted: what is stored is made from what comes (TYPE A): it begins at the first byte, and
+            is not gone on with once it is interrupted.
     """
 
     principal: Principal
@@ -49,6 +65,15 @@ class UploadRequest:
     announced: int | None = None
     offset: int | None = None
     append: bool = False
+    converted: bool = False
+
+    @property
+    def least(self) -> int | None:
+        """Bytes that will be stored at least, where that is known: converted ones can be half of
+        what was announced (lines that are all empty)."""
+        if self.announced is None or not self.converted:
+            return self.announced
+        return -(-self.announced // 2)
 
 
 @dataclass(frozen=True, slots=True)

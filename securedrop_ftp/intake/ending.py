@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from django.db.models import Q
 
@@ -38,7 +38,7 @@ from securedrop_ftp.exceptions import (
     VerificationFailed,
 )
 from securedrop_ftp.intake import ledger
-from securedrop_ftp.intake.attempt import Attempt, Unconfirmed, reason_of
+from securedrop_ftp.intake.attempt import Attempt, Sent, Unconfirmed, reason_of
 from securedrop_ftp.intake.durable import durable_parts, length_of
 from securedrop_ftp.intake.pipeline import Pipeline, as_known
 from securedrop_ftp.intake.readback import digest_of
@@ -69,6 +69,7 @@ def may_suspend(attempt: Attempt, cause: SecureDropError) -> bool:
     """Whether whole parts are kept for the client to go on with."""
     return (
         attempt.backend.capabilities.resumable
+        and not attempt.request.converted
         and attempt.request.principal.may(Permission.RESUME)
         and not isinstance(cause, _NEVER_SUSPEND)
     )
@@ -84,6 +85,7 @@ class Ending:
         self._book = intake.ledger
         self._claim = pipeline.claim
         self.publishing = False
+        self.sent: Sent | None = None  # what came, where it was converted
 
     def run(self, received: int) -> Receipt:
         """Publish, or settle what cannot be published.
@@ -155,6 +157,7 @@ class Ending:
             key=attempt.key,
             version_of=attempt.version_of,
             joined_at=attempt.joined_at,
+            sent=self.sent,
         )
         self._mark_committed(receipt, self._echo_until() if published.echo else None)
         step("committed.after")
@@ -177,6 +180,7 @@ class Ending:
                 digest_source=self._attempt.digest_source,
                 sealed=self._pipeline.sealed(),
                 lease_until=self._book.lease_end(),
+                sent=self.sent,
             )
         )
         if not marked:
@@ -257,6 +261,9 @@ class Ending:
     def _state(self) -> str | None:
         return self._book.run(partial(ledger.state_of, self._claim.upload_id))
 
+    def _details(self) -> dict[str, Any] | None:
+        return self.sent.details if self.sent is not None else None
+
     def _committed_event(self, receipt: Receipt) -> Event:
         reasons = []
         if receipt.version_of:
@@ -270,7 +277,7 @@ class Ending:
             sha256=receipt.sha256,
             reason="; ".join(reasons),
             reply=str(replies.TRANSFER_COMPLETE.but(receipt.reply_text)),
-        )
+        ).but(details=self._details())
 
     # --- a retry whose first attempt was stored after all --------------------------------
 
@@ -293,6 +300,7 @@ class Ending:
             key=earlier.key,
             version_of=attempt.request.path if path != attempt.request.path else "",
             already_stored=True,
+            sent=self.sent,
         )
         event = attempt.actor.event(
             "upload.committed",
@@ -301,7 +309,7 @@ class Ending:
             sha256=receipt.sha256,
             reason=f"stored already by upload {earlier.upload_id}",
             reply=str(replies.TRANSFER_COMPLETE.but(receipt.reply_text)),
-        )
+        ).but(details=self._details())
         if not self._book.run(
             partial(ledger.answer_from, self._claim, event, earlier.upload_id, earlier.key)
         ):

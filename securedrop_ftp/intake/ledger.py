@@ -23,7 +23,7 @@ from securedrop_ftp import clock
 from securedrop_ftp.db import DatabaseWriter, is_deadlock
 from securedrop_ftp.events import Event
 from securedrop_ftp.exceptions import AuditUnavailable, LedgerUnavailable, SecureDropError
-from securedrop_ftp.intake.attempt import Actor, ending_id
+from securedrop_ftp.intake.attempt import Actor, Sent, ending_id
 from securedrop_ftp.intake.durable import durable_parts, from_json, to_json
 from securedrop_ftp.intake.owners import node_of
 from securedrop_ftp.log import get_logger
@@ -206,21 +206,23 @@ def mark_publishing(
     digest_source: str,
     sealed: str,
     lease_until: datetime,
+    sent: Sent | None = None,
 ) -> bool:
     """The write-ahead row: from here a restart can finish it or undo it."""
-    return bool(
-        _MARK_PUBLISHING.run(
-            upload_id=claim.upload_id,
-            epoch=claim.epoch,
-            parts=to_json(parts),
-            size=size,
-            sha256=sha256,
-            digest_source=digest_source,
-            sealed=sealed,
-            lease_until=lease_until,
-            now=clock.now(),
-        )
+    marked = _MARK_PUBLISHING.run(
+        upload_id=claim.upload_id,
+        epoch=claim.epoch,
+        parts=to_json(parts),
+        size=size,
+        sha256=sha256,
+        digest_source=digest_source,
+        sealed=sealed,
+        lease_until=lease_until,
+        now=clock.now(),
     )
+    if marked and sent is not None:
+        held(claim).update(sent_size=sent.size, sent_sha256=sent.sha256)
+    return bool(marked)
 
 
 def expire_lease(claim: Claim) -> bool:
@@ -363,6 +365,7 @@ def retire(row: Upload, *, resumable: bool, reason: str, reply: str) -> bool | N
     now = clock.now()
     keep = (
         resumable
+        and not row.converted
         and bool(row.resume_token)
         and bool(durable_parts(from_json(row.parts), row.received))
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from securedrop_ftp.intake.attempt import Sent
 from securedrop_ftp.keys import MAX_COMPONENT_BYTES
 
 
@@ -11,7 +12,8 @@ from securedrop_ftp.keys import MAX_COMPONENT_BYTES
 class Receipt:
     """A committed upload. ``path`` and ``key`` are where it is stored; ``version_of`` is the FTP
     path that the client named, if a numbered name was taken instead, else ``""``;
-    ``joined_at`` is the offset at which a resumed upload went on."""
+    ``joined_at`` is the offset at which a resumed upload went on; ``sent`` is what came, where
+    something else was made of it."""
 
     size: int
     sha256: str
@@ -20,11 +22,14 @@ class Receipt:
     version_of: str = ""
     joined_at: int | None = None
     already_stored: bool = False
+    sent: Sent | None = None
 
     @property
     def reply_text(self) -> str:
         """The text of the 226."""
         text = f"Transfer complete; {self.size} bytes; SHA-256 {self.sha256}"
+        if self.sent is not None:
+            text += f"; {self.sent.size} bytes came under TYPE A, CR LF is stored as LF"
         if self.version_of:
             text += f"; stored as {self.path.rpartition('/')[2]}"
         if self.joined_at is not None:

@@ -30,7 +30,7 @@ from securedrop_ftp.exceptions import (
     UploadBusy,
 )
 from securedrop_ftp.intake import ledger, sweep, tokens
-from securedrop_ftp.intake.attempt import reason_of
+from securedrop_ftp.intake.attempt import Sent, reason_of
 from securedrop_ftp.intake.durable import contiguous, from_json, length_of
 from securedrop_ftp.intake.held import forget_parts, partial_of
 from securedrop_ftp.intake.ledger import Claim, Ledger
@@ -231,6 +231,8 @@ class Recovery:
             reason="settled by recovery: storage has it",
             reply=str(replies.OUTCOME_PENDING),
         )
+        if row.sent_size is not None:
+            event = event.but(details=Sent(row.sent_size, row.sent_sha256).details)
         replaced = self._book.run(
             partial(
                 ledger.mark_committed,

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
-from securedrop_ftp import clock
+from securedrop_ftp import clock, replies
 from securedrop_ftp.access.principal import Principal
 from securedrop_ftp.exceptions import (
     BadOffset,
@@ -79,7 +79,10 @@ class Suspended:
 
 
 def parts_of(row: Upload) -> list[Part]:
-    """The parts below the row's durable length."""
+    """The parts below the row's durable length; none of what was converted on its way: where in the
+    client's file they end is not known."""
+    if row.converted:
+        return []
     return durable_parts(from_json(row.parts), row.received)
 
 
@@ -207,6 +210,11 @@ class Resumption:
         principal = request.principal
         if not principal.may(Permission.UPLOAD) or not principal.may(Permission.RESUME):
             raise UploadRejected("no permission to resume")
+        if request.converted:
+            if self.suspended_for(principal, request.path) is not None:
+                raise BadOffset("APPE under TYPE A", reply=replies.NO_RESTART_IN_ASCII)
+            self._refuse_unless_new(request, backend)
+            return None
         row = self._own(principal).filter(path=request.path).first()
         if row is None:
             row = self._fenced(request, backend)

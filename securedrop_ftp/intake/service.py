@@ -155,7 +155,7 @@ class Intake:
 
     def _admit(self, request: UploadRequest) -> Attempt:
         backend = self.storage(request.principal)
-        self.space.refuse(backend, 0 if request.offset else request.announced or 0)
+        self.space.refuse(backend, 0 if request.offset else request.least or 0)
         if request.append or request.offset:
             attempt = self._resumption.resume(request, backend)
             if attempt is not None:

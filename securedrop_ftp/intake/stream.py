@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from securedrop_ftp.exceptions import LeaseLost, SecureDropError, TooLarge
-from securedrop_ftp.intake.attempt import Attempt
+from securedrop_ftp.intake.attempt import Attempt, Sent
 from securedrop_ftp.intake.buffers import PartBuffer
 from securedrop_ftp.intake.durable import length_of
 from securedrop_ftp.intake.ending import Ending, may_suspend
@@ -165,15 +165,17 @@ class UploadStream:
 
     # --- the end ---------------------------------------------------------------------
 
-    def finish(self) -> Future[Receipt]:
+    def finish(self, sent: Sent | None = None) -> Future[Receipt]:
         """The client ended the file cleanly (close_notify seen). The future's exception is a
-        :class:`SecureDropError`; by then the ledger and the audit row are written."""
+        :class:`SecureDropError`; by then the ledger and the audit row are written. ``sent``: what
+        came, where something else was made of it."""
         if self._closed:
             return self._receipt
         if self.error is not None:
             self.cancel(self.error)
             return self._receipt
         self._closed = True
+        self._ending.sent = sent
         current = self._current
         if current is not None and current.filled:
             self._hand_over(current, at_end=True)

@@ -63,7 +63,7 @@ class QuietUpload:
     def narrow(self, _limit: int | None) -> None:
         """Nothing is too large."""
 
-    def finish(self) -> Future[Any]:
+    def finish(self, _sent: object = None) -> Future[Any]:
         spec = ObjectSpec(self._request.key, NOBODY)
         self._storage.put_object(spec, memoryview(b"x"), sha256="", replace=True)
         return given(SimpleNamespace(path=self._request.path, reply_text="Stored."))
@@ -140,7 +140,7 @@ class QuietSession(Session):
         super().__init__(QuietRuntime(storage), sock, Origin("127.0.0.1"), 0)  # type: ignore[arg-type]
         sock.close()
         self.tls = object()  # type: ignore[assignment]
-        self.data_protected = True
+        self.data_protected = self.binary = True
         self.principal = Principal(
             1, 1, "alice", 1, "acme", root, "default", Mode.EXCHANGE, frozenset(Permission),
             OverwritePolicy.REPLACE, None, 20, 20, True, 3600, 300, 0,

@@ -7,7 +7,7 @@ import re
 from securedrop_ftp import replies
 from securedrop_ftp.events import Event
 from securedrop_ftp.exceptions import NotFound
-from securedrop_ftp.ftps import policy, suspended
+from securedrop_ftp.ftps import policy, suspended, texts
 from securedrop_ftp.ftps.facts import timestamp
 from securedrop_ftp.ftps.policy import verb
 from securedrop_ftp.ftps.session import Session
@@ -87,8 +87,11 @@ def rnto(session: Session, argument: str) -> Reply:
 
 @verb("SIZE", argument=True, permission=_SEE, syntax="SIZE <file>")
 def size(session: Session, argument: str) -> Reply:
-    """The length in bytes, whatever the TYPE: stored bytes are sent as they are."""
+    """The bytes that RETR would send, which depends on the type (RFC 3659 §4): where line ends are
+    converted the file would have to be read for it."""
     assert session.fs is not None
+    if texts.is_text(session):
+        return replies.NO_SIZE_IN_ASCII
     return Reply(213, str(suspended.stat_file(session, session.fs.resolve_file(argument)).size))
 
 

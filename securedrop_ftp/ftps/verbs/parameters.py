@@ -12,22 +12,31 @@ from securedrop_ftp.ftps.course import MAX_CLIENT
 from securedrop_ftp.ftps.facts import FACTS
 from securedrop_ftp.ftps.policy import verb
 from securedrop_ftp.ftps.session import Session
+from securedrop_ftp.models import AsciiPolicy
 from securedrop_ftp.replies import Reply
 
 #: The one digest that the ledger keeps.
 HASH_ALGORITHM: Final = "SHA-256"
 
 
+_TYPE_A: Final = {
+    AsciiPolicy.CONVERT: "Type is ASCII: CR LF is stored as LF. Use TYPE I for what is no text.",
+    AsciiPolicy.REFUSE: "Type is ASCII, for listings; files go under TYPE I.",
+    AsciiPolicy.AS_SENT: "Type is ASCII; bytes are stored as sent.",
+}
+
+
 @verb("TYPE", argument=True, prepares=True, words=True, syntax="TYPE A|I|L 8")
 def type_(session: Session, argument: str) -> Reply:
-    """A and I are accepted; either way bytes are stored as they were sent."""
+    """I and A; what A means for files is the partner's choice."""
     wanted = " ".join(argument.upper().split())
     if wanted in ("I", "L 8", "L8"):
         session.binary = True
         return replies.OK.but("Type is binary.")
     if wanted in ("A", "A N"):
         session.binary = False
-        return replies.OK.but("Type is ASCII; bytes are stored as sent.")
+        assert session.principal is not None
+        return replies.OK.but(_TYPE_A[session.principal.ascii])
     return replies.BAD_PARAMETER
 
 

@@ -7,7 +7,7 @@ import uuid
 
 from securedrop_ftp import replies
 from securedrop_ftp.exceptions import BadOffset
-from securedrop_ftp.ftps import policy
+from securedrop_ftp.ftps import policy, texts
 from securedrop_ftp.ftps.downloads import download
 from securedrop_ftp.ftps.policy import verb
 from securedrop_ftp.ftps.session import Session
@@ -74,6 +74,8 @@ def rest(session: Session, argument: str) -> Reply:
     """Where the next transfer begins (RFC 3659 §5.3): ASCII digits, nothing else (row 27)."""
     if not re.fullmatch(r"[0-9]{1,19}", argument):
         return replies.BAD_ARGUMENT.but("REST needs a number of bytes.")
+    if int(argument) and texts.is_text(session):
+        return replies.NO_RESTART_IN_ASCII
     session.said_next.restart_at = int(argument)
     return replies.RESTART_AT.but(f"Restarting at {int(argument)}.")
 
@@ -86,7 +88,9 @@ def allo(session: Session, argument: str) -> Reply:
         return replies.BAD_ARGUMENT.but("ALLO needs a number of bytes.")
     announced = int(match[1])
     limit = session.principal.max_file_size if session.principal is not None else None
-    if limit is not None and announced > limit:
+    # Half of what comes under TYPE A may be CR, which is not stored.
+    least = -(-announced // 2) if texts.is_text(session) else announced
+    if limit is not None and least > limit:
         return replies.TOO_LARGE.but(f"The limit is {limit} bytes.")
     session.said_next.announced = announced
     return replies.OK

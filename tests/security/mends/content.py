@@ -6,6 +6,7 @@ from typing import Final
 
 from tests.security.mends import Cut, Mend, never
 
+TEXTS: Final = "tests/ftps/test_texts.py::test"
 FIN: Final = "tests/faults/test_missing_close_notify.py::test"
 _JUDGE: Final = "ftps/missing_close_notify.py"
 
@@ -50,5 +51,57 @@ ROWS: Final = (
             f"{FIN}_no_other_partner_is_let_off",
             f"{FIN}_who_is_let_off_no_more_is_not_while_the_upload_runs",
         ),
+    ),
+    Mend(
+        "92",
+        "TYPE A is stored with the CR LF that the client put in",
+        (
+            Cut(
+                "ftps/texts.py",
+                "return not session.binary and principal is not None and "
+                "principal.ascii != AsciiPolicy.AS_SENT",
+                "return False",
+            ),
+        ),
+        (
+            f"{TEXTS}_a_file_arrives_as_its_sender_has_it_and_comes_back_so",
+            f"{TEXTS}_under_type_a_nothing_begins_in_the_midst_of_a_file",
+            f"{TEXTS}_refused_files_leave_a_row_and_a_reply_that_name_type_i",
+        ),
+    ),
+    Mend(
+        "92",
+        "a CR at the end of a piece is taken for one alone",
+        (
+            Cut(
+                "ftps/nvt.py",
+                'self._held = piece.endswith(b"\\r")',
+                "self._held = False",
+            ),
+        ),
+        (
+            f"{TEXTS}_a_cr_lf_that_two_tls_records_share_is_one",
+            "tests/ftps/test_nvt.py::test_only_cr_lf_becomes_lf_wherever_it_is_cut",
+            "tests/ftps/test_nvt.py::test_what_was_sent_comes_back_to_the_byte",
+        ),
+    ),
+    Mend(
+        "92",
+        "what was converted is gone on with at an offset of something else",
+        (
+            Cut("intake/ending.py", "        and not attempt.request.converted\n", ""),
+            Cut("intake/ledger.py", "        and not row.converted\n", ""),
+            never("intake/resume.py", "row.converted"),
+        ),
+        (
+            f"{TEXTS}_what_is_converted_is_not_gone_on_with_however_it_ends",
+            f"{TEXTS}_who_takes_over_finds_nothing_to_go_on_with",
+        ),
+    ),
+    Mend(
+        "92",
+        "APPE under TYPE A goes on with bytes of TYPE I",
+        (never("intake/resume.py", "request.converted"),),
+        (f"{TEXTS}_appe_does_not_go_on_with_bytes_that_came_under_type_i",),
     ),
 )
