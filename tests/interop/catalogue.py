@@ -46,6 +46,7 @@ CATALOGUE: Final = (
     _shell("curl", "curl", "curl.sh"),
     _shell("lftp", "lftp", "lftp.sh"),
     _shell("wget", "wget", "wget.sh"),
+    _shell("wget, TLS 1.2", "wget", "wget.sh", WGET_FLAGS="--ciphers NORMAL:-VERS-TLS1.3"),
     _shell("rclone, Debian's", "rclone", "rclone.sh"),
     _shell(
         "rclone, Debian's, one connection",

@@ -28,7 +28,7 @@ def main() -> int:
     parser.add_argument("--step", default="", help="steps, by a part of their names")
     parser.add_argument("--profile", choices=PROFILES, action="append")
     parser.add_argument("--policy", choices=POLICIES, action="append")
-    parser.add_argument("--big", type=int, default=BIG, help="bytes of the largest file")
+    parser.add_argument("--big", type=int, default=BIG, help="bytes of the largest file; 0: none")
     parser.add_argument("--jobs", type=int, default=2, help="clients at a time")
     parser.add_argument("--write", action="store_true", help="write the docs' table")
     options = parser.parse_args()

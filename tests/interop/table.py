@@ -125,7 +125,7 @@ def _by_text(failed: list[Outcome]) -> dict[str, str]:
     steps = [outcome.step for outcome in failed]
     uploads = [step for step in steps if step.startswith("upload ")]
     if len(uploads) == 5:
-        steps = ["every upload", *steps[5:]]
+        steps = ["every upload", *(step for step in steps if step not in uploads)]
     text = Counter(outcome.said for outcome in failed).most_common(1)[0][0]
     return {", ".join(steps): text}
 

@@ -63,7 +63,7 @@ class Trial:
     # --- the steps -------------------------------------------------------------------
 
     def steps(self) -> list[tuple[str, Callable[[], None]]]:
-        sizes = [0, 1, 16 * KIB, MIB + 1, self.big]
+        sizes = [0, 1, 16 * KIB, MIB + 1, *([self.big] if self.big else [])]
         uploads = [(f"upload {size:_}".replace("_", " "), size) for size in sizes]
         return [
             *((step, lambda size=size: self.upload(size)) for step, size in uploads),

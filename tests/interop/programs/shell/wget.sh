@@ -1,4 +1,5 @@
 # GNU Wget fetches; it cannot send. wget.sh VERB ARGUMENT...
+# WGET_FLAGS is what it gets besides.
 set -eu
 base="ftps://$FTPS_HOST:$FTPS_PORT"
 verb=$1
@@ -6,7 +7,7 @@ shift
 
 # recipe
 ftps() { # ftps:// is explicit FTPS here (AUTH TLS)
-  wget --no-verbose --tries 1 --timeout 20 --ca-certificate "$FTPS_CA" \
+  wget --no-verbose --tries 1 --timeout 20 --ca-certificate "$FTPS_CA" ${WGET_FLAGS:-} \
     --ftps-resume-ssl --user "$FTPS_USER" --password "$FTPS_PASSWORD" "$@"
 }
 
