@@ -87,7 +87,7 @@ class Results:
                 lines.append(f"| {link} | not tried: {row['missing']} | | | | |")
                 continue
             results = [self.result(name, column) for column in COLUMNS]
-            cells = [result.cell if result else "" for result in results]
+            cells = [result.cell if result else "not run" for result in results]
             lines.append(f"| {link} | {row['version']} | {' | '.join(cells)} |")
         return "\n".join(lines)
 
