@@ -56,6 +56,8 @@ class QuietLoop:
 class QuietUpload:
     """Stores at the key that the verb made of its name."""
 
+    error = None
+
     def __init__(self, storage: ConfinedStorage, request: UploadRequest) -> None:
         self._storage, self._request = storage, request
         self.attempt = SimpleNamespace(joined_at=None)
