@@ -134,6 +134,7 @@ def test_python_resumes_with_rest_and_stor(place: ServedFtps, source: Path, numb
         assert f"size={durable};" in client.sendcmd(f"MLST {path}")
         assert path[1:] in client.names()
         assert f"acme{path}" not in set(place.keys())
+        client.voidcmd("TYPE I")
         assert client.reply_to(f"REST {durable + 1}").startswith("350")
         client.makepasv()
         refused = client.reply_to(f"STOR {path}")

@@ -32,6 +32,12 @@ def either(request: pytest.FixtureRequest, standing: Serve) -> ServedFtps:
     return standing(options=options)
 
 
+@pytest.fixture
+def ftps(standing: Serve) -> ServedFtps:
+    """A service of this file's own: no other test's session ends there in the meantime."""
+    return standing(options={"passive_timeout": 5})
+
+
 def _tls13(ftps: ServedFtps) -> bool:
     return ftps.settings["TLS_PROFILE"] == "modern"
 
