@@ -78,7 +78,6 @@ class DataChannel(Candidate):
         self._source: Source | None = None
         self._chunk: memoryview | None = None
         self._waiter: Waiter[None] | None = None
-        self._drained_since = 0.0
 
     def _lost(self, error: ConnectionLost) -> None:
         if self._waiter is not None:
