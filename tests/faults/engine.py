@@ -113,18 +113,30 @@ class Engine:
         self._uploads, self._every = uploads, mischief_every
         self._until = time.monotonic() + seconds
         self._taken = self._troubled = 0
+        self._senders: list[Sender] = []
         self._lock = threading.Lock()
         ftps.faults_expected = True
 
     # --- for the senders ------------------------------------------------------------------
 
     def take(self) -> int | None:
-        """The number of the next upload, ``None`` when there were enough or the time is up."""
+        """The number of the next upload, ``None`` when there were enough or the time is up.
+
+        In a short run each of the first uploads may meet a fault; up to as many more are sent,
+        without mischief, until one is acknowledged.
+        """
         with self._lock:
-            if self._taken >= self._uploads or time.monotonic() > self._until:
+            more = self._taken < self._uploads or (
+                self._taken < 2 * self._uploads and not self._acknowledged
+            )
+            if not more or time.monotonic() > self._until:
                 return None
             self._taken += 1
             return self._taken
+
+    @property
+    def _acknowledged(self) -> int:
+        return sum(sender.counts["acknowledged"] for sender in self._senders)
 
     def digest_at(self, fate: Fate, path: str) -> str | None:
         """What storage holds now, read behind the service."""
@@ -140,7 +152,7 @@ class Engine:
         began = time.monotonic()
         for proxy, rate in self._proxies:
             proxy.rate = rate
-        senders = [Sender(self, index) for index in range(self.senders)]
+        self._senders = senders = [Sender(self, index) for index in range(self.senders)]
         for sender in senders:
             sender.start()
         # In this thread: children end with the thread that started them (PR_SET_PDEATHSIG).
@@ -150,7 +162,7 @@ class Engine:
         return self._judge(senders, began)
 
     def _due(self) -> bool:
-        if self._taken < self._troubled + self._every:
+        if self._taken < self._troubled + self._every or self._taken > self._uploads:
             return False
         self._troubled = self._taken
         return True
