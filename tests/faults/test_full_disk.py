@@ -183,11 +183,13 @@ def test_row_50_a_disk_that_somebody_else_fills_stops_uploads_until_there_is_roo
         assert client.final_reply().startswith("452")
         wait_until(lambda: settled(ftps), "the end of the upload")
         assert ftps.store.unfinished() == 0
+        fill(disk_of(ftps) / "the rest")  # what the upload gave back
         for _ in range(10):
             refused(client, "no.txt")
         with ftps.login("bob") as other:
             refused(other, "no.txt")
-            (disk_of(ftps) / "others").unlink()
+            for name in ("others", "the rest"):
+                (disk_of(ftps) / name).unlink()
             assert other.upload("after.txt", b"room").startswith("226")
         assert client.upload("large.bin", bytes(8 * MIB)).startswith("226")
         wait_until(ballast.exists, "the ballast taken aboard again")

@@ -21,7 +21,7 @@ from tests.fixtures.processes import free_port
 from tests.storage.scripted_s3 import HANG_UP, Answer, Request, ScriptedS3, scripted_s3
 from tests.storage.uploads import commit, content, listing, put, put_parts, spec_for
 
-CONF = Conf(storage_timeout=1.5, operation_timeout=3.0)
+CONF = Conf(storage_timeout=6.0, operation_timeout=12.0)
 MODIFIED = "Sun, 02 Aug 2026 10:00:00 GMT"
 
 
