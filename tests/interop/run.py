@@ -29,6 +29,7 @@ def main() -> int:
     parser.add_argument("--profile", choices=PROFILES, action="append")
     parser.add_argument("--policy", choices=POLICIES, action="append")
     parser.add_argument("--big", type=int, default=BIG, help="bytes of the largest file; 0: none")
+    parser.add_argument("--uploads", type=int, default=0, help="of one more step with so many")
     parser.add_argument("--jobs", type=int, default=2, help="clients at a time")
     parser.add_argument("--write", action="store_true", help="write the docs' table")
     options = parser.parse_args()
@@ -70,7 +71,8 @@ def trials(
         for policy in options.policy or POLICIES:
             home = Path(scratch) / policy.replace(" ", "-") / slug(client.name)
             home.mkdir(parents=True)
-            trial = Trial(client, Where(ftps, POLICIES[policy], home, installed), big=options.big)
+            where = Where(ftps, POLICIES[policy], home, installed)
+            trial = Trial(client, where, big=options.big, uploads=options.uploads)
             version = trial.version()
             outcomes = trial.run(options.step)
             results.put(client.name, version, f"{profile}, {policy}", outcomes)

@@ -48,12 +48,12 @@ def content(size: int) -> bytes:
 class Trial:
     """One client's steps with one account; each is a session of its own."""
 
-    def __init__(self, client: Client, where: Where, *, big: int = BIG) -> None:
+    def __init__(self, client: Client, where: Where, *, big: int = BIG, uploads: int = 0) -> None:
         self.client = client
         self.where = where
         self.ftps: ServedFtps = where.ftps
         self.directory = f"/{where.home.name}"
-        self.big = big
+        self.big, self.uploads = big, uploads
         with self.own_session() as session:
             session.mkd(self.directory)
 
@@ -69,6 +69,7 @@ class Trial:
             *((step, lambda size=size: self.upload(size)) for step, size in uploads),
             ("five in a session", lambda: self.many("puts", 5)),
             ("thirty in a session", lambda: self.many("puts", 30)),
+            *([(f"{self.uploads} uploads", self.long)] if self.uploads else []),
             ("list", self.listing),
             ("rename", self.rename),
             ("download", self.download),
@@ -100,18 +101,28 @@ class Trial:
         self.stored(remote, size, answer)
         self.remove(remote)
 
-    def many(self, verb: str, count: int) -> None:
+    def long(self) -> None:
+        """``uploads`` files, a hundred in a session; small ones, whose end comes at once."""
+        for number in range(-(-self.uploads // 100)):
+            self.many("puts", 100, f"hundred-{number}", (0, 1, 100, 16 * KIB, 50_000))
+
+    def many(
+        self,
+        verb: str,
+        count: int,
+        name: str = "",
+        sizes: tuple[int, ...] = (0, 1, 16 * KIB, 200_000, MIB + 1),
+    ) -> None:
         """``count`` files of a directory."""
-        source = self.where.home / f"{verb}-{count}"
+        source = self.where.home / (name or f"{verb}-{count}")
         source.mkdir()
-        sizes = (0, 1, 16 * KIB, 200_000, MIB + 1)
         files = {f"file-{n:02}.bin": sizes[n % len(sizes)] + n for n in range(count)}
         for name, size in files.items():
             self.write(f"{source.name}/{name}", size)
         remote = f"{self.directory}/{source.name}"
         with self.own_session() as session:
             session.mkd(remote)
-        answer = self.ask(verb, str(source), remote, timeout=90)
+        answer = self.ask(verb, str(source), remote, timeout=90 + count)
         for name, size in files.items():
             self.stored(f"{remote}/{name}", size, answer)
         self.succeeded(answer)
