@@ -277,6 +277,13 @@ LOGIN_CERTIFICATE_REVOKED = Cause(
     "The client certificate is revoked.",
     "The partner needs a new client certificate.",
 )
+LOGIN_REVOCATION_LIST = Cause(
+    "login.revocation-list",
+    "The partner's revocation list is out of date, or there is none of the CA that issued the "
+    "client certificate; until it is renewed no certificate is taken.",
+    "Nothing is wrong with the client. Fetch the CA's newest list, and give it to the service.",
+    "partner_certificates {partner} --crl FILE",
+)
 LOGIN_CERTIFICATE_WRONG = Cause(
     "login.certificate-wrong",
     "The client certificate is not one that this account may use; the row's reason says why.",

@@ -62,6 +62,7 @@ _LOGIN: Final = (
 )
 #: What :func:`securedrop_ftp.access.certificates.trouble` says of a certificate.
 _CERTIFICATE: Final = (
+    ("CRL", causes.LOGIN_REVOCATION_LIST),  # OpenSSL: "CRL has expired", "unable to get … CRL"
     ("expired", causes.LOGIN_CERTIFICATE_EXPIRED),
     ("not valid before", causes.LOGIN_CERTIFICATE_EXPIRED),
     ("not yet valid", causes.LOGIN_CERTIFICATE_EXPIRED),

@@ -19,7 +19,15 @@ from tests.clients import FtpsClient
 from tests.fixtures.cast import password_of
 from tests.fixtures.processes import wait_until
 from tests.fixtures.served import Serve, ServedFtps
-from tests.ftps.why_not import Witness, data_reply, handshake, in_the_clear, passive, told, witness
+from tests.ftps.why_not import (
+    data_reply,
+    handshake,
+    in_the_clear,
+    names,
+    passive,
+    told,
+    witness,
+)
 from tests.security.test_trail_floods import BOUND, counted, most_rows
 
 PROFILES = ("tls12", "modern")
@@ -42,13 +50,6 @@ def _tls13(ftps: ServedFtps) -> bool:
     return ftps.settings["TLS_PROFILE"] == "modern"
 
 
-def _names(seen: Witness, cause: Cause, outcome: str = "failure") -> None:
-    assert seen.causes[:1] == [cause.name], (seen.row, seen.details)
-    assert seen.details["troubles"][0]["remedy"] == cause.remedy
-    assert cause.name in seen.row["reason"]
-    assert seen.row["outcome"] == outcome
-
-
 # --- before TLS ----------------------------------------------------------------------------
 
 
@@ -66,7 +67,7 @@ def _names(seen: Witness, cause: Cause, outcome: str = "failure") -> None:
 def test_another_protocol_is_named(ftps: ServedFtps, line: bytes, reply: str, cause: Cause) -> None:
     with witness(ftps) as seen, in_the_clear(ftps) as sock:
         assert told(sock, line).startswith(reply)
-    _names(seen, cause)
+    names(seen, cause)
 
 
 def test_implicit_tls_is_named(ftps: ServedFtps) -> None:
@@ -77,7 +78,7 @@ def test_implicit_tls_is_named(ftps: ServedFtps) -> None:
         pytest.raises(ssl.SSLError, match=r"(?i)wrong.version.number|record"),
     ):
         context.wrap_socket(sock, server_hostname="x")
-    _names(seen, causes.IMPLICIT_TLS)
+    names(seen, causes.IMPLICIT_TLS)
 
 
 # --- the handshake -------------------------------------------------------------------------
@@ -92,7 +93,7 @@ def test_old_ciphers_are_named(either: ServedFtps) -> None:
     with witness(either) as seen:
         words = handshake(either, _only_old_ciphers).lower().replace("_", " ")
         assert "handshake failure" in words
-    _names(seen, causes.TLS_CIPHER)
+    names(seen, causes.TLS_CIPHER)
 
 
 def test_a_client_of_tls_1_3_alone_is_named_on_the_default_profile(ftps: ServedFtps) -> None:
@@ -101,7 +102,7 @@ def test_a_client_of_tls_1_3_alone_is_named_on_the_default_profile(ftps: ServedF
 
     with witness(ftps) as seen:
         assert "version" in handshake(ftps, only_new, tls13=True).lower()
-    _names(seen, causes.TLS_VERSION)
+    names(seen, causes.TLS_VERSION)
 
 
 def test_tls_1_0_is_named(either: ServedFtps) -> None:
@@ -112,7 +113,7 @@ def test_tls_1_0_is_named(either: ServedFtps) -> None:
         assert told(sock, b"AUTH TLS\r\n").startswith("234")
         sock.sendall(record)
         assert sock.recv(4096)[:1] == b"\x15"  # an alert
-    _names(seen, causes.TLS_VERSION)
+    names(seen, causes.TLS_VERSION)
     assert seen.details["ja4"].startswith("t10i0200")
 
 
@@ -122,27 +123,27 @@ def test_a_client_that_distrusts_the_certificate_is_named(either: ServedFtps) ->
         context = ssl.create_default_context()
         with pytest.raises(ssl.SSLCertVerificationError):
             context.wrap_socket(sock, server_hostname="127.0.0.1")
-    _names(seen, causes.TLS_DISTRUSTED)
+    names(seen, causes.TLS_DISTRUSTED)
 
 
 def test_a_client_that_hangs_up_in_the_handshake_is_named(either: ServedFtps) -> None:
     with witness(either) as seen, in_the_clear(either) as sock:
         assert told(sock, b"AUTH TLS\r\n").startswith("234")
         sock.sendall(b"\x16\x03\x01\x02\x00\x01\x00")
-    _names(seen, causes.TLS_HUNG_UP)
+    names(seen, causes.TLS_HUNG_UP)
 
 
 def test_a_client_that_does_not_go_on_with_the_handshake_is_named(either: ServedFtps) -> None:
     with witness(either) as seen, in_the_clear(either) as sock:
         assert told(sock, b"AUTH TLS\r\n").startswith("234")
         assert sock.recv(1) == b""
-    _names(seen, causes.TLS_TIMEOUT)
+    names(seen, causes.TLS_TIMEOUT)
 
 
 def test_another_protocol_in_alpn_is_named(either: ServedFtps) -> None:
     with witness(either) as seen:
         handshake(either, lambda context: context.set_alpn_protocols(["h2"]), tls13=_tls13(either))
-    _names(seen, causes.TLS_ALPN)
+    names(seen, causes.TLS_ALPN)
 
 
 # --- the login -----------------------------------------------------------------------------
@@ -151,7 +152,7 @@ def test_another_protocol_in_alpn_is_named(either: ServedFtps) -> None:
 def test_a_login_before_which_commands_come_is_named(ftps: ServedFtps) -> None:
     with witness(ftps) as seen, ftps.connect() as client:
         assert client.reply_to("STOR a").startswith("530")
-    _names(seen, causes.NOT_LOGGED_IN)
+    names(seen, causes.NOT_LOGGED_IN)
 
 
 def test_a_wrong_password_is_named_to_the_operator_and_not_to_the_client(served: Serve) -> None:
@@ -159,16 +160,16 @@ def test_a_wrong_password_is_named_to_the_operator_and_not_to_the_client(served:
     with witness(ftps) as seen, ftps.connect() as client:
         client.reply_to("USER alice")
         assert client.reply_to("PASS wrong") == "530 Login incorrect."
-    _names(seen, causes.LOGIN_PASSWORD)
+    names(seen, causes.LOGIN_PASSWORD)
     with witness(ftps) as seen, ftps.connect() as client:
         client.reply_to("USER alicia")
         assert client.reply_to("PASS wrong") == "530 Login incorrect."
-    _names(seen, causes.LOGIN_UNKNOWN)
+    names(seen, causes.LOGIN_UNKNOWN)
     with witness(ftps) as seen, ftps.connect() as client:
         client.encoding = "latin-1"
         client.reply_to("USER alice")
         assert client.reply_to("PASS w\xf6rd") == "530 Login incorrect."
-    _names(seen, causes.LOGIN_PASSWORD_ENCODING)
+    names(seen, causes.LOGIN_PASSWORD_ENCODING)
 
 
 @pytest.mark.parametrize(
@@ -188,7 +189,7 @@ def test_what_an_operator_shut_is_named(
     with witness(ftps) as seen, ftps.connect() as client:
         client.reply_to("USER alice")
         assert client.reply_to(f"PASS {password_of('alice')}") == "530 Login incorrect."
-    _names(seen, cause)
+    names(seen, cause)
 
 
 def test_a_lockout_is_named(served: Serve) -> None:
@@ -199,7 +200,7 @@ def test_a_lockout_is_named(served: Serve) -> None:
     with witness(ftps) as seen, ftps.connect() as client:
         client.reply_to("USER alice")
         assert client.reply_to(f"PASS {password_of('alice')}") == "530 Login incorrect."
-    _names(seen, causes.LOGIN_LOCKED)
+    names(seen, causes.LOGIN_LOCKED)
 
 
 def test_too_many_sessions_and_a_missing_certificate_are_named(served: Serve) -> None:
@@ -209,7 +210,7 @@ def test_too_many_sessions_and_a_missing_certificate_are_named(served: Serve) ->
         with witness(ftps) as seen, ftps.connect() as client:
             client.reply_to("USER alice")
             assert client.reply_to(f"PASS {password_of('alice')}").startswith("421 Too many")
-        _names(seen, causes.LOGIN_SESSIONS)
+        names(seen, causes.LOGIN_SESSIONS)
     pins = ftps.directory / "pins"
     pins.write_text("ab" * 32)
     ftps.manage(
@@ -218,7 +219,7 @@ def test_too_many_sessions_and_a_missing_certificate_are_named(served: Serve) ->
     with witness(ftps) as seen, ftps.connect() as client:
         client.reply_to("USER bob")
         assert client.reply_to(f"PASS {password_of('bob')}") == "530 Login incorrect."
-    _names(seen, causes.LOGIN_CERTIFICATE_MISSING)
+    names(seen, causes.LOGIN_CERTIFICATE_MISSING)
 
 
 # --- the data channel ----------------------------------------------------------------------
@@ -241,7 +242,7 @@ def test_a_data_channel_that_does_not_resume_is_named(either: ServedFtps, verb: 
         client.reuse_session = False
         with pytest.raises((ftplib.Error, OSError)):
             _transfer(client, verb)
-    _names(seen, causes.NOT_RESUMED)
+    names(seen, causes.NOT_RESUMED)
     assert (seen.details.get("transfers"), seen.details.get("failed")) == (0, 1)
     assert (seen.row["partner"], seen.row["account"]) == ("acme", "alice")
 
@@ -258,7 +259,7 @@ def test_the_row_names_it_also_where_the_client_does_not_wait_for_the_reply(
         with suppress(OSError), client.transfercmd(f"{verb} there.txt") as data:
             data.recv(1)  # its end
         client.close()
-    _names(seen, causes.NOT_RESUMED)
+    names(seen, causes.NOT_RESUMED)
     rows = [row for row in either.audit() if row["session"] == seen.row["session"]]
     (row,) = [row for row in rows if row["event"].startswith(event)]
     assert "before that" in row["reason"]
@@ -273,7 +274,7 @@ def test_a_data_connection_without_tls_is_named(either: ServedFtps) -> None:
                 client, "STOR a.txt", lambda: plain.sendall(b"no TLS at all\r\n" * 9)
             )
         assert reply.startswith("425")
-    _names(seen, causes.DATA_HANDSHAKE)
+    names(seen, causes.DATA_HANDSHAKE)
 
 
 def test_a_silent_data_connection_is_named(either: ServedFtps) -> None:
@@ -283,7 +284,7 @@ def test_a_silent_data_connection_is_named(either: ServedFtps) -> None:
         socket.create_connection(passive(client), 30),
     ):
         assert data_reply(client, "STOR a.txt", lambda: None).startswith("425")
-    _names(seen, causes.DATA_SILENT)
+    names(seen, causes.DATA_SILENT)
 
 
 def test_a_data_connection_from_another_address_is_named(either: ServedFtps) -> None:
@@ -292,14 +293,14 @@ def test_a_data_connection_from_another_address_is_named(either: ServedFtps) -> 
         with socket.create_connection(address, 30, source_address=("127.0.0.2", 0)) as elsewhere:
             reply = data_reply(client, "STOR a.txt", lambda: elsewhere.sendall(b"\x16\x03\x01"))
         assert reply.startswith("425")
-    _names(seen, causes.OTHER_ADDRESS)
+    names(seen, causes.OTHER_ADDRESS)
 
 
 def test_a_data_connection_that_never_comes_is_named(either: ServedFtps) -> None:
     with witness(either) as seen, either.login("alice") as client:
         passive(client)
         assert data_reply(client, "STOR a.txt", lambda: None).startswith("425")
-    _names(seen, causes.NEVER_CAME)
+    names(seen, causes.NEVER_CAME)
 
 
 def _in_the_clear(client: FtpsClient) -> str:
@@ -324,13 +325,13 @@ def test_a_data_channel_that_cannot_be_is_named(
     with witness(ftps) as seen, ftps.connect() as client:
         client.login("alice", password_of("alice"), secure=False)
         assert say(client).startswith(reply)
-    _names(seen, cause)
+    names(seen, cause)
 
 
 def test_a_transfer_without_pasv_is_named(ftps: ServedFtps) -> None:
     with witness(ftps) as seen, ftps.login("alice") as client:
         assert client.reply_to("STOR a.txt").startswith("425")
-    _names(seen, causes.NO_PASSIVE_COMMAND)
+    names(seen, causes.NO_PASSIVE_COMMAND)
 
 
 # --- transfers -----------------------------------------------------------------------------
@@ -339,7 +340,7 @@ def test_a_transfer_without_pasv_is_named(ftps: ServedFtps) -> None:
 def test_a_lost_data_connection_is_named(either: ServedFtps) -> None:
     with witness(either) as seen, either.login("alice") as client:
         assert client.truncated_upload("a.txt", b"x" * 100_000, "rst").startswith("426")
-    _names(seen, causes.CONNECTION_LOST)
+    names(seen, causes.CONNECTION_LOST)
 
 
 def test_a_control_connection_lost_in_the_transfer_is_named(either: ServedFtps) -> None:
@@ -350,7 +351,7 @@ def test_a_control_connection_lost_in_the_transfer_is_named(either: ServedFtps) 
     ):
         data.sendall(b"x" * 100_000)
         client.close()
-    _names(seen, causes.CUT_BY_CONTROL)
+    names(seen, causes.CUT_BY_CONTROL)
 
 
 def test_an_aborted_transfer_is_named(ftps: ServedFtps) -> None:
@@ -362,7 +363,7 @@ def test_an_aborted_transfer_is_named(ftps: ServedFtps) -> None:
         data.sendall(b"x" * 100_000)
         assert client.reply_to("ABOR").startswith("426")
         client.final_reply()
-    _names(seen, causes.ABORTED)
+    names(seen, causes.ABORTED)
 
 
 def test_a_stall_is_named(served: Serve) -> None:
@@ -374,7 +375,7 @@ def test_a_stall_is_named(served: Serve) -> None:
     ):
         data.sendall(b"x")
         assert client.final_reply().startswith("426 Stalled")
-    _names(seen, causes.STALLED)
+    names(seen, causes.STALLED)
 
 
 def test_what_a_mode_does_not_allow_is_named_and_denied(ftps: ServedFtps) -> None:
@@ -382,7 +383,7 @@ def test_what_a_mode_does_not_allow_is_named_and_denied(ftps: ServedFtps) -> Non
         client.upload("delivery.txt", b"x")
         with pytest.raises(ftplib.error_perm, match="550"):
             client.retrlines("LIST", lambda _: None)
-    _names(seen, causes.NOT_PERMITTED, "denied")
+    names(seen, causes.NOT_PERMITTED, "denied")
     assert (seen.details["transfers"], seen.details["failed"]) == (1, 1)
 
 
@@ -403,7 +404,7 @@ def test_a_refused_transfer_is_named(
         passive(client)
         replies = [client.reply_to(command) for command in commands]
         assert replies[-1][0] == "5"
-    _names(seen, cause)
+    names(seen, cause)
 
 
 def test_limits_of_the_partner_are_named(served: Serve) -> None:
@@ -416,15 +417,15 @@ def test_limits_of_the_partner_are_named(served: Serve) -> None:
         with client.transfercmd("STOR big") as data, suppress(OSError):
             data.sendall(b"x" * 100_000)
         assert client.final_reply().startswith("552")
-    _names(seen, causes.TOO_LARGE)
+    names(seen, causes.TOO_LARGE)
     with witness(ftps) as seen, ftps.login("alice") as client:
         assert client.reply_to("ALLO 100000").startswith("552")
-    _names(seen, causes.TOO_LARGE)
+    names(seen, causes.TOO_LARGE)
     with witness(ftps) as seen, ftps.login("alice") as client:
         client.voidcmd("TYPE I")
         passive(client)
         assert client.reply_to("STOR there.txt").startswith("550")
-    _names(seen, causes.NAME_TAKEN)
+    names(seen, causes.NAME_TAKEN)
 
 
 # --- what is no trouble --------------------------------------------------------------------

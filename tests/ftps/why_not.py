@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from securedrop_ftp.causes import Cause
 from tests.clients import FtpsClient, tls_context
 from tests.fixtures.processes import wait_until
 from tests.fixtures.served import ServedFtps
@@ -46,6 +47,14 @@ def witness(ftps: ServedFtps) -> Iterator[Witness]:
     wait_until(ended, "the session's last row")
 
 
+def names(seen: Witness, cause: Cause, outcome: str = "failure") -> None:
+    """The session's last row names the cause before any other, and its remedy."""
+    assert seen.causes[:1] == [cause.name], (seen.row, seen.details)
+    assert seen.details["troubles"][0]["remedy"] == cause.remedy
+    assert cause.name in seen.row["reason"]
+    assert seen.row["outcome"] == outcome
+
+
 @contextmanager
 def in_the_clear(ftps: ServedFtps) -> Iterator[socket.socket]:
     """A connection whose greeting was read."""
@@ -78,6 +87,11 @@ def handshake(
         except OSError as exc:
             return str(exc)
     return ""
+
+
+def handshake_record(message: bytes) -> bytes:
+    """``message`` in one record of TLS's handshake (RFC 8446 §5.1)."""
+    return b"\x16\x03\x01" + len(message).to_bytes(2, "big") + message
 
 
 def passive(client: FtpsClient) -> tuple[str, int]:
