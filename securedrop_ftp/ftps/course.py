@@ -18,9 +18,15 @@ if TYPE_CHECKING:
 
 #: Characters kept of what a client calls itself.
 MAX_CLIENT: Final = 100
-#: How sessions end that did all that they wanted: no trouble, unless a transfer is cut by it. The
-#: row's reason says so as it is.
-_ENDS: Final = (causes.IDLE, causes.TOO_OLD, causes.SERVICE_ENDED, causes.ENDED_BY_OPERATOR)
+#: How sessions end that may have done all that they wanted: told, and no failure by itself. A
+#: transfer that is cut by it has failed.
+_ENDS: Final = (
+    causes.IDLE,
+    causes.TOO_OLD,
+    causes.SERVICE_ENDED,
+    causes.ENDED_BY_OPERATOR,
+    causes.CONTROL_LOST,
+)
 #: Causes told in one row; the rest is a count.
 MAX_TOLD: Final = 5
 
@@ -50,9 +56,9 @@ class Course:
     def outcome(self, *, logged_in: bool) -> str:
         """Of the session as a whole. A client that tries the wrong thing first and gets through all
         the same (PROT C, then PROT P) did well; refused by permissions alone is ``denied``."""
-        met = [cause for cause, _ in self.troubles.most_common()]
+        met = [cause for cause, _ in self.troubles.most_common() if cause not in _ENDS]
         if logged_in and not self.failed:
-            met = [] if self.right else [c for c in met if c.area in ("data-channel", "transfer")]
+            met = [] if self.right else [c for c in met if not _before_the_login(c)]
         if not met and not self.failed:
             return "success"
         return "denied" if met and all(c is causes.NOT_PERMITTED for c in met) else "failure"
@@ -87,11 +93,14 @@ class Course:
         return "; ".join(told)
 
 
+def _before_the_login(cause: Cause) -> bool:
+    """Met on the way in: who has logged in has got over it."""
+    return cause.area in ("tls", "login") or cause is causes.NO_AUTH_TLS
+
+
 def counts(session: Session, cause: Cause) -> bool:
     """Whether a reply's cause is a trouble, or an answer as good as another: clients ask for the
     SIZE of a file that is not there yet, and make directories that are."""
-    if cause in _ENDS:
-        return session.transfer is not None
     found = VERBS.get(session.doing)
     if cause.area != "transfer" or (found is not None and found.data):
         return True

@@ -108,6 +108,7 @@ class Session(ControlChannel):
         self._opened: Event | None = Event("session.opened", extra=balancer)  # until it is told
         self.started = self.last_activity = time.monotonic()
         self.doing = ""
+        self._transferring = False  # a command that moves data has no outcome yet
         self._verb: greenlet.greenlet | None = None
         self._verb_since = 0.0
         self._served = 0.0  # seconds that commands took us
@@ -140,6 +141,7 @@ class Session(ControlChannel):
             return
         self.finish(reply, reason)
         if self.transfer is not None:
+            self.transfer.gone = reason
             self.transfer.cancel(Cancelled(reason))
 
     def close(self, reason: str = "", cause: Cause | None = None) -> None:
@@ -149,6 +151,8 @@ class Session(ControlChannel):
         reason = self.ending or reason or "connection lost"
         if not self.ending:
             self._note_loss(cause)
+        elif self._transferring:
+            self._transfer_ended(well=False)
         super().close()
         self.close_listeners()
         if not self._is_check:
@@ -162,13 +166,18 @@ class Session(ControlChannel):
     def _note_loss(self, cause: Cause | None) -> None:
         """It ends without a last word."""
         if self.transfer is not None and self.transfer.moving:
-            self.course.ended(well=False)
+            self._transfer_ended(well=False)
             trouble = self.transfer.trouble
             self.troubled(trouble or causes.CUT_BY_CONTROL)
             if trouble is not None:  # the client did not wait for the reply that would have said so
                 self.transfer.gone += f"; before that: {trouble.happened}"
         elif cause is not None and (self.principal is not None or cause is not causes.CONTROL_LOST):
             self.troubled(cause)
+
+    def _transfer_ended(self, *, well: bool) -> None:
+        """The transfer, or the attempt of one, is counted once."""
+        self._transferring = False
+        self.course.ended(well=well)
 
     def handshake_failed(self, error: ConnectionLost) -> None:
         """On the control connection."""
@@ -475,8 +484,8 @@ class Session(ControlChannel):
             except SecureDropError as exc:
                 reply, reason = exc.reply, str(exc)
             if reply is not None:
-                if is_transfer(policy.VERBS.get(self.doing)):
-                    self.course.ended(well=not reply.is_error)
+                if self._transferring:
+                    self._transfer_ended(well=not reply.is_error)
                 if reply.is_error and not self.row_left:
                     self.note_refusal(item, reply, reason)
                 self.reply(reply)
@@ -488,6 +497,7 @@ class Session(ControlChannel):
         finally:
             self._verb = None
             self.doing = ""
+            self._transferring = False
             self.last_activity = time.monotonic()
             self._served += self.last_activity - self._verb_since
             self.go_on_soon()
@@ -495,8 +505,10 @@ class Session(ControlChannel):
     def _execute(self, item: Command | Violation) -> Reply | None:
         if isinstance(item, Violation):
             self.doing = item.verb if item.verb in policy.VERBS else ""
+            self._transferring = is_transfer(policy.VERBS.get(self.doing))
             return self._refuse(item)
         self.doing = item.verb
+        self._transferring = is_transfer(policy.VERBS.get(item.verb))
         return policy.dispatch(self, item)
 
     def _refuse(self, violation: Violation) -> Reply | None:

@@ -183,7 +183,8 @@ class Worker:
 
     def _shut_down(self) -> None:
         for session in list(self.sessions):
-            session.close("shutdown")
+            session.end(replies.DRAINING, "shutdown")
+            session.close()
         # What the closed sessions left to do: cancelled uploads, audit rows.
         self._storage.close(self.conf.storage_timeout)
         self._accounts.close(1.0)

@@ -99,7 +99,7 @@ def test_an_operator_ends_a_session(served: Serve) -> None:
         assert other.sendcmd("NOOP").startswith("200")
     wait_until(lambda: len(ftps.audit("session.closed")) == 2, "the audit rows")
     (row,) = [r for r in ftps.audit("session.closed") if r["account"] == "alice"]
-    assert row["reason"] == "ended by olga (admin)"
+    assert row["reason"] == "ended by olga (admin); control.ended-by-operator 1"
 
 
 @pytest.mark.django_db

@@ -217,6 +217,7 @@ def _admit(
             reason=str(exc),
             partner=principal.partner,
         )
+        session.principal = principal  # whose session it was stands in its last row
         session.end(replies.SERVICE_UNAVAILABLE, f"storage “{principal.storage}” cannot be used")
         return None
     session.principal = principal
