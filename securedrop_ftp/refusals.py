@@ -156,7 +156,7 @@ class Refusals:
             )
         ):
             return True
-        self._count(who, event, kind or event.name)
+        self.count(who, event, kind or event.name)
         return False
 
     def paced(self, who: str, burst: int, per_second: float) -> bool:
@@ -171,7 +171,8 @@ class Refusals:
         if per_minute:
             self._buckets.take(who, 1, BURST, per_minute / 60, force=True)
 
-    def _count(self, who: str, event: Event, kind: str) -> None:
+    def count(self, who: str, event: Event, kind: str) -> None:
+        """One more of ``kind``, which has no row of its own."""
         with self._lock:
             if who not in self._counts and len(self._counts) >= _REMEMBERED:
                 who = _STRANGERS

@@ -15,12 +15,14 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from securedrop_ftp import replies
+from securedrop_ftp import causes, replies
 from securedrop_ftp.access import network
+from securedrop_ftp.events import Event
 from securedrop_ftp.ftps.header_wait import HeaderWaits
 from securedrop_ftp.ftps.origin import Origin
 from securedrop_ftp.ftps.proxy_protocol import Header
 from securedrop_ftp.log import get_logger
+from securedrop_ftp.refusals import of_address, refusals
 from securedrop_ftp.replies import Reply
 from securedrop_ftp.server.connections import ConnectionTable
 from securedrop_ftp.server.loop import Loop
@@ -133,11 +135,11 @@ class Acceptor:
         """Count the connection for its client, and make a session of it."""
         slot = self._slot(origin)
         if isinstance(slot, str):
-            self._tell(origin.client, slot)
-            _refuse(
-                sock,
-                replies.TOO_MANY_CONNECTIONS if slot == "total" else replies.TOO_MANY_FROM_ADDRESS,
+            reply = (
+                replies.TOO_MANY_CONNECTIONS if slot == "total" else replies.TOO_MANY_FROM_ADDRESS
             )
+            self._tell(origin.client, slot)
+            _refuse(sock, reply)
             return
         self._accepted(sock, origin, slot)
 
@@ -147,11 +149,24 @@ class Acceptor:
 
     def _tell(self, address: str, cap: str) -> None:
         """Into the log, a line a second at most: who is refused can come back thousands of times
-        (seen: 3 MiB of lines in 8 s)."""
+        (seen: 3 MiB of lines in 8 s). The trail has their number."""
+        cause = causes.TOO_MANY_CONNECTIONS
+        refusals.count(
+            of_address(network.source_of(address)),
+            Event("session.opened", outcome="denied", remote_ip=address),
+            f"connection refused ({cause.name})",
+        )
         self._refused += 1
         now = time.monotonic()
         if now >= self._next_line:
-            logger.warning("connection refused", remote_ip=address, cap=cap, refused=self._refused)
+            logger.warning(
+                "connection refused",
+                remote_ip=address,
+                cap=cap,
+                refused=self._refused,
+                cause=cause.name,
+                remedy=cause.remedy,
+            )
             self._refused, self._next_line = 0, now + LINE_EVERY
 
     def _slot(self, origin: Origin) -> int | str:
