@@ -111,7 +111,7 @@ def _newest(partner: str, since: datetime, *events: str) -> list[AuditEvent]:
 
 def _sessions(ids: set[str]) -> dict[str, AuditEvent]:
     rows = AuditEvent.objects.filter(event="session.closed", session__in=list(ids)[:NEWEST])
-    return {row.session: row for row in rows}
+    return {row.session: row for row in rows.order_by()}
 
 
 def _strangers(addresses: list[str], since: datetime) -> Iterable[AuditEvent]:

@@ -52,10 +52,10 @@ def _between(name: str, since: datetime, until: datetime | None) -> Q:
 def _renames() -> list[_Rename]:
     """Oldest first. Rows of changes are few."""
     changes = AuditEvent.objects.filter(event="partner.changed", reason__contains="name: ")
+    # Put in order here: asked to do it, SQLite reads the whole trail in that order instead.
+    rows = changes.order_by().values_list("seq", "time", "partner_id", "partner", "reason")
     found = []
-    for time, number, partner, reason in changes.order_by("seq").values_list(
-        "time", "partner_id", "partner", "reason"
-    ):
+    for _, time, number, partner, reason in sorted(rows, key=lambda row: row[0]):
         match = _RENAMED.search(reason)
         if match is not None and match[2] == partner:
             found.append(_Rename(time, number, match[1], match[2]))
