@@ -9,7 +9,7 @@ JOBS   ?= 4
 PARALLEL = -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test coverage test-faults test-fuzz test-storage test-resume test-rclone test-isolation test-posture test-clients bench test-mends check format lock docs clean
+.PHONY: help install demo test coverage test-faults test-fuzz test-storage test-resume test-rclone test-isolation test-siblings test-posture test-clients bench test-mends check format lock docs clean
 
 help:  ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,10 @@ test-rclone: $(STAMP)  ## 20 runs of rclone, copy and sync of 200 files over fou
 
 test-isolation: $(STAMP)  ## 100 000 hostile names against two neighbours on three stores (NAMES=n, JOBS=n)
 	@NAMES=$(or $(NAMES),100000) $(PY) -m pytest -n $(or $(JOBS),auto) -rP tests/security/test_isolation.py $(ARGS)
+
+test-siblings: $(STAMP)  ## 10 000 tries to open data channels with one's own and others' TLS sessions (TRIES=n)
+	@SIBLING_TRIES=$(or $(TRIES),10000) \
+	  $(PY) -m pytest -s tests/security/test_sibling_sessions.py -k random_tries $(ARGS)
 
 test-posture: $(STAMP)  ## sslyze, testssl.sh, sslscan, nmap, hydra, times of refusals; a table (ARGS=--write: into the docs)
 	@.ci/packages posture

@@ -359,9 +359,10 @@ NOT_RESUMED = Cause(
 )
 OTHER_ADDRESS = Cause(
     "data-channel.other-address",
-    "The data connection came from another address than the control connection.",
+    "The data connection came from another address than the control connection, and did not resume "
+    "its TLS session.",
     "The client's network has several ways out (a pair of proxies, carrier NAT): it must send both "
-    "connections by the same one.",
+    "connections by the same one, or the client resume the control connection's own TLS session.",
 )
 NEVER_CAME = Cause(
     "data-channel.never-came",

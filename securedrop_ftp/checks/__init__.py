@@ -15,6 +15,7 @@ from securedrop_ftp.checks.login import check_login
 from securedrop_ftp.checks.partners import check_partners
 from securedrop_ftp.checks.private import check_private
 from securedrop_ftp.checks.project import check_memory_storage, check_project, project_problems
+from securedrop_ftp.checks.tls_library import check_tls_library
 from securedrop_ftp.checks.values import (
     check_secret_key,
     check_storages,
@@ -41,6 +42,7 @@ def register_checks() -> None:
     register(check_storages, "securedrop")
     register(check_demo_exposure, "securedrop")
     register(check_certificates, "securedrop", deploy=True)
+    register(check_tls_library, "securedrop", deploy=True)
     register(check_login, Tags.security)
     register(check_private, Tags.security)
     register(check_partners, Tags.database)

@@ -16,9 +16,9 @@ from OpenSSL import SSL
 
 from securedrop_ftp.ftps.channel import Channel, ConnectionLost, why
 from securedrop_ftp.ftps.discarding import Discarding
+from securedrop_ftp.ftps.kinship import Member
 from securedrop_ftp.ftps.runtime import EventLoop
-from securedrop_ftp.tls import openssl
-from securedrop_ftp.tls.binding import session_reused
+from securedrop_ftp.tls import openssl, session_cache
 from securedrop_ftp.tls.handshake import (
     Handshake,
     HandshakeFailed,
@@ -42,7 +42,7 @@ class Candidate(Channel):
         on_ready: called when the handshake is done.
         on_lost: called when the peer has gone, or its handshake failed.
         on_stranger: called with the alert that would refuse it when the ClientHello resumes nothing
-            of the control channel's. Answers whether to shake hands all the same; where not, it has
+            that it may. Answers whether to shake hands all the same; where not, it has
             ended the channel.
     """
 
@@ -54,6 +54,7 @@ class Candidate(Channel):
         self.resumed = False
         self.peer_ip = ""
         self.foreign = False  # from another address than the control connection
+        self.chosen: Member | None = None  # whose TLS session it resumes
         self._act: Callable[[], None] | None = None
         self._records = Records(sock)
         self._out = b""  # of the handshake
@@ -67,10 +68,13 @@ class Candidate(Channel):
 
     # --- handshake -------------------------------------------------------------------
 
-    def begin(self, own: SSL.Context, strangers: Callable[[], SSL.Context]) -> None:
-        """Start the server side: ``own`` is the control channel's context, ``strangers`` makes that
-        of a handshake which resumes nothing."""
-        self._handshake = Handshake(own, strangers)
+    def begin(
+        self,
+        resuming: Callable[[list[bytes]], SSL.Connection | None],
+        strangers: Callable[[], SSL.Context],
+    ) -> None:
+        """Start the server side; see :class:`~securedrop_ftp.tls.handshake.Handshake`."""
+        self._handshake = Handshake(resuming, strangers)
         self.handshaking = True
         self._act = self._shake_hands
         self.watch(read=True, write=False)
@@ -140,7 +144,7 @@ class Candidate(Channel):
             self._lost(exc)
             return
         self._tickets = HeldTickets(tls, self.socket, handshake.tickets)
-        self.resumed = handshake.resumed and session_reused(tls)
+        self.resumed = handshake.resumes and openssl.session_reused(tls)
         self._handshake = self._act = None
         self.watch(read=False, write=False)
         if self.on_ready is not None:
@@ -198,8 +202,20 @@ class Candidate(Channel):
         elif self.tls is not None:
             self._release_tickets()
             alert = openssl.fatal_alert(self.tls)
+        self._keep_session()
         self.tls = self._handshake = None
         self._act = Discarding(self, alert).go_on
+
+    def close(self) -> None:
+        """Release the socket."""
+        self._keep_session()
+        self._handshake = self._act = None  # they hold who would judge this channel
+        super().close()
+
+    def _keep_session(self) -> None:
+        """However this one ends: the next may resume the session, too."""
+        if self.tls is not None and self.resumed:
+            session_cache.keep_session(self.tls)
 
     def dismiss(self) -> None:
         """Close in peace a channel over which nothing was to be moved."""

@@ -97,10 +97,9 @@ class Channel:
 
     # --- TLS -------------------------------------------------------------------------
 
-    def start_tls(self, context: SSL.Context) -> None:
-        """Become the server side of a handshake."""
-        self.tls = SSL.Connection(context, self.socket)
-        self.tls.set_accept_state()
+    def start_tls(self, connection: SSL.Connection) -> None:
+        """Begin the handshake of a connection that was made for the socket."""
+        self.tls = connection
         self.handshaking = True
 
     def step_handshake(self) -> bool:

@@ -25,7 +25,8 @@ from securedrop_ftp.replies import Reply, on_one_line
 from securedrop_ftp.tls.again import begin_anew
 from securedrop_ftp.tls.fingerprint import Fingerprint, fingerprint
 from securedrop_ftp.tls.hello import LOOK, bytes_wanted, suits_tls13
-from securedrop_ftp.tls.openssl import ask_for_tickets, only_resumption
+from securedrop_ftp.tls.openssl import ask_for_tickets
+from securedrop_ftp.tls.session_cache import forget_session
 
 #: How long a closed session waits for the peer to have read our last reply.
 LINGER = 2.0
@@ -51,8 +52,7 @@ class ControlChannel(Channel):
     def __init__(self, loop: EventLoop, sock: socket.socket, conf: Conf) -> None:
         super().__init__(loop, sock)
         self.conf = conf
-        self.context: SSL.Context | None = None
-        self._make_context: Callable[[bool], SSL.Context] | None = None
+        self._connect: Callable[[bool], SSL.Connection] | None = None
         self.suits_tls13 = False
         self._wanted = 1  # bytes that must be there before the loop calls
         self.last_reply = ""
@@ -110,6 +110,7 @@ class ControlChannel(Channel):
     def close(self, reason: str = "", cause: Cause | None = None) -> None:
         """Release the socket; says close_notify, as RFC 5246 §7.2.1 asks."""
         self.send_close_notify()
+        self._forget_session()
         super().close()
         self.drop_input()
         self._output.clear()
@@ -185,12 +186,12 @@ class ControlChannel(Channel):
 
     # --- TLS -------------------------------------------------------------------------
 
-    def begin_tls(self, make_context: Callable[[bool], SSL.Context]) -> None:
-        """Start the handshake once the reply to AUTH is out. ``make_context`` is told whether the
-        client suits TLS 1.3."""
+    def begin_tls(self, connect: Callable[[bool], SSL.Connection]) -> None:
+        """Start the handshake once the reply to AUTH is out. ``connect`` is told whether the client
+        suits TLS 1.3."""
 
         def start() -> None:
-            self._make_context = make_context
+            self._connect = connect
             self.handshaking = True
             self.handshake_started = time.monotonic()
             self.watch(read=True, write=False)
@@ -211,10 +212,9 @@ class ControlChannel(Channel):
             return False
         self._want(1)
         self.fingerprint = fingerprint(hello)
-        assert self._make_context is not None
+        assert self._connect is not None
         self.suits_tls13 = suits_tls13(hello)
-        self.context = self._make_context(self.suits_tls13)
-        self.start_tls(self.context)
+        self.start_tls(self._connect(self.suits_tls13))
         return True
 
     def _want(self, size: int) -> None:
@@ -238,8 +238,6 @@ class ControlChannel(Channel):
             self.handshake_failed(exc)
             return
         if done:
-            assert self.context is not None
-            only_resumption(self.context)  # data channels share it
             self.handshake_done()
             self._update_interest()
             self._more_input()
@@ -306,6 +304,7 @@ class ControlChannel(Channel):
 
     def _discard(self) -> None:
         # After our close_notify nothing of the peer's matters; read below TLS.
+        self._forget_session()
         self.tls = None
         try:
             for _ in range(RECORDS_PER_TURN):
@@ -313,6 +312,11 @@ class ControlChannel(Channel):
                     break
         except (CleanEnd, ConnectionLost):
             self.close()
+
+    def _forget_session(self) -> None:
+        # By its id a session would stay in OpenSSL's memory for as long as its page.
+        if self.tls is not None:
+            forget_session(self.tls)
 
     def _more_input(self) -> None:
         # Decrypted bytes inside OpenSSL raise no event.

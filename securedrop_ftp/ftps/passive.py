@@ -1,12 +1,12 @@
 """Passive listeners: a port that waits for one data channel, the right one.
 
-A connection from another address is closed (clients behind a balancer, whose connections begin with
-a PROXY header, may have two addresses: :meth:`PassiveListener._consider`). Of those from the
-client's address the first that resumes the control channel's TLS session is taken. One that does
-not may be a stranger on the same address (NAT), or the client itself, which is to read why: it is
-turned away in words that its kind of transfer understands, and the wait goes on for a moment.
-However many are silent, the newest connections are heard: the oldest silent one gives way.
-Handshakes that resume nothing have a bound (:mod:`securedrop_ftp.ftps.handshakes`).
+Of the connections that come, the first is taken that resumes the TLS session of the control
+connection, or, from the same address, of a sibling (:mod:`securedrop_ftp.ftps.kinship`). One from
+that address that does not may be a stranger (NAT), or the client itself, which is to read why: it
+is turned away in words that its kind of transfer understands, and the wait goes on for a moment.
+One from elsewhere is closed as soon as it has said hello. However many are silent, the newest
+connections are heard: the oldest silent one gives way. Handshakes that resume nothing have a bound
+(:mod:`securedrop_ftp.ftps.handshakes`).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 from OpenSSL import SSL
@@ -28,6 +29,7 @@ from securedrop_ftp.exceptions import SecureDropError
 from securedrop_ftp.ftps.channel import ConnectionLost
 from securedrop_ftp.ftps.data import DataChannel
 from securedrop_ftp.ftps.header_wait import HeaderWaits
+from securedrop_ftp.ftps.kinship import Standing
 from securedrop_ftp.ftps.parking import Waiter
 from securedrop_ftp.ftps.proxy_protocol import Header
 from securedrop_ftp.log import get_logger
@@ -40,10 +42,16 @@ logger = get_logger(__name__)
 
 #: Candidates that may wait or shake hands at once on one port, and taken in one turn of the loop.
 MAX_CANDIDATES = 32
+#: The same for those that come from another address than the control connection.
+MAX_FOREIGN = 8
 #: How long a refused candidate leaves time for the right one, seconds.
 REFUSAL_GRACE = 1.0
 #: Refused candidates of a port that wait for the command that will say how to refuse them.
 _EARLY = 4
+#: How long a data channel waits for its session's control connection to log in, and how often it is
+#: asked about, seconds.
+SIBLING_PATIENCE = 2.0
+SIBLING_LOOK = 0.02
 #: How long a client may take to shake hands on a data channel that is no longer needed.
 RETIREMENT = 2.0
 _BIND_TRIES = 64
@@ -154,25 +162,20 @@ class PassiveListener:
             self._consider(sock, header.client or balancer)
 
     def _consider(self, sock: socket.socket, peer_ip: str) -> None:
-        """Let it shake hands, or close it. Behind a balancer the two connections of one client may
-        come by ways with different addresses: there the TLS session alone says whose it is."""
+        """Let it speak. One that comes from another address than the control connection (address
+        pairs of proxies, carriers' NAT, two ways past a balancer) must resume its very session."""
         foreign = peer_ip != self.session.remote_ip
-        if foreign and not self.session.origin.named:
-            if not self._told:  # a crowd would fill the log
-                logger.warning("data connection refused", peer=peer_ip, port=self.port)
-                self._told = True
-            sock.close()
-            return
-        if len(self._candidates) >= MAX_CANDIDATES:
-            self._make_room()
-        assert self.session.context is not None
+        rivals = [channel for channel in self._candidates if channel.foreign or not foreign]
+        bound = MAX_FOREIGN if foreign and not self.session.origin.named else MAX_CANDIDATES
+        if len(rivals) >= bound:
+            self._make_room(rivals)
         channel = DataChannel(self.session.loop, sock)
         channel.peer_ip, channel.foreign = peer_ip, foreign
         channel.on_ready = self._handshake_done
         channel.on_lost = self._handshake_lost
         channel.on_stranger = self._resumes_nothing
         self._candidates.append(channel)
-        channel.begin(self.session.context, self._strangers_context)
+        channel.begin(partial(self._resuming, channel), self._strangers_context)
 
     def _strangers_context(self) -> SSL.Context:
         """A client that does not suit TLS 1.3 gets TLS 1.2 on every channel (commons-net's uploads
@@ -191,10 +194,10 @@ class PassiveListener:
 
     # --- candidates ------------------------------------------------------------------
 
-    def _make_room(self) -> None:
-        """The one that has waited longest without a word goes; if all have spoken, the oldest."""
-        silent = (channel for channel in self._candidates if not channel.spoke)
-        oldest = next(silent, self._candidates[0])
+    def _make_room(self, rivals: list[DataChannel]) -> None:
+        """One goes: of those from elsewhere first, of those that have said nothing first, and then
+        the one that has waited longest."""
+        oldest = min(rivals, key=lambda channel: (not channel.foreign, channel.spoke))
         self._candidates.remove(oldest)
         oldest.reset()
 
@@ -202,12 +205,35 @@ class PassiveListener:
         principal = self.session.principal
         return channel.foreign or (principal is not None and principal.require_tls_session_reuse)
 
+    def _takes_siblings(self, channel: DataChannel) -> bool:
+        """From another address this very connection's session is asked for; and where none need
+        be, none is looked for."""
+        return not channel.foreign and self._must_resume(channel)
+
+    def _resuming(self, channel: DataChannel, hello: list[bytes]) -> SSL.Connection | None:
+        """The server side of a candidate whose ClientHello resumes a session that it may. Who
+        resumes this very one is never turned away for what others have spent."""
+        session, principal = self.session, self.session.principal
+        if session.member is None or principal is None:
+            return None
+        siblings = self._takes_siblings(channel) and session.runtime.handshakes.allows(
+            principal.partner_id, channel.peer_ip
+        )
+        kinship = session.runtime.kinship
+        channel.chosen = kinship.choose(session.slot, session.member, hello, siblings=siblings)
+        return kinship.accept_data(channel.chosen) if channel.chosen is not None else None
+
     def _resumes_nothing(self, channel: DataChannel, alert: bytes) -> bool:
         """Asked when a candidate's ClientHello is there, before anything is computed for it. An
         upload's handshake is done all the same: only then can it be refused gracefully."""
         principal = self.session.principal
         if principal is None or not self._must_resume(channel):
             return True
+        if channel.foreign:
+            self._candidates.remove(channel)
+            channel.reset()
+            self._refused(channel, replies.DATA_FROM_ELSEWHERE)
+            return False
         budget, who = self.session.runtime.handshakes, (principal.partner_id, channel.peer_ip)
         if not budget.allows(*who):
             self._candidates.remove(channel)
@@ -224,15 +250,47 @@ class PassiveListener:
         return True
 
     def _handshake_done(self, channel: DataChannel) -> None:
+        self._judge(channel, time.monotonic() + SIBLING_PATIENCE)
+
+    def _judge(self, channel: DataChannel, until: float) -> None:
+        """Whose is it? A sibling that is still logging in (several connections of one client start
+        at once) has a moment to be known."""
+        if channel not in self._candidates:
+            return
+        standing = self._standing(channel)
+        if standing is Standing.LOGGING_IN and time.monotonic() < until and not self._retired:
+            self.session.loop.call_later(SIBLING_LOOK, self._judge, channel, until)
+            return
         self._candidates.remove(channel)
         if self._retired:
             channel.dismiss()
             self.close()
-            return
-        if self._must_resume(channel) and not channel.resumed:
+        elif standing is Standing.OURS:
+            self._take(channel)
+        else:
+            self._charge_for_sibling(channel)
             self._turn_away(channel)
-            return
+
+    def _charge_for_sibling(self, channel: DataChannel) -> None:
+        """A session that turned out to be nobody's of ours: its ClientHello was not charged, and it
+        had the patience of this port. Beyond the bound no siblings are looked for."""
+        principal = self.session.principal
+        if principal is not None and channel.chosen is not None:
+            self.session.runtime.handshakes.spend(principal.partner_id, channel.peer_ip)
+
+    def _standing(self, channel: DataChannel) -> Standing:
+        if not self._must_resume(channel):
+            return Standing.OURS
+        session = self.session
+        if not channel.resumed or session.member is None:
+            return Standing.NOT_OURS
+        return session.runtime.kinship.standing(
+            session.slot, session.member, channel.chosen, siblings=self._takes_siblings(channel)
+        )
+
+    def _take(self, channel: DataChannel) -> None:
         self._ready = channel
+        self.session.data_ip = channel.peer_ip
         channel.on_lost = self._ready_lost
         self._stop_listening()
         if self._waiter is not None:
@@ -256,11 +314,16 @@ class PassiveListener:
             self._refused(channel, replies.DATA_HANDSHAKE_FAILED)
 
     def _refused(self, channel: DataChannel, reply: Reply) -> None:
-        """Only a candidate from the client's own address can have been the client: another one
+        """Only a candidate from an address that is the client's can have been the client: any other
         shortens nobody's wait. The right one has a moment left to come."""
-        cause = reply.cause.name if reply.cause is not None else ""
-        logger.warning("data channel refused", port=self.port, cause=cause)
-        if channel.foreign:
+        theirs = channel.peer_ip in (self.session.remote_ip, self.session.data_ip)
+        if theirs or not self._told:  # a crowd from elsewhere would fill the log
+            cause = reply.cause.name if reply.cause is not None else ""
+            logger.warning(
+                "data channel refused", port=self.port, peer=channel.peer_ip, cause=cause
+            )
+        if not theirs:
+            self._told = True
             return
         self._why = reply
         self._refusals += 1
@@ -285,9 +348,10 @@ class PassiveListener:
 
     def _in_vain(self) -> Reply | None:
         """What is known of why the right one does not come."""
-        if self._why is None and self._candidates:
+        if self._why is None and any(not channel.foreign for channel in self._candidates):
             return replies.DATA_SILENT
-        return self._why or (replies.DATA_FROM_ELSEWHERE if self._told else None)
+        elsewhere = self._told or self._candidates
+        return self._why or (replies.DATA_FROM_ELSEWHERE if elsewhere else None)
 
     def take(self, *, uploads: bool) -> DataChannel:
         """Wait for the data channel (inside a verb), over which the client ``uploads`` or is to

@@ -17,6 +17,7 @@ from securedrop_ftp.intake.service import Intake
 if TYPE_CHECKING:
     from securedrop_ftp.ftps.downloads import ReadBudget
     from securedrop_ftp.ftps.handshakes import HandshakeBudget
+    from securedrop_ftp.ftps.kinship import Kinship
 
 
 class Refused(Enum):
@@ -53,6 +54,7 @@ class Runtime(Protocol):
     draining: bool
     reads: ReadBudget
     handshakes: HandshakeBudget
+    kinship: Kinship
 
     @property
     def passive_address(self) -> str:
@@ -72,8 +74,9 @@ class Runtime(Protocol):
         """Send the event to its receivers, on a thread that may block; never lost. ``later``:
         behind what uploads and sessions wait for."""
 
-    def tls_context(self, tls13: bool) -> SSL.Context:
-        """A fresh context for one control connection; whether its client suits TLS 1.3."""
+    def tls_context(self, tls13: bool) -> tuple[SSL.Context, bool]:
+        """The context with the certificate in force for a client that suits TLS 1.3, or does not;
+        and whether TLS 1.3 may be spoken."""
 
     def strangers_context(self, tls13: bool) -> SSL.Context:
         """The context for data channels that resume nothing."""

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import greenlet
 import structlog
+from OpenSSL import SSL
 
 from securedrop_ftp import causes, keys, reasons, replies
 from securedrop_ftp.access import network
@@ -32,6 +33,7 @@ from securedrop_ftp.ftps.channel import ConnectionLost
 from securedrop_ftp.ftps.control import ControlChannel
 from securedrop_ftp.ftps.course import Course, counts, is_transfer
 from securedrop_ftp.ftps.facts import FACTS
+from securedrop_ftp.ftps.kinship import Member
 from securedrop_ftp.ftps.origin import Origin
 from securedrop_ftp.ftps.parking import Waiter, settle_from
 from securedrop_ftp.ftps.rights import Rights
@@ -80,9 +82,11 @@ class Session(ControlChannel):
         self.origin = origin
         self.remote_ip = origin.client
         self.slot = slot
+        self.data_ip = ""  # where a data channel that proved to be the client's came from
         self.local_ip = origin.reached or network.canonical(sock.getsockname()[0])
         self._is_check = origin.is_check  # until it says more than a health check does
 
+        self.member: Member | None = None  # whose TLS session its data channels resume
         self.principal: Principal | None = None
         self.fs: StorageFS | None = None
         self.username = ""
@@ -135,10 +139,23 @@ class Session(ControlChannel):
         if opened is not None:
             self.record(opened)
 
+    def secure(self) -> None:
+        """Begin TLS once the reply to AUTH is out."""
+
+        def connect(suits_tls13: bool) -> SSL.Connection:
+            context, tls13 = self.runtime.tls_context(suits_tls13)
+            made, self.member = self.runtime.kinship.accept_control(
+                self.socket, context, self.conf.max_session_age, tls13=tls13
+            )
+            return made
+
+        self.begin_tls(connect)
+
     def end(self, reply: Reply | None, reason: str) -> None:
         """Say a last word, let the peer read it, then close."""
         if self.closed or self.ending:
             return
+        self.runtime.kinship.leave(self.slot)
         self.finish(reply, reason)
         if self.transfer is not None:
             self.transfer.gone = reason
@@ -149,6 +166,7 @@ class Session(ControlChannel):
         if self.closed:
             return
         reason = self.ending or reason or "connection lost"
+        self.runtime.kinship.leave(self.slot)
         if not self.ending:
             self._note_loss(cause)
         elif self._transferring:
@@ -187,8 +205,10 @@ class Session(ControlChannel):
 
     def handshake_done(self) -> None:
         """On the control connection."""
-        assert self.tls is not None
+        assert self.tls is not None and self.member is not None  # noqa: PT018
         self.course.note_tls(self.tls)
+        # Data channels may resume its TLS session from now on.
+        self.member = self.runtime.kinship.join(self.slot, self.remote_ip, self.member, self.tls)
 
     def _closed_row(self, reason: str) -> Event:
         course = self.course
@@ -402,6 +422,8 @@ class Session(ControlChannel):
         """After the login: who it is stands in every log line of the session. Runs in the verb's
         own context, which is the session's."""
         assert self.principal is not None
+        if not (self.closed or self.ending):
+            self.runtime.kinship.prove(self.slot, self.principal.account_id)
         structlog.contextvars.bind_contextvars(
             partner=self.principal.partner, account=self.principal.username
         )

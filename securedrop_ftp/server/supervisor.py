@@ -21,14 +21,16 @@ from securedrop_ftp.exceptions import ConfigurationError
 from securedrop_ftp.log import get_logger
 from securedrop_ftp.server import housekeeping
 from securedrop_ftp.server.connections import ConnectionTable
+from securedrop_ftp.server.families import Families
 from securedrop_ftp.server.identity import new_boot, owner_name
 from securedrop_ftp.server.rates import AddressRates
 from securedrop_ftp.server.reload import read_settings
 from securedrop_ftp.server.signals import SignalPipe
 from securedrop_ftp.server.status import ServiceStatus, remove_status, write_status
 from securedrop_ftp.server.worker import worker_main
-from securedrop_ftp.tls import openssl
 from securedrop_ftp.tls.contexts import Certificate
+from securedrop_ftp.tls.pages import Pages
+from securedrop_ftp.tls.self_test import self_test
 
 logger = get_logger(__name__)
 
@@ -105,7 +107,7 @@ class Supervisor:
         self._announced = False
         self._status: ServiceStatus | None = None
         self._next_prune = time.monotonic() + PRUNE_EVERY
-        self._next_warning = 0.0
+        self._next_warning = self._next_page_turn = 0.0
 
     def serve(self) -> int:
         """Until SIGTERM or SIGINT; the exit status.
@@ -114,14 +116,16 @@ class Supervisor:
             ConfigurationError: nothing was served; the message says what to do.
         """
         conf = self._conf
-        openssl.self_test()
         self._certificate = Certificate.load(conf.tls_cert_file, conf.tls_key_file)
+        self_test()
         self._listener = listening_socket(conf)
         raise_descriptor_limit()
         problem = housekeeping.run_in_child(lambda: housekeeping.preflight(self._boot))
         if problem:
             raise ConfigurationError(problem)
         self._table = ConnectionTable(conf.workers, conf.max_connections)
+        self._families = Families(conf.workers, conf.max_connections)
+        self._pages = Pages()  # before the fork: all workers have these
         self._rates, self._arrivals = AddressRates(), AddressRates()
         # The workers watch the read end: it closes with us, however we end.
         self._life_read, self._life_write = os.pipe()
@@ -174,6 +178,8 @@ class Supervisor:
                 self._boot,
                 self._listener,
                 self._table,
+                self._families,
+                self._pages,
                 self._rates,
                 self._arrivals,
                 self._certificate,
@@ -283,6 +289,7 @@ class Supervisor:
         if child.ready >= 0:
             os.close(child.ready)
         self._table.clear_worker(index)
+        self._families.clear_worker(index)
         if self._stopping:
             logger.info("worker ended", worker=index, pid=child.pid)
             return
@@ -314,6 +321,17 @@ class Supervisor:
         if not self._stopping and time.monotonic() >= self._next_warning:
             self._next_warning = time.monotonic() + WARN_EVERY
             housekeeping.warn_of_certificates(self._conf_in_force)
+        if time.monotonic() >= self._next_page_turn:
+            self._next_page_turn = time.monotonic() + PRUNE_EVERY
+            self._turn_pages()
+
+    def _turn_pages(self) -> None:
+        self._pages.drop_before(self._families.oldest_page())
+        if self._pages.used_up:
+            logger.warning(
+                "the last page of ticket keys is in use past its time",
+                hint="restart the service when it suits",
+            )
 
     def _give_the_name_back(self) -> None:
         """Where the database is silent we do not wait for it: the row grows old by itself."""

@@ -29,6 +29,7 @@ from securedrop_ftp.events import Event
 from securedrop_ftp.ftps import verbs
 from securedrop_ftp.ftps.downloads import ReadBudget
 from securedrop_ftp.ftps.handshakes import HandshakeBudget
+from securedrop_ftp.ftps.kinship import Kinship
 from securedrop_ftp.ftps.origin import Origin
 from securedrop_ftp.ftps.runtime import Refused
 from securedrop_ftp.ftps.session import Session
@@ -42,6 +43,7 @@ from securedrop_ftp.server import passive_address, presence
 from securedrop_ftp.server.acceptor import Acceptor
 from securedrop_ftp.server.allocator import bound_allocator
 from securedrop_ftp.server.connections import ConnectionTable
+from securedrop_ftp.server.families import Families
 from securedrop_ftp.server.heartbeat import Heartbeat
 from securedrop_ftp.server.identity import node_name
 from securedrop_ftp.server.loop import Loop
@@ -51,6 +53,7 @@ from securedrop_ftp.server.reload import reload_settings
 from securedrop_ftp.server.signals import SignalPipe
 from securedrop_ftp.storage.retry import retry_counts
 from securedrop_ftp.tls.contexts import Certificate, build_context, strangers_context
+from securedrop_ftp.tls.pages import Pages
 from securedrop_ftp.tls.profiles import PROFILES, Profile
 
 logger = get_logger(__name__)
@@ -60,6 +63,9 @@ assert verbs.__all__  # importing the package registers the verbs
 TICK = 1.0
 #: A tick that comes so late shows that this process did not run, seconds.
 LATE_TICK = 5.0
+
+#: How often pages of ticket keys whose time has passed are freed, seconds.
+PAGE_TURN: Final = 60.0
 
 #: Rows that may wait for the database before new connections are left with the kernel: each brings
 #: two, and a crowd that comes and goes quicker than they are written would fill the memory.
@@ -79,6 +85,8 @@ class Worker:
         boot: Boot,
         listener: socket.socket,
         table: ConnectionTable,
+        families: Families,
+        pages: Pages,
         rates: AddressRates,
         arrivals: AddressRates,
         certificate: Certificate,
@@ -94,10 +102,11 @@ class Worker:
         self._certificate = certificate
         self._for_strangers: dict[bool, SSL.Context] = {}  # made when first needed
         self._ask_client = True  # until we know that nobody wants client certificates
-        self._table = table
+        self._contexts: dict[bool, tuple[tuple[Certificate, Profile, bool], SSL.Context]] = {}
+        self._table, self._families, self._pages = table, families, pages
         self._rates, self._arrivals = rates, arrivals
         self._listeners: dict[int, int] = {}  # partner id to pending passive listeners
-        self._drain_until = 0.0
+        self._drain_until = self._next_page_turn = 0.0
         self._next_heartbeat = self._next_control = self._next_presence = time.monotonic()
         self._ticked = time.monotonic()
         self._excused = False  # the last tick judged nobody
@@ -118,6 +127,7 @@ class Worker:
             owner=self.owner,
         )
         self.handshakes = HandshakeBudget()
+        self.kinship = Kinship(pages, families)
         self.reads = ReadBudget(conf.worker_memory // 2)
         refusals.told_by_owner = True
         self._signals = SignalPipe(signal.SIGTERM, signal.SIGHUP)
@@ -208,6 +218,9 @@ class Worker:
         if self.draining and (not self.sessions or now > self._drain_until):
             self.loop.stop()
             return
+        if now >= self._next_page_turn:
+            self._next_page_turn = now + PAGE_TURN
+            self._pages.drop_before(self._families.oldest_page())
         if now >= self._next_heartbeat:
             self._next_heartbeat = now + self.conf.lease_seconds / 3
             audit.replay(self._writer)
@@ -375,12 +388,15 @@ class Worker:
         """What PASV tells."""
         return self._passive.address
 
-    def tls_context(self, tls13: bool) -> SSL.Context:
-        """A fresh context, with the certificate in force; ``tls13``: where the profile has it."""
-        profile = self._profile(tls13)
-        return build_context(
-            self._certificate, profile, self.conf.max_session_age, ask_client=self._ask_client
-        )
+    def tls_context(self, tls13: bool) -> tuple[SSL.Context, bool]:
+        """With the certificate in force, for all connections of this moment."""
+        wanted = self._certificate, self._profile(tls13), self._ask_client
+        known = self._contexts.get(tls13)
+        if known is None or known[0] != wanted:
+            certificate, profile, ask_client = wanted
+            known = wanted, build_context(certificate, profile, ask_client=ask_client)
+            self._contexts[tls13] = known
+        return known[1], wanted[1].has_tls13
 
     def strangers_context(self, tls13: bool) -> SSL.Context:
         """The context for data channels that resume nothing, with the certificate in force."""
@@ -475,6 +491,8 @@ def worker_main(
     boot: Boot,
     listener: socket.socket,
     table: ConnectionTable,
+    families: Families,
+    pages: Pages,
     rates: AddressRates,
     arrivals: AddressRates,
     certificate: Certificate,
@@ -484,7 +502,9 @@ def worker_main(
     """The body of a worker process; its exit status."""
     bound_allocator()
     try:
-        worker = Worker(index, owner, boot, listener, table, rates, arrivals, certificate, life)
+        worker = Worker(
+            index, owner, boot, listener, table, families, pages, rates, arrivals, certificate, life
+        )
         _spare_what_was_loaded()
         worker.run(lambda: os.close(ready))  # the supervisor sees the pipe's end
     except Exception:

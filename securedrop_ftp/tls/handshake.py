@@ -1,9 +1,9 @@
 """The server's side of a data channel's handshake, in memory.
 
 The channel feeds it whole records and sends what it answers. So nothing is answered before it is
-known whether the ClientHello resumes the control channel's session, and one that does not is
-computed, if at all, under another context: a session that a stranger makes on a data port must
-never be one that the next data channel can resume (row 96).
+known whose session the ClientHello resumes, and one that resumes none is computed, if at all, under
+another context: a session that a stranger makes on a data port must never be one that the next data
+channel can resume (row 96).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from OpenSSL import SSL
 
 from securedrop_ftp.tls import openssl
 from securedrop_ftp.tls.contexts import WrongProtocol
+from securedrop_ftp.tls.hello import is_whole
 
 #: A record's header: type, version, length (RFC 5246 §6.2.1).
 _HEADER: Final = 5
@@ -30,12 +31,13 @@ class NotTls(Exception):
 
 
 class NotResumed(Exception):
-    """The ClientHello resumes no session of the control channel's. ``alert`` says so to the peer;
-    nothing was computed."""
+    """The ClientHello resumes no session that it may. ``alert`` would say so to the peer; nothing
+    was computed."""
 
-    def __init__(self, alert: bytes) -> None:
+    alert = openssl.ACCESS_DENIED_RECORD
+
+    def __init__(self) -> None:
         super().__init__("the data channel did not resume the TLS session")
-        self.alert = alert
 
 
 class HandshakeFailed(Exception):
@@ -85,14 +87,22 @@ class Records:
 
 
 class Handshake:
-    """One handshake. ``strangers`` makes the context for one that resumes nothing."""
+    """One handshake.
 
-    def __init__(self, own: SSL.Context, strangers: Callable[[], SSL.Context]) -> None:
-        self._strangers = strangers
+    ``resuming`` is given the records of the ClientHello, and makes a connection that can resume a
+    session and do nothing else; ``None`` where it would resume none. ``strangers`` makes the
+    context for one that resumes nothing.
+    """
+
+    def __init__(
+        self,
+        resuming: Callable[[list[bytes]], SSL.Connection | None],
+        strangers: Callable[[], SSL.Context],
+    ) -> None:
+        self._resuming, self._strangers = resuming, strangers
         self._hello: list[bytes] = []
-        self._decided = False
-        self.connection = _accepting(own)
-        self.resumed = False
+        self._connection: SSL.Connection | None = None
+        self.resumes = False
         self.done = False
         self.tickets = b""  # of TLS 1.3, not sent: :mod:`securedrop_ftp.tls.held_tickets`
 
@@ -103,29 +113,31 @@ class Handshake:
             NotResumed: :meth:`go_on_as_stranger` may follow.
             HandshakeFailed: the end.
         """
-        if self._decided:
-            return self._step(record)
+        if self._connection is not None:
+            return self._step(self._connection, record)
         self._hello.append(record)
-        try:
-            out = self._step(record)
-        except HandshakeFailed as exc:
-            raise NotResumed(exc.alert) from exc
-        if out:
-            self._decided = self.resumed = True  # by :func:`openssl.only_resumption`
-            self._hello.clear()
-        elif len(self._hello) == _HELLO_RECORDS:
-            raise HandshakeFailed(NotTls("an endless ClientHello"), b"")
-        return out
+        if not is_whole(self._hello):
+            if len(self._hello) == _HELLO_RECORDS:
+                raise HandshakeFailed(NotTls("an endless ClientHello"), b"")
+            return b""
+        connection = self._resuming(self._hello)
+        if connection is None:
+            raise NotResumed
+        self.resumes = True
+        return self._begin(connection)
 
     def go_on_as_stranger(self) -> bytes:
         """Answer the same ClientHello by a full handshake, whose session nothing can resume."""
-        self.connection = _accepting(self._strangers())
-        self._decided = True
-        records, self._hello = self._hello, []
-        return b"".join(self._step(record) for record in records)
+        connection = SSL.Connection(self._strangers(), None)
+        connection.set_accept_state()
+        return self._begin(connection)
 
-    def _step(self, record: bytes) -> bytes:
-        connection = self.connection
+    def _begin(self, connection: SSL.Connection) -> bytes:
+        self._connection = connection
+        records, self._hello = self._hello, []
+        return b"".join(self._step(connection, record) for record in records)
+
+    def _step(self, connection: SSL.Connection, record: bytes) -> bytes:
         connection.bio_write(record)
         try:
             connection.do_handshake()
@@ -144,17 +156,12 @@ class Handshake:
     def needs_memory(self) -> bool:
         """Whether what comes must go through here still: until the ClientHello is answered, and
         under TLS 1.3 until the handshake is done."""
-        if self.done or not self._decided:
+        if self.done or self._connection is None:
             return not self.done
-        return self.connection.get_protocol_version() >= SSL.TLS1_3_VERSION
+        return self._connection.get_protocol_version() >= SSL.TLS1_3_VERSION
 
     def attach(self, sock: socket.socket) -> SSL.Connection:
         """The connection, which goes on with the socket. All that it said has been sent."""
-        openssl.attach(self.connection, sock)
-        return self.connection
-
-
-def _accepting(context: SSL.Context) -> SSL.Connection:
-    connection = SSL.Connection(context, None)
-    connection.set_accept_state()
-    return connection
+        assert self._connection is not None
+        openssl.attach(self._connection, sock)
+        return self._connection

@@ -14,6 +14,7 @@ _POST_HANDSHAKE_AUTH: Final = 49  # RFC 8446 §4.2.6
 _TLS12: Final = 0x0303
 #: Bytes to look at: more than any client's first record (they send 200 to 2000).
 LOOK: Final = 16 * 1024
+_MESSAGE_HEADER: Final = 4
 
 
 @dataclass(slots=True)
@@ -93,3 +94,27 @@ def numbers(data: bytes) -> list[int]:
 
 def _number(data: bytes, at: int) -> int:
     return data[at] << 8 | data[at + 1]
+
+
+def is_whole(records: list[bytes]) -> bool:
+    """Whether these records hold a ClientHello to its last byte, or something else."""
+    if any(record[0] != _HANDSHAKE for record in records):
+        return True
+    message = _message(records)
+    if message[:1] != bytes((_CLIENT_HELLO,)):
+        return bool(message)
+    return len(message) >= _MESSAGE_HEADER + int.from_bytes(message[1:_MESSAGE_HEADER], "big")
+
+
+def session_id_of(records: list[bytes]) -> bytes:
+    """The session id in a ClientHello; a client without a session may have made one up (RFC 8446
+    §4.1.2, RFC 5077 §3.4)."""
+    message = _message(records)
+    at = _MESSAGE_HEADER + 2 + 32  # version, random
+    if len(message) <= at or message[0] != _CLIENT_HELLO:
+        return b""
+    return message[at + 1 : at + 1 + message[at]]
+
+
+def _message(records: list[bytes]) -> bytes:
+    return b"".join(record[_RECORD_HEADER:] for record in records)

@@ -1,59 +1,140 @@
-"""OpenSSL below pyOpenSSL's surface: what a data channel's handshake needs and has no public name.
+"""OpenSSL below pyOpenSSL's surface: what the resumption of sessions and the handshakes of data
+channels need, and what has no public name.
 
-Any release of pyOpenSSL may rename these. :func:`self_test` tries them when the service starts, so
-that such a release is met there, in a sentence, and not in the midst of a transfer.
+Names behind ``SSL._lib`` are pyOpenSSL's private ones. They have been the same for years, and
+nothing promises that they stay: :mod:`.self_test` tries everything here before anything is served.
 """
 
 from __future__ import annotations
 
+import os
 import socket
+from contextlib import suppress
 from functools import cache
 from typing import Any, Final
 
 from OpenSSL import SSL
-from OpenSSL import __version__ as pyopenssl_version
 
-from securedrop_ftp.exceptions import ConfigurationError
+# Without them this still loads, so that the self-test can say what is the matter.
+_lib: Any = getattr(SSL, "_lib", None)
+_ffi: Any = getattr(SSL, "_ffi", None)
 
-_SSL: Final[Any] = SSL
-
+#: The length of our session id contexts, bytes; OpenSSL takes up to 32.
+SID: Final = 16
 #: RFC 8446 §6.2: "when access control was applied, the sender decided not to proceed". Of all
 #: alerts it is the one that tells a person what is the matter.
 ACCESS_DENIED: Final = 49
+#: That alert, fatal, as the first record of a server (its version: RFC 8446 §5.1).
+ACCESS_DENIED_RECORD: Final = bytes((21, 3, 3, 0, 2, 2, ACCESS_DENIED))
 
 
-def only_resumption(context: SSL.Context) -> None:
-    """From now on a handshake of ``context`` resumes one of its sessions, or fails with the alert
-    ``access_denied`` before anything is computed for it."""
+def new_sid() -> bytes:
+    """A session id context for one control connection."""
+    return os.urandom(SID)
+
+
+def on_server_name(context: SSL.Context) -> None:
+    """Have handshakes of a context without a certificate speak TLS 1.3, and probes of it end early.
+
+    OpenSSL speaks TLS 1.3 without a certificate only where this callback might bring one. It calls
+    it for each ClientHello, with a server name in it or without, when it knows whether that resumes
+    a session, and before anything is computed for it.
+    """
     made: Any = context
-    _SSL._lib.SSL_CTX_set_tlsext_servername_callback(made._context, _refusal())
+    _lib.SSL_CTX_set_tlsext_servername_callback(made._context, _server_name_callback())
 
 
 @cache
-def _refusal() -> Any:
-    """OpenSSL calls it for each ClientHello, with a server name in it or without, as soon as it
-    knows whether that resumes a session."""
-    library = _SSL._lib
-
-    def refuse_unless_resumed(tls: Any, alert: Any, _argument: Any) -> int:
-        if library.SSL_session_reused(tls):
-            return int(library.SSL_TLSEXT_ERR_NOACK)  # as if there were no callback
+def _server_name_callback() -> Any:
+    def heard(tls: Any, alert: Any, _argument: Any) -> int:
+        by_id = _lib.SSL_session_reused(tls) and _lib.SSL_version(tls) <= SSL.TLS1_2_VERSION
+        if not _probing or by_id:  # a fatal alert takes such a session out of the cache
+            return int(_lib.SSL_TLSEXT_ERR_NOACK)  # as if there were no callback
         alert[0] = ACCESS_DENIED
-        return int(library.SSL_TLSEXT_ERR_ALERT_FATAL)
+        return int(_lib.SSL_TLSEXT_ERR_ALERT_FATAL)
 
-    return _SSL._ffi.callback(
-        "int (*)(SSL *, int *, void *)",
-        refuse_unless_resumed,
-        error=library.SSL_TLSEXT_ERR_ALERT_FATAL,
-    )
+    return _ffi.callback("int (*)(SSL *, int *, void *)", heard, error=2)
+
+
+#: A probe runs. (Of TLS objects one thread of a process takes care.)
+_probing = False
+
+
+def accept_under(
+    page: SSL.Context,
+    sid: bytes,
+    certified: SSL.Context | None,
+    sock: Any,
+    *,
+    tls13: bool,
+    lifetime: int = 0,
+) -> SSL.Connection:
+    """The server side of a connection that has the ticket keys, session cache and options of
+    ``page``, a session id context of its own, and the certificate of ``certified`` (none: it can
+    resume a session and nothing else). ``lifetime`` is that of its session, seconds.
+
+    ``SSL_new`` copies the session id context. ``SSL_set_SSL_CTX`` then changes the certificate, and
+    keeps a session id context that is not its context's own: that is why ``page`` has none.
+    """
+    raw: Any = page
+    _set_sid(raw._context, sid)
+    try:
+        if lifetime:
+            _lib.SSL_CTX_set_timeout(raw._context, lifetime)
+        made: Any = SSL.Connection(page, sock)
+    finally:
+        _set_sid(raw._context, b"")
+    if not tls13:
+        _lib.SSL_set_options(made._ssl, SSL.OP_NO_TLSv1_3)
+    if certified is not None:
+        made.set_context(certified)
+        # SSL_new has copied who is asked for a certificate from ``page``, too.
+        _lib.SSL_set_verify(made._ssl, certified.get_verify_mode(), raw._verify_callback)
+    made.set_accept_state()
+    connection: SSL.Connection = made
+    return connection
+
+
+def _set_sid(context: Any, sid: bytes) -> None:
+    # pyOpenSSL refuses it on a context that has made connections.
+    if _lib.SSL_CTX_set_session_id_context(context, sid, len(sid)) != 1:
+        raise ValueError(f"OpenSSL takes no session id context of {len(sid)} bytes")
+
+
+def would_resume(page: SSL.Context, sid: bytes, hello: bytes, *, tls13: bool) -> bool:
+    """Whether a connection that begins with the records ``hello`` would resume a session that was
+    made under ``page`` and ``sid``. Nothing is sent, and nothing computed but a ticket's MAC: 20
+    µs. It only tells what to try: that the peer has the session's secret is proved by the handshake
+    itself."""
+    global _probing
+    probe = accept_under(page, sid, None, None, tls13=tls13)
+    probe.bio_write(hello)
+    _probing = True
+    try:
+        # A callback's own exception, too (another protocol's ALPN): the handshake meets it again.
+        with suppress(Exception):
+            probe.do_handshake()
+    finally:
+        _probing = False
+    return session_reused(probe)
+
+
+def session_reused(connection: SSL.Connection) -> bool:
+    """Whether the handshake resumed a session that was made under the connection's own session id
+    context."""
+    made: Any = connection
+    return bool(_lib.SSL_session_reused(made._ssl))
+
+
+# --- a handshake in memory, and what comes after it ------------------------------------------
 
 
 def attach(connection: SSL.Connection, sock: socket.socket) -> None:
     """Have a connection that was made without a socket go on with ``sock``. OpenSSL frees its two
     memory buffers, so nothing may be left in them."""
     made: Any = connection
-    if _SSL._lib.SSL_set_fd(made._ssl, sock.fileno()) != 1:
-        _SSL._lib.ERR_clear_error()
+    if _lib.SSL_set_fd(made._ssl, sock.fileno()) != 1:
+        _lib.ERR_clear_error()
         raise OSError("OpenSSL does not take the socket")
     made._socket, made._into_ssl, made._from_ssl = sock, None, None
 
@@ -62,9 +143,8 @@ def fatal_alert(connection: SSL.Connection) -> bytes:
     """The bytes of a fatal alert on a connection whose handshake is done; nothing can be sent or
     read on it afterwards. OpenSSL has no call for it: it writes one when a record is broken."""
     made: Any = connection
-    library = _SSL._lib
-    memory = [library.BIO_new(library.BIO_s_mem()) for _ in "io"]
-    library.SSL_set_bio(made._ssl, *memory)
+    memory = [_lib.BIO_new(_lib.BIO_s_mem()) for _ in "io"]
+    _lib.SSL_set_bio(made._ssl, *memory)
     made._socket, (made._into_ssl, made._from_ssl) = None, memory
     connection.bio_write(b"\x17\x03\x03\x00\x20" + bytes(32))
     try:
@@ -82,8 +162,8 @@ def ask_for_tickets(connection: SSL.Connection) -> bool:
     ``False`` where the client does not offer it or has not answered the last one.
     """
     made: Any = connection
-    if _SSL._lib.SSL_verify_client_post_handshake(made._ssl) != 1:
-        _SSL._lib.ERR_clear_error()
+    if _lib.SSL_verify_client_post_handshake(made._ssl) != 1:
+        _lib.ERR_clear_error()
         return False
     try:
         connection.do_handshake()
@@ -98,45 +178,3 @@ def taken_out(connection: SSL.Connection) -> bytes:
         return connection.bio_read(1 << 20)
     except SSL.WantReadError:
         return b""
-
-
-def self_test() -> None:
-    """Try everything in this module.
-
-    Raises:
-        ConfigurationError: a new pyOpenSSL has changed something.
-    """
-    try:
-        _try_everything()
-    except Exception as exc:
-        raise ConfigurationError(
-            f"pyOpenSSL {pyopenssl_version} is not as this release knows it ({exc!r}); install the "
-            "version that requirements/ names."
-        ) from exc
-
-
-def _try_everything() -> None:
-    context = SSL.Context(SSL.TLS_SERVER_METHOD)
-    only_resumption(context)
-    client = SSL.Connection(SSL.Context(SSL.TLS_CLIENT_METHOD), None)
-    client.set_connect_state()
-    _step(client)
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        server = SSL.Connection(context, None)
-        server.set_accept_state()
-        attach(server, ours)
-        ours.setblocking(False)
-        if ask_for_tickets(server):
-            raise RuntimeError("post-handshake authentication before the handshake")
-        theirs.sendall(taken_out(client))
-        _step(server)
-        if theirs.recv(64)[-1] != ACCESS_DENIED:
-            raise RuntimeError("a handshake that resumes nothing is not refused")
-
-
-def _step(connection: SSL.Connection) -> None:
-    try:
-        connection.do_handshake()
-    except SSL.Error:
-        pass

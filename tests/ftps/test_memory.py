@@ -25,7 +25,7 @@ def test_a_tls_context_leaves_nothing_for_the_garbage_collector(
 
     def come_and_go() -> None:
         for profile in PROFILES.values():
-            build_context(pair, profile, 60, ask_client=True)
+            build_context(pair, profile, ask_client=True)
 
     come_and_go()  # what is made once and kept
     gc.collect()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -10,9 +11,11 @@ from django.core.checks import run_checks
 
 from securedrop_ftp.checks import exposure_problems, value_problems
 from securedrop_ftp.checks.partners import check_partners
+from securedrop_ftp.checks.tls_library import check_tls_library
 from securedrop_ftp.checks.values import check_secret_key, check_storages
 from securedrop_ftp.conf import Conf
 from securedrop_ftp.models import Partner
+from securedrop_ftp.tls import openssl, session_cache
 
 
 @pytest.mark.parametrize(
@@ -142,3 +145,14 @@ def test_the_checks_are_registered_with_django(settings: Any) -> None:
     Partner.objects.create(name="acme", require_tls_session_reuse=False)
     found = {p.id for p in run_checks(include_deployment_checks=True, databases=["default"])}
     assert {"securedrop.E005", "securedrop.W031"} <= found
+
+
+@pytest.mark.parametrize("module", [openssl, session_cache])
+def test_a_pyopenssl_that_has_changed_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, module: ModuleType
+) -> None:
+    assert check_tls_library() == []
+    monkeypatch.setattr(module, "_lib", None)
+    (problem,) = check_tls_library()
+    assert problem.id == "securedrop.E029"
+    assert "pyOpenSSL" in problem.msg

@@ -18,12 +18,19 @@ from tests.fixtures.haproxy import Balanced, haproxy
 from tests.fixtures.processes import wait_until
 from tests.fixtures.served import Serve
 
-HONEST, GUESSER = "127.7.7.7", "127.6.6.6"
+HONEST, NEIGHBOUR, GUESSER = "127.7.7.7", "127.7.7.8", "127.6.6.6"
 
 
 @pytest.fixture(params=["send-proxy", "send-proxy-v2"])
 def balanced(request: Any, served: Serve, tmp_path: Path) -> Iterator[Balanced]:
     with haproxy(served, tmp_path, request.param, "filesystem") as made:
+        yield made
+
+
+@pytest.fixture
+def roaming(served: Serve, tmp_path: Path) -> Iterator[Balanced]:
+    """A balancer that sends a client now to one node, now to the other."""
+    with haproxy(served, tmp_path, "send-proxy-v2", "filesystem", sticky=False) as made:
         yield made
 
 
@@ -47,7 +54,8 @@ def test_everything_works_through_it_and_its_checks_leave_no_row(
 ) -> None:
     assert audited(balanced) == []  # both nodes have been looked at
     with ExitStack() as stack:
-        sessions = [stack.enter_context(login(balanced, HONEST)) for _ in range(4)]
+        sources = (HONEST, NEIGHBOUR, HONEST, NEIGHBOUR)
+        sessions = [stack.enter_context(login(balanced, source)) for source in sources]
         for n, client in enumerate(sessions):
             client.af = client.af if n % 2 else socket.AF_INET6  # EPSV and PASV
             assert client.upload(f"ftplib-{n}.bin", b"four" * 100_000).startswith("226")
@@ -56,9 +64,9 @@ def test_everything_works_through_it_and_its_checks_leave_no_row(
     wait_until(
         lambda: sum(row["event"] == "session.closed" for row in audited(balanced)) == 4, "the rows"
     )
-    assert {row["remote_ip"] for row in audited(balanced)} == {HONEST}
-    assert {str(row["remote_ip"]) for row in balanced.nodes[0].uploads()} == {HONEST}
-    # Leastconn gave each node two of four.
+    assert {row["remote_ip"] for row in audited(balanced)} == {HONEST, NEIGHBOUR}
+    assert {str(row["remote_ip"]) for row in balanced.nodes[0].uploads()} == {HONEST, NEIGHBOUR}
+    # Leastconn gave each node one of two addresses, and those stayed there.
     assert [len(node.log_lines("session.opened")) for node in balanced.nodes] == [2, 2]
 
     source = tmp_path / "file.bin"
@@ -79,7 +87,8 @@ def test_everything_works_through_it_and_its_checks_leave_no_row(
     assert (tmp_path / "lftp").read_bytes() == source.read_bytes()
 
 
-def test_twenty_guesses_lock_out_the_guesser_alone_on_both_nodes(balanced: Balanced) -> None:
+def test_twenty_guesses_lock_out_the_guesser_alone_on_both_nodes(roaming: Balanced) -> None:
+    balanced = roaming
     for guess in range(20):
         with pytest.raises(ftplib.error_perm, match="530"):
             _guess(balanced, f"nobody-{guess}")

@@ -47,7 +47,7 @@ def auth(session: Session, argument: str) -> Reply | None:
         session.drop_input()
         session.end(replies.UNENCRYPTED_INPUT, "input pending behind AUTH")
         return None
-    session.begin_tls(session.runtime.tls_context)
+    session.secure()
     return replies.AUTH_OK
 
 

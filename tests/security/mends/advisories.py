@@ -210,13 +210,13 @@ ADVISORIES: Final = (
     ),
     Mend(
         "session reuse",
-        "a context of its own for each data channel: nothing to resume (curl #4654)",
+        "a session of its own for each data channel: nothing to resume (curl #4654)",
         (
             Cut(
                 "ftps/passive.py",
-                "channel.begin(self.session.context, self._strangers_context)",
-                """fresh = self.session.runtime.tls_context(True)
-        channel.begin(fresh, lambda: fresh)""",
+                "channel.chosen = kinship.choose(session.slot, session.member, hello, "
+                "siblings=siblings)",
+                "channel.chosen = None",
             ),
         ),
         (

@@ -78,7 +78,13 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "62",
         "a client whose connections come by two ways has no data channel",
-        (Cut("ftps/passive.py", "if foreign and not self.session.origin.named:", "if foreign:"),),
+        (
+            Cut(
+                "ftps/passive.py",
+                "if channel.chosen is not None else None",
+                "if channel.chosen is not None and not channel.foreign else None",
+            ),
+        ),
         (f"{PROXIED}::test_where_addresses_differ_the_tls_session_proves_the_data_channel",),
     ),
     Mend(

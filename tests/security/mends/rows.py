@@ -25,10 +25,14 @@ END = "tests/faults/test_end_of_an_upload.py"
 #: The stock servers' order: the data connection is handed over as soon as it is accepted.
 EARLY_HAND_OVER: Final = Cut(
     "ftps/passive.py",
-    "channel.begin(self.session.context, self._strangers_context)",
-    """channel.begin(self.session.context, self._strangers_context)
-        channel.resumed, channel.handshaking = True, False
-        self._handshake_done(channel)""",
+    "channel.begin(partial(self._resuming, channel), self._strangers_context)",
+    """session = self.session
+        made = SSL.Connection(self._strangers_context(), sock)
+        made.set_accept_state()
+        channel.start_tls(made)
+        channel.handshaking = False
+        self._candidates.remove(channel)
+        session.loop.call_soon(self._take, channel)""",
 )
 
 WIRE_CONTROL_CHARACTERS: Final = Cut(
@@ -295,8 +299,9 @@ ROWS: Final = (
         (
             Cut(
                 "ftps/passive.py",
-                "if self._must_resume(channel) and not channel.resumed:",
-                "if False:",
+                "return channel.foreign or (principal is not None and "
+                "principal.require_tls_session_reuse)",
+                "return False",
             ),
         ),
         (
@@ -306,18 +311,12 @@ ROWS: Final = (
     ),
     Mend(
         "11",
-        "one TLS context for all: another login's session resumes",
+        "one session id context for all: another login's session resumes",
         (
             Cut(
-                "server/worker.py",
-                """        return build_context(
-            self._certificate, profile, self.conf.max_session_age, ask_client=self._ask_client
-        )
-""",
-                """        if not hasattr(self, "shared"):
-            self.shared = build_context(self._certificate, profile, self.conf.max_session_age)
-        return self.shared
-""",
+                "ftps/kinship.py",
+                "member = Member(self._pages.now, openssl.new_sid())",
+                "member = Member(self._pages.now, bytes(16))",
             ),
         ),
         (f"{CHANNEL}::test_row_11_the_session_of_another_login_opens_no_data_channel",),
@@ -618,17 +617,12 @@ ROWS: Final = (
     ),
     Mend(
         "24",
-        "renegotiation (refused by OpenSSL, and by us, who want a resumption)",
+        "renegotiation",
         (
             Cut(
                 "tls/contexts.py",
                 "SSL.OP_CIPHER_SERVER_PREFERENCE | OP_NO_RENEGOTIATION",
                 "SSL.OP_CIPHER_SERVER_PREFERENCE | (1 << 8)",
-            ),
-            Cut(
-                "ftps/control.py",
-                "            only_resumption(self.context)  # data channels share it\n",
-                "",
             ),
         ),
         (f"{CHANNEL}::test_row_24_a_renegotiation_is_refused",),

@@ -93,7 +93,7 @@ ROWS: Final[tuple[Mend, ...]] = (
         (
             Cut(
                 "ftps/passive.py",
-                "            self._make_room()",
+                "            self._make_room(rivals)",
                 """            sock.close()
             return""",
             ),
@@ -177,7 +177,13 @@ ROWS: Final[tuple[Mend, ...]] = (
         "a stranger makes a session on a data port and resumes it there",
         (
             Cut(
-                "ftps/control.py", "only_resumption(self.context)  # data channels share it", "pass"
+                "ftps/passive.py",
+                "        return kinship.accept_data(channel.chosen) if channel.chosen is not None "
+                "else None",
+                """        if channel.chosen is not None:
+            return kinship.accept_data(channel.chosen)
+        own = channel.chosen = session.member
+        return kinship._pages.accept(own.page, own.sid, session.context, None, tls13=own.tls13)""",
             ),
         ),
         (
@@ -188,6 +194,10 @@ ROWS: Final[tuple[Mend, ...]] = (
             (
                 f"{REFUSED}::test_row_96_a_strangers_own_session_of_a_data_port_opens_no_data_"
                 "channel[modern-on the next one]"
+            ),
+            (
+                "tests/security/test_sibling_sessions.py::"
+                "test_row_96_a_session_made_on_a_data_port_opens_nothing"
             ),
         ),
     ),
@@ -276,8 +286,8 @@ ROWS: Final[tuple[Mend, ...]] = (
         (
             Cut(
                 "ftps/control.py",
-                "self._make_context(self.suits_tls13)",
-                "self._make_context(True)",
+                "self._connect(self.suits_tls13)",
+                "self._connect(True)",
             ),
         ),
         (

@@ -14,6 +14,7 @@ from tests.security.mends import (
     operations,
     protocol,
     rows,
+    siblings,
     small_print,
     storage,
     strangers,
@@ -34,6 +35,7 @@ SUBJECTS: Final = (
     operations,
     admin,
     small_print,
+    siblings,
 )
 ROWS: Final = tuple(
     sorted((mend for subject in SUBJECTS for mend in subject.ROWS), key=lambda m: int(m.of))

@@ -1,0 +1,163 @@
+"""Which TLS session a data channel resumes, and whether that makes it the client's.
+
+A data channel may resume the session of its own control connection, or of a *sibling*: any live
+control connection of the same account and the same exact address, on any worker of the node
+(clients with one TLS session cache for several connections: ``curl -Z``, rclone). OpenSSL resumes a
+session only under the session id context (*sid*) that it was made with, so the ClientHello is first
+tried in memory against the sids of the family. That only tells which one to take: the handshake
+itself proves that the peer has the session's secret, and :meth:`Kinship.standing` asks once more,
+after it, whether the sibling still lives and who it is.
+
+A handshake that resumes nothing is another context's: the session that it leaves opens nothing.
+"""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final, Protocol
+
+from OpenSSL import SSL
+
+from securedrop_ftp.log import get_logger
+from securedrop_ftp.tls import openssl, session_cache
+from securedrop_ftp.tls.hello import session_id_of
+from securedrop_ftp.tls.pages import Pages
+from securedrop_ftp.tls.session_der import without_peer
+
+logger = get_logger(__name__)
+
+#: Sessions that one ClientHello is tried against: each costs some 20 µs of the loop, so all of them
+#: less than one handshake in full; and ClientHellos that resume nothing have a bound
+#: (:mod:`securedrop_ftp.ftps.handshakes`), beyond which only the own session is tried.
+MAX_FAMILY: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A control connection, as far as its TLS session matters to data channels.
+
+    Attributes:
+        page, sid: what its session was made under (:mod:`securedrop_ftp.tls.pages`).
+        tls13: whether it speaks TLS 1.3.
+        session_id, session: of a TLS 1.2 session without a ticket: its id, and OpenSSL's DER of it.
+        proved: whether it has logged in.
+    """
+
+    page: int
+    sid: bytes
+    tls13: bool = False
+    session_id: bytes = b""
+    session: bytes = b""
+    proved: bool = False
+
+
+class FamilyTable(Protocol):
+    """What all workers know (:class:`securedrop_ftp.server.families.Families`)."""
+
+    def join(self, ticket: int, address: str, member: Member) -> None: ...
+
+    def prove(self, ticket: int, account_id: int) -> None: ...
+
+    def leave(self, ticket: int) -> None: ...
+
+    def of(self, ticket: int) -> list[Member]: ...
+
+
+class Standing(Enum):
+    """What a resumed session says of its peer."""
+
+    OURS = "ours"
+    LOGGING_IN = "logging in"
+    NOT_OURS = "not ours"
+
+
+class Kinship:
+    """Of one worker; for the loop's thread. Tickets name control connections."""
+
+    def __init__(self, pages: Pages, families: FamilyTable) -> None:
+        self._pages, self._families = pages, families
+
+    # --- control connections ---------------------------------------------------------
+
+    def accept_control(
+        self, sock: socket.socket, context: SSL.Context, lifetime: float, *, tls13: bool
+    ) -> tuple[SSL.Connection, Member]:
+        """The server side of a control connection, and what is known of it so far."""
+        member = Member(self._pages.now, openssl.new_sid())
+        made = self._pages.accept(
+            member.page, member.sid, context, sock, tls13=tls13, lifetime=int(lifetime)
+        )
+        return made, member
+
+    def join(self, ticket: int, address: str, member: Member, tls: SSL.Connection) -> Member:
+        """Its handshake is done."""
+        tls13 = tls.get_protocol_version() != SSL.TLS1_2_VERSION
+        session_id, session = b"", b""
+        if not tls13:
+            session_id, session = without_peer(session_cache.exported_session(tls))
+        if not session_id:
+            session = b""  # the client has a ticket
+        known = Member(member.page, member.sid, tls13, session_id, session)
+        self._families.join(ticket, address, known)
+        return known
+
+    def prove(self, ticket: int, account_id: int) -> None:
+        """It has logged in."""
+        self._families.prove(ticket, account_id)
+
+    def leave(self, ticket: int) -> None:
+        """It ends; its session opens nothing from now on."""
+        self._families.leave(ticket)
+
+    # --- data channels ---------------------------------------------------------------
+
+    def choose(
+        self, ticket: int, own: Member, hello: list[bytes], *, siblings: bool
+    ) -> Member | None:
+        """Whose session a data channel would resume; ``hello``: the records of its ClientHello."""
+        session_id, records = session_id_of(hello), b"".join(hello)
+        if self._is_offered(own, session_id, records):  # nearly always: no table is looked at
+            return own
+        family = self._families.of(ticket) if siblings else []
+        family.sort(key=lambda member: member.session_id != session_id)
+        for member in family:
+            if member.sid != own.sid and self._is_offered(member, session_id, records):
+                return member
+        return None
+
+    def _is_offered(self, member: Member, session_id: bytes, hello: bytes) -> bool:
+        """Whether the ClientHello would resume the member's session. One that is known by its id,
+        and that this worker has not seen, is put where OpenSSL looks."""
+        if member.session_id and member.session_id != session_id:
+            return False
+        if self._resumes(member, hello):
+            return True
+        if not member.session_id:
+            return False
+        self._pages.import_session(member.page, member.sid, member.session)
+        return self._resumes(member, hello)
+
+    def _resumes(self, member: Member, hello: bytes) -> bool:
+        return self._pages.would_resume(member.page, member.sid, hello, tls13=member.tls13)
+
+    def accept_data(self, chosen: Member) -> SSL.Connection:
+        """The server side of a data channel that is to resume the session of ``chosen``. It has no
+        certificate, so it can do nothing else: whatever the peer tries, no other session is made
+        under that sid."""
+        return self._pages.accept(chosen.page, chosen.sid, None, None, tls13=chosen.tls13)
+
+    def standing(
+        self, ticket: int, own: Member, chosen: Member | None, *, siblings: bool
+    ) -> Standing:
+        """Asked after a handshake that resumed the session of ``chosen``."""
+        if chosen is None:
+            return Standing.NOT_OURS
+        if chosen.sid == own.sid:
+            return Standing.OURS
+        family = self._families.of(ticket) if siblings else []
+        now = next((member for member in family if member.sid == chosen.sid), None)
+        if now is None:
+            return Standing.NOT_OURS
+        return Standing.OURS if now.proved else Standing.LOGGING_IN
