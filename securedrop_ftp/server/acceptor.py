@@ -41,6 +41,8 @@ LOOK_AWAY = 0.025
 LINE_EVERY = 1.0
 #: Connections of balancers that have not said who their client is, in one worker.
 HEADERS_AWAITED: Final = 256
+#: The cap that is the machine's.
+_DESCRIPTORS: Final = "descriptors"
 
 
 class Acceptor:
@@ -159,6 +161,8 @@ class Acceptor:
         self._refused += 1
         now = time.monotonic()
         if now >= self._next_line:
+            if cap == _DESCRIPTORS:
+                logger.error("out of file descriptors", hint="raise the limit (LimitNOFILE=)")
             logger.warning(
                 "connection refused",
                 remote_ip=address,
@@ -191,13 +195,13 @@ class Acceptor:
     def _refuse_without_descriptors(self) -> None:
         """Give the reserve descriptor to the waiting connection, so that it can be told, and so
         that the listener does not stay ready for ever (row 7)."""
-        logger.error("out of file descriptors", hint="raise the limit (LimitNOFILE=)")
         self._give_reserve()
         try:
-            sock, _peer = self._listener.accept()
+            sock, peer = self._listener.accept()
         except OSError:
             pass  # a pool thread was quicker; the next round tries again
         else:
+            self._tell(network.canonical(peer[0]), _DESCRIPTORS)
             _refuse(sock, replies.TOO_MANY_CONNECTIONS)
         self._take_reserve()
 

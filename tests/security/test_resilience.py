@@ -32,6 +32,7 @@ from tests.security.test_control_channel import (
     read_reply,
     secured,
 )
+from tests.security.test_trail_floods import counted
 
 MIB = 1024 * 1024
 
@@ -53,6 +54,7 @@ def test_row_7_every_connection_beyond_the_descriptors_is_refused_and_the_listen
     ftps = served()
     ftps.faults_expected = True  # what lacks a descriptor may say so in the log
     (worker,) = ftps.workers
+    refused, began = 0, time.monotonic()
     _, hard = resource.prlimit(worker, resource.RLIMIT_NOFILE)
     for spare in (0, 1, 2, 3, 5, 8):
         used = max(int(fd.name) for fd in Path(f"/proc/{worker}/fd").iterdir()) + 1
@@ -64,9 +66,14 @@ def test_row_7_every_connection_beyond_the_descriptors_is_refused_and_the_listen
                 answers[read_reply(sock)[:3]] += 1
             assert set(answers) == {b"220", b"421"} or set(answers) == {b"421"}, answers
             assert answers[b"421"] >= 20
+            refused += answers[b"421"]
         resource.prlimit(worker, resource.RLIMIT_NOFILE, (hard, hard))
         serves(ftps, f"after-{spare}.txt")
     assert ftps.workers == [worker]
+    seconds = time.monotonic() - began
+    ftps.stop()
+    assert 0 < counted(ftps) <= refused  # a row may wait in the spool for a descriptor
+    assert 1 <= len(ftps.log_lines("out of file descriptors")) <= seconds + 1
 
 
 @contextmanager
