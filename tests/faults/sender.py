@@ -139,6 +139,7 @@ class Sender(threading.Thread):
             channel.sendall(sent)
             if end == "garbage":
                 with socket.socket(fileno=os.dup(channel.fileno())) as below:
+                    below.settimeout(self.engine.patience)  # the descriptor does not block
                     below.sendall(b"\x17\x03\x03\x40\x00" + os.urandom(0x4000))
             elif end == "abor":
                 client.putcmd("ABOR")

@@ -52,6 +52,7 @@ def reset(client: FtpsClient, data: socket.socket) -> None:
 
 def garbage(client: FtpsClient, data: socket.socket) -> None:
     raw = socket.socket(fileno=os.dup(data.fileno()))
+    raw.settimeout(30)  # the descriptor does not block
     raw.sendall(b"\x17\x03\x03\x40\x00" + b"garbage" * 3000)
     raw.close()
 

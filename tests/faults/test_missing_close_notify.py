@@ -45,6 +45,7 @@ def reset(data: socket.socket) -> None:
 
 def bad_record(data: socket.socket) -> None:
     with socket.socket(fileno=os.dup(data.fileno())) as raw:
+        raw.settimeout(30)  # the descriptor does not block
         raw.sendall(b"\x17\x03\x03\x40\x00" + b"garbage" * 3000)
     data.close()
 

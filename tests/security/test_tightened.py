@@ -48,8 +48,8 @@ def test_a_password_change_ends_the_sessions_on_every_node(served: Serve, databa
     assert ftps.keys() == []
     with ftps.login(password="quite-another-password") as client:
         assert client.upload("mine.bin", b"x").startswith("226")
-    reasons = {r["reason"] for r in ftps.audit("session.closed") if r["account"] == "alice"}
-    assert "The password was changed." in reasons
+    reasons = [r["reason"] for r in ftps.audit("session.closed") if r["account"] == "alice"]
+    assert any(reason.startswith("The password was changed.") for reason in reasons)
 
 
 @pytest.mark.parametrize("database", ["sqlite", "postgres"])
@@ -119,7 +119,7 @@ def test_sessions_beyond_a_lower_limit_end_and_no_others(served: Serve) -> None:
         alive = [client for client in clients if _answers(client)]
         assert len(alive) == 2
     reasons = [r["reason"] for r in ftps.audit("session.closed")]
-    assert reasons.count("The partner may have fewer sessions now.") == 4
+    assert sum(r.startswith("The partner may have fewer sessions now.") for r in reasons) == 4
 
 
 def _answers(client: FtpsClient) -> bool:
