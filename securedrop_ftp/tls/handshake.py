@@ -16,7 +16,7 @@ from OpenSSL import SSL
 
 from securedrop_ftp.tls import openssl
 from securedrop_ftp.tls.contexts import WrongProtocol
-from securedrop_ftp.tls.hello import is_whole
+from securedrop_ftp.tls.hello import is_whole, tickets_of
 
 #: A record's header: type, version, length (RFC 5246 §6.2.1).
 _HEADER: Final = 5
@@ -24,6 +24,9 @@ _TYPES: Final = frozenset({20, 21, 22, 23})
 _LARGEST: Final = (1 << 14) + 2048
 #: A ClientHello may fill more than one record; none that a client sends fills so many.
 _HELLO_RECORDS: Final = 8
+#: Sessions that one ClientHello may offer to resume. Clients offer one or two; OpenSSL takes up to
+#: 0.1 ms for each, with each session that the ClientHello is tried against.
+_TICKETS: Final = 8
 
 
 class NotTls(Exception):
@@ -120,6 +123,8 @@ class Handshake:
             if len(self._hello) == _HELLO_RECORDS:
                 raise HandshakeFailed(NotTls("an endless ClientHello"), b"")
             return b""
+        if (tickets := tickets_of(self._hello)) > _TICKETS:
+            raise HandshakeFailed(NotTls(f"a ClientHello that offers {tickets} sessions"), b"")
         connection = self._resuming(self._hello)
         if connection is None:
             raise NotResumed

@@ -9,6 +9,7 @@ from typing import Final
 _HANDSHAKE: Final = 22
 _CLIENT_HELLO: Final = 1
 _RECORD_HEADER: Final = 5
+_PRE_SHARED_KEY: Final = 41  # RFC 8446 §4.2.11
 _SUPPORTED_VERSIONS: Final = 43  # RFC 8446 §4.2.1
 _POST_HANDSHAKE_AUTH: Final = 49  # RFC 8446 §4.2.6
 _TLS12: Final = 0x0303
@@ -29,6 +30,15 @@ class Hello:
     def versions(self) -> list[int]:
         """Of the extension that TLS 1.3 brought; none where it is not there."""
         return numbers(self.extensions.get(_SUPPORTED_VERSIONS, b"\0")[1:])
+
+    @property
+    def tickets(self) -> int:
+        """How many TLS 1.3 sessions it offers to resume (identities of pre-shared keys)."""
+        offered = self.extensions.get(_PRE_SHARED_KEY, b"\0\0")
+        at, end, count = 2, 2 + _number(offered, 0), 0
+        while at < end:
+            at, count = at + 2 + _number(offered, at) + 4, count + 1
+        return count
 
 
 def bytes_wanted(data: bytes) -> int:
@@ -60,18 +70,17 @@ def parsed(data: bytes) -> Hello | None:
     """The ClientHello that ``data`` begins with; ``None`` where it is none, or not whole in its
     first record."""
     try:
-        return _parsed(data)
+        end = _RECORD_HEADER + _number(data, 3)
+        whole = data[0] == _HANDSHAKE and len(data) >= end
+        return _parsed(data[_RECORD_HEADER:end]) if whole else None
     except IndexError:
         return None
 
 
-def _parsed(data: bytes) -> Hello | None:
-    if data[0] != _HANDSHAKE or data[_RECORD_HEADER] != _CLIENT_HELLO:
+def _parsed(message: bytes) -> Hello | None:
+    data, at, end = message, _MESSAGE_HEADER, len(message)
+    if data[0] != _CLIENT_HELLO:
         return None
-    end = _RECORD_HEADER + _number(data, 3)
-    if len(data) < end:
-        return None
-    at = _RECORD_HEADER + 4  # the message's header
     version = _number(data, at)
     at += 2 + 32  # random
     at += 1 + data[at]  # session id
@@ -114,6 +123,16 @@ def session_id_of(records: list[bytes]) -> bytes:
     if len(message) <= at or message[0] != _CLIENT_HELLO:
         return b""
     return message[at + 1 : at + 1 + message[at]]
+
+
+def tickets_of(records: list[bytes]) -> int:
+    """How many TLS 1.3 sessions the ClientHello in these records offers to resume; none where it
+    cannot be read, which OpenSSL then refuses."""
+    try:
+        hello = _parsed(_message(records))
+        return hello.tickets if hello is not None else 0
+    except IndexError:
+        return 0
 
 
 def _message(records: list[bytes]) -> bytes:

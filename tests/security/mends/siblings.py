@@ -132,4 +132,15 @@ ROWS: Final[tuple[Mend, ...]] = (
             ),
         ),
     ),
+    Mend(
+        "112",
+        "one ClientHello offers hundreds of TLS 1.3 tickets",
+        (Cut("tls/handshake.py", "> _TICKETS:", "> 100_000:"),),
+        (
+            (
+                "tests/tls/test_hello.py::"
+                "test_row_112_a_hello_that_offers_hundreds_of_tickets_is_tried_against_nothing"
+            ),
+        ),
+    ),
 )
