@@ -16,16 +16,19 @@ import (
 )
 
 // recipe
-// One configuration for all connections of the program. The cache is what makes data channels
-// resume the control channel's TLS session; Go has none unless it is given one.
-var settings = &tls.Config{
-	ServerName:         os.Getenv("FTPS_HOST"),
-	ClientSessionCache: tls.NewLRUClientSessionCache(0),
+// A configuration for each FTP session. The cache is what makes data channels resume the control
+// channel's TLS session; Go has none unless it is given one. (With one cache for several sessions,
+// a data channel may offer that of a session which has ended, and is refused.)
+var settings = func() *tls.Config {
+	return &tls.Config{
+		ServerName:         os.Getenv("FTPS_HOST"),
+		ClientSessionCache: tls.NewLRUClientSessionCache(0),
+	}
 }
 
 func connect() (*ftp.ServerConn, error) {
 	address := os.Getenv("FTPS_HOST") + ":" + os.Getenv("FTPS_PORT")
-	server, err := ftp.Dial(address, ftp.DialWithExplicitTLS(settings), ftp.DialWithTimeout(30*time.Second))
+	server, err := ftp.Dial(address, ftp.DialWithExplicitTLS(settings()), ftp.DialWithTimeout(30*time.Second))
 	if err != nil {
 		return nil, err
 	}
@@ -59,12 +62,18 @@ func resume(server *ftp.ServerConn, local, remote string) error {
 
 // end of recipe
 
+// choose changes the recipe's configuration for the trial.
 func choose(recipe string) {
-	switch recipe {
-	case "as-it-comes":
-		settings.ClientSessionCache = nil
-	case "tls12":
-		settings.MaxVersion = tls.VersionTLS12
+	made := settings
+	settings = func() *tls.Config {
+		config := made()
+		switch recipe {
+		case "as-it-comes":
+			config.ClientSessionCache = nil
+		case "tls12":
+			config.MaxVersion = tls.VersionTLS12
+		}
+		return config
 	}
 }
 

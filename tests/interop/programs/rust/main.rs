@@ -26,9 +26,11 @@ fn address() -> String {
 }
 
 // recipe
-/// One configuration for all connections of the program: it holds the TLS sessions that data
-/// channels resume.
-fn configuration(versions: &[&'static rustls::SupportedProtocolVersion]) -> Done<Arc<rustls::ClientConfig>> {
+type Versions<'a> = &'a [&'static rustls::SupportedProtocolVersion];
+
+/// For each FTP session one of its own: it holds the TLS session that data channels resume. (Where
+/// several share one, a data channel may offer that of a session which has ended, and is refused.)
+fn configuration(versions: Versions<'_>) -> Done<Arc<rustls::ClientConfig>> {
     let mut roots = rustls::RootCertStore::empty();
     for certificate in rustls_pemfile::certs(&mut BufReader::new(File::open(setting("FTPS_CA"))?)) {
         roots.add(certificate?)?;
@@ -40,8 +42,8 @@ fn configuration(versions: &[&'static rustls::SupportedProtocolVersion]) -> Done
     ))
 }
 
-fn connect(configuration: &Arc<rustls::ClientConfig>) -> Done<RustlsFtpStream> {
-    let connector = RustlsConnector::from(configuration.clone());
+fn connect(versions: Versions<'_>) -> Done<RustlsFtpStream> {
+    let connector = RustlsConnector::from(configuration(versions)?);
     let mut ftp = RustlsFtpStream::connect(address())?.into_secure(connector, &setting("FTPS_HOST"))?;
     ftp.login(setting("FTPS_USER"), setting("FTPS_PASSWORD"))?;
     ftp.transfer_type(suppaftp::types::FileType::Binary)?;
@@ -156,13 +158,7 @@ fn deliver() -> Done {
     }
     match tls {
         "native-tls" => run(connect_native, verb, rest),
-        "rustls12" => {
-            let shared = configuration(&[&rustls::version::TLS12])?;
-            run(|| connect(&shared), verb, rest)
-        }
-        _ => {
-            let shared = configuration(rustls::ALL_VERSIONS)?;
-            run(|| connect(&shared), verb, rest)
-        }
+        "rustls12" => run(|| connect(&[&rustls::version::TLS12]), verb, rest),
+        _ => run(|| connect(rustls::ALL_VERSIONS), verb, rest),
     }
 }
