@@ -62,9 +62,11 @@ test-rclone: $(STAMP)  ## 20 runs of rclone, copy and sync of 200 files over fou
 test-isolation: $(STAMP)  ## 100 000 hostile names against two neighbours on three stores (NAMES=n, JOBS=n)
 	@NAMES=$(or $(NAMES),100000) $(PY) -m pytest -n $(or $(JOBS),auto) -rP tests/security/test_isolation.py $(ARGS)
 
-test-siblings: $(STAMP)  ## 10 000 tries to open data channels with one's own and others' TLS sessions (TRIES=n)
-	@SIBLING_TRIES=$(or $(TRIES),10000) \
-	  $(PY) -m pytest -s tests/security/test_sibling_sessions.py -k random_tries $(ARGS)
+test-siblings: $(STAMP)  ## on each TLS profile 10 000 tries to open data channels with one's own and others' sessions (TRIES=n)
+	@for profile in tls12 modern; do \
+	  SIBLING_PROFILE=$$profile SIBLING_TRIES=$(or $(TRIES),10000) \
+	    $(PY) -m pytest -s tests/security/test_sibling_sessions.py -k random_tries $(ARGS) || exit 1; \
+	done
 
 test-posture: $(STAMP)  ## sslyze, testssl.sh, sslscan, nmap, hydra, times of refusals; a table (ARGS=--write: into the docs)
 	@.ci/packages posture
