@@ -34,13 +34,25 @@ MAX_TOLD: Final = 5
 class Course:
     """Small, whatever a client does: some texts of bounded length, and a count for each cause."""
 
-    __slots__ = ("cipher", "client", "failed", "right", "tls", "troubles")
+    __slots__ = (
+        "_gave_up_on",
+        "_only_looked",
+        "cipher",
+        "client",
+        "failed",
+        "right",
+        "tls",
+        "troubles",
+    )
 
     def __init__(self) -> None:
         self.client = ""  # what CLNT said
         self.tls = self.cipher = ""  # of the control connection
         self.right = self.failed = 0  # transfers
         self.troubles = Troubles()
+        # The last answer about a name, where that was no: the client may have given up for it.
+        self._gave_up_on: Cause | None = None
+        self._only_looked = False
 
     def note_tls(self, tls: SSL.Connection) -> None:
         """The handshake is done."""
@@ -53,10 +65,24 @@ class Course:
         else:
             self.failed += 1
 
+    def answered(self, doing: str, cause: Cause | None) -> None:
+        """A verb about a name was answered, with ``cause`` if that was a refusal."""
+        self._gave_up_on = cause
+        self._only_looked = doing not in ATTEMPTS and doing not in ("CWD", "XCWD")
+
+    def over(self) -> None:
+        """The session ends. Where nothing was transferred, the last refusal is why: curl gives up
+        on a CWD, or a SIZE, and never comes to the transfer."""
+        if self._gave_up_on is not None and not (self.right or self.failed):
+            self.troubles.add(self._gave_up_on)
+        else:
+            self._gave_up_on = None
+
     def outcome(self, *, logged_in: bool) -> str:
         """Of the session as a whole. A client that tries the wrong thing first and gets through all
         the same (PROT C, then PROT P) did well; refused by permissions alone is ``denied``."""
-        met = [cause for cause, _ in self.troubles.most_common() if cause not in _ENDS]
+        asked = self._gave_up_on if self._only_looked else None  # and was told: no failure
+        met = [c for c, _ in self.troubles.most_common() if c not in _ENDS and c is not asked]
         if logged_in and not self.failed:
             met = [] if self.right else [c for c in met if not _before_the_login(c)]
         if not met and not self.failed:
@@ -106,6 +132,11 @@ def counts(session: Session, cause: Cause) -> bool:
         return True
     refused = cause is causes.NOT_PERMITTED and session.doing in ATTEMPTS
     return refused or cause is causes.TOO_LARGE  # ALLO says so beforehand
+
+
+def is_about_a_name(found: Verb | None) -> bool:
+    """Whether a verb's argument is the name of a file or directory."""
+    return found is not None and found.login and found.argument is not False and not found.words
 
 
 def is_transfer(found: Verb | None) -> bool:

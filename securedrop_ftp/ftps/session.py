@@ -31,7 +31,7 @@ from securedrop_ftp.exceptions import Cancelled, SecureDropError, SessionGone
 from securedrop_ftp.ftps import attempts, policy
 from securedrop_ftp.ftps.channel import ConnectionLost
 from securedrop_ftp.ftps.control import ControlChannel
-from securedrop_ftp.ftps.course import Course, counts, is_transfer
+from securedrop_ftp.ftps.course import Course, counts, is_about_a_name, is_transfer
 from securedrop_ftp.ftps.facts import FACTS
 from securedrop_ftp.ftps.kinship import Member
 from securedrop_ftp.ftps.origin import Origin
@@ -112,6 +112,7 @@ class Session(ControlChannel):
         self._opened: Event | None = Event("session.opened", extra=balancer)  # until it is told
         self.started = self.last_activity = time.monotonic()
         self.doing = ""
+        self._hangs_up_on = False  # whether the last reply was a refusal
         self._transferring = False  # a command that moves data has no outcome yet
         self._verb: greenlet.greenlet | None = None
         self._verb_since = 0.0
@@ -189,7 +190,9 @@ class Session(ControlChannel):
             self.troubled(trouble or causes.CUT_BY_CONTROL)
             if trouble is not None:  # the client did not wait for the reply that would have said so
                 self.transfer.gone += f"; before that: {trouble.happened}"
-        elif cause is not None and (self.principal is not None or cause is not causes.CONTROL_LOST):
+        elif cause is causes.CONTROL_LOST and (self.principal is None or self._hangs_up_on):
+            pass  # a client that ends so behind a refusal (Python's ftplib) has lost nothing
+        elif cause is not None:
             self.troubled(cause)
 
     def _transfer_ended(self, *, well: bool) -> None:
@@ -212,6 +215,7 @@ class Session(ControlChannel):
 
     def _closed_row(self, reason: str) -> Event:
         course = self.course
+        course.over()
         return Event(
             "session.closed",
             outcome=course.outcome(logged_in=self.principal is not None),
@@ -301,10 +305,16 @@ class Session(ControlChannel):
 
     def reply(self, reply: Reply) -> None:
         """Queue one reply, and count its cause."""
-        told = not (self.closed or self.ending)
-        if told and reply.cause is not None and counts(self, reply.cause):
-            self.troubled(reply.cause)
+        if not (self.closed or self.ending):
+            self._note(reply)
         super().reply(reply)
+
+    def _note(self, reply: Reply) -> None:
+        self._hangs_up_on = reply.code >= 400
+        if reply.cause is not None and counts(self, reply.cause):
+            self.troubled(reply.cause)
+        elif is_about_a_name(policy.VERBS.get(self.doing)):
+            self.course.answered(self.doing, reply.cause)
 
     def event_fields(self) -> dict[str, Any]:
         """Who and from where, for an event."""

@@ -7,9 +7,11 @@ import io
 import os
 import socket
 import ssl
+import subprocess
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -428,7 +430,52 @@ def test_limits_of_the_partner_are_named(served: Serve) -> None:
     names(seen, causes.NAME_TAKEN)
 
 
+@pytest.mark.parametrize(
+    ("line", "outcome"),
+    [("CWD newdir", "failure"), ("RNFR a.txt", "failure"), ("SIZE a.txt", "success")],
+)
+def test_what_a_client_gives_up_on_before_any_transfer_is_named(
+    ftps: ServedFtps, line: str, outcome: str
+) -> None:
+    """curl does so at CWD, and at the SIZE of what it is to get. Who only asked was answered."""
+    with witness(ftps) as seen, ftps.login("alice") as client:
+        assert client.reply_to(line).startswith("550")
+    names(seen, causes.NO_SUCH_FILE, outcome)
+
+
+@pytest.mark.parametrize("target", ["-T", "-o"])
+def test_curl_that_gives_up_is_told_to_the_operator(
+    ftps: ServedFtps, tmp_path: Path, target: str
+) -> None:
+    local = tmp_path / "local.bin"
+    local.write_bytes(b"x")
+    with witness(ftps) as seen:
+        curl = ["curl", "-sS", "--ssl-reqd", "--cacert", str(ftps.ca)]
+        login = ["-u", f"alice:{password_of('alice')}", target, str(local)]
+        address = f"ftp://{ftps.host}:{ftps.port}/nowhere/a.bin"
+        assert subprocess.run([*curl, *login, address], stderr=subprocess.DEVNULL).returncode
+    assert seen.causes == [causes.NO_SUCH_FILE.name], seen.row
+    told = ftps.manage("doctor", "--partner", "acme", check=False)
+    assert causes.NO_SUCH_FILE.name in told
+
+
+def test_who_hangs_up_on_a_refusal_has_lost_nothing(ftps: ServedFtps) -> None:
+    with witness(ftps) as seen:
+        login = ftps.login("alice")
+        client = login.__enter__()
+        assert client.reply_to("CWD nowhere").startswith("550")
+        client.close()
+    assert seen.causes == [causes.NO_SUCH_FILE.name], seen.row
+
+
 # --- what is no trouble --------------------------------------------------------------------
+
+
+def test_who_finds_another_way_has_no_trouble(ftps: ServedFtps) -> None:
+    with witness(ftps) as seen, ftps.login("alice") as client:
+        assert client.reply_to("CWD new-way").startswith("550")
+        assert client.reply_to("MKD new-way").startswith("257")
+    assert (seen.row["reason"], seen.causes) == ("quit", [])
 
 
 def test_a_session_that_gets_through_says_so(either: ServedFtps) -> None:

@@ -88,7 +88,8 @@ class Command(BaseCommand):
 
 
 def _sum(counts: Counter[Level]) -> str:
+    problems, warnings = counts[Level.PROBLEM], counts[Level.WARNING]
     return (
-        f"{counts[Level.PROBLEM]} problems, {counts[Level.WARNING]} warnings, "
-        f"{counts[Level.OK]} ok."
+        f"{problems} problem{'' if problems == 1 else 's'}, "
+        f"{warnings} warning{'' if warnings == 1 else 's'}, {counts[Level.OK]} ok."
     )

@@ -103,7 +103,8 @@ def finding(partner: Partner, difficulty: Difficulty, last_good: datetime | None
         told.append("; nobody had logged in, but the partner's sessions come from that address")
     since = last_good is not None and last_good >= difficulty.last
     if since:
-        told.append("; sessions went through since")
+        same = last_good == difficulty.last
+        told.append(f"; {'that session ended well' if same else 'sessions went through since'}")
     mend = difficulty.remedy
     command = _filled(difficulty, partner)
     if command:
