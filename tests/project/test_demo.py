@@ -43,7 +43,12 @@ class RunningDemo:
     def paste(self, start: str) -> subprocess.CompletedProcess[str]:
         """Run a printed line as it stands, from another directory."""
         return subprocess.run(
-            ["bash", "-c", self.line(start)], capture_output=True, text=True, cwd="/", timeout=60
+            ["bash", "-c", self.line(start)],
+            capture_output=True,
+            text=True,
+            cwd="/",
+            env={"PATH": os.environ["PATH"], "HOME": os.environ["HOME"]},
+            timeout=60,
         )
 
     def admin_page(self, ca: Path) -> str:
@@ -119,13 +124,16 @@ def test_the_printed_lines_work_and_ctrl_c_leaves_nothing_and_a_second_start_reu
         here = {p.relative_to(ROOT / "docs") for p in (ROOT / "docs").rglob("*") if p.is_file()}
         assert {p.relative_to(tree) for p in tree.rglob("*") if p.is_file()} == here
 
+        asked = demo.paste("(. ")
+        assert "sessions of demo in the last 30 days" in asked.stdout, asked.stderr
+
         assert "/admin/logout/" in demo.admin_page(ROOT / "certs" / "dev" / "ca.pem")
 
         os.killpg(demo.child.pid, signal.SIGINT)  # what a terminal does at Ctrl-C
         demo.child.process.wait(30)
         wait_until(lambda: demo.processes() == [], "the demo's end")
         curl_line = demo.line("curl ")
-    for name in ("secret_key", "demo.json"):
+    for name in ("secret_key", "demo.json", "environment"):
         assert (data_dir / name).stat().st_mode & 0o777 == 0o600
     with running_demo(tmp_path, data_dir, env) as again:
         assert again.line("curl ") == curl_line

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shlex
 import string
 from dataclasses import asdict, dataclass
 from io import StringIO
@@ -73,6 +74,15 @@ def prepare_database(data_dir: Path) -> Passwords:
     _set_password(ACCOUNT, passwords.account)
     _set_password(ADMIN, passwords.admin)
     return passwords
+
+
+def environment_file(data_dir: Path) -> Path:
+    """``<data dir>/environment``: the demo's settings, for another shell to read (``. FILE``)."""
+    path = data_dir / "environment"
+    settings = sorted((n, v) for n, v in os.environ.items() if n.startswith("SECUREDROP_"))
+    path.unlink(missing_ok=True)
+    _write_private(path, "".join(f"export {n}={shlex.quote(v)}\n" for n, v in settings))
+    return path
 
 
 def _quietly(command: str, *arguments: str) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from securedrop_ftp.project.demo.preparation import ACCOUNT, ADMIN, Passwords
+from securedrop_ftp.project.demo.preparation import ACCOUNT, ADMIN, PARTNER, Passwords
 
 _SCREEN = """
 securedrop_ftp demo, on this machine only. Ctrl-C stops everything.
@@ -25,6 +26,10 @@ Upload a tree, and look at it:
 
   {lftp}
 
+Ask as an operator how the partner's sessions went (any command works so):
+
+  {doctor}
+
 Then see the upload and its audit rows in the admin site.
 """
 
@@ -41,9 +46,10 @@ class Demo:
     passwords: Passwords
     sample_file: Path
     sample_tree: Path
+    environment: Path
 
     def screen(self) -> str:
-        """The text; its curl and lftp lines work as they stand, from any directory."""
+        """The text; its lines work as they stand, from any directory."""
         return _SCREEN.format(
             ftps=self.ftps,
             web=self.web,
@@ -56,6 +62,7 @@ class Demo:
             data_dir=self.data_dir,
             curl=self.curl(),
             lftp=self.lftp(),
+            doctor=self.doctor(),
         )
 
     def curl(self) -> str:
@@ -79,6 +86,12 @@ class Demo:
             f"ls {self.sample_tree.name}",
         ]
         return shlex.join(["lftp", "-c", "; ".join(commands)])
+
+    def doctor(self) -> str:
+        """A line that runs an operator's command with the demo's settings."""
+        command = [sys.executable, "-m", "securedrop_ftp.project.cli"]
+        doctor = shlex.join([*command, "doctor", "--partner", PARTNER])
+        return f"(. {shlex.quote(str(self.environment))}; {doctor})"
 
 
 def _quoted(path: Path) -> str:

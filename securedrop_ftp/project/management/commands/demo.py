@@ -97,6 +97,7 @@ class Command(BaseCommand):
                     passwords=passwords,
                     sample_file=_first_existing("README.md", default=ca),
                     sample_tree=_first_existing("docs", default=conf.data_dir / "log"),
+                    environment=preparation.environment_file(conf.data_dir),
                 ).screen()
             )
             self.stdout.flush()
