@@ -208,7 +208,8 @@ class Session(ControlChannel):
 
     def handshake_done(self) -> None:
         """On the control connection."""
-        assert self.tls is not None and self.member is not None  # noqa: PT018
+        assert self.tls is not None
+        assert self.member is not None
         self.course.note_tls(self.tls)
         # Data channels may resume its TLS session from now on.
         self.member = self.runtime.kinship.join(self.slot, self.remote_ip, self.member, self.tls)

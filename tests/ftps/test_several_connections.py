@@ -14,7 +14,7 @@ import pytest
 from tests.clients import curl
 from tests.fixtures.cast import password_of
 from tests.fixtures.served import Serve, ServedFtps
-from tests.ftps.test_rclone import RCLONE
+from tests.ftps.test_rclone import RCLONE, lost
 
 FILES = 30
 #: Debian's, whose connections share one TLS session (``tls_cache_size`` came with 1.61).
@@ -69,16 +69,6 @@ def files(directory: Path) -> Path:
             chance.randbytes((0, 900, 40_000, 700_000)[number % 4])
         )
     return directory
-
-
-def lost(ftps: ServedFtps, source: Path, target: str) -> list[str]:
-    there = set(ftps.keys())
-    return [
-        path.name
-        for path in sorted(source.iterdir())
-        if (key := f"acme/{target}/{path.name}") not in there
-        or ftps.stored(key) != path.read_bytes()
-    ]
 
 
 @pytest.mark.parametrize("name", CLIENTS)

@@ -97,20 +97,16 @@ def test_a_revocation_list_that_is_too_old_is_not_a_certificates_end(
     names(seen, causes.LOGIN_REVOCATION_LIST)
 
 
-def test_one_of_the_staff_is_named(served: Serve) -> None:
+@pytest.mark.parametrize(
+    ("change", "cause"),
+    [("is_staff = (1 = 1)", causes.LOGIN_STAFF), ("is_active = (1 = 0)", causes.LOGIN_DISABLED)],
+)
+def test_a_user_who_may_not_log_in_is_named(served: Serve, change: str, cause: Cause) -> None:
     ftps = served()
-    ftps.query("UPDATE auth_user SET is_staff = (1 = 1) WHERE username = 'alice'")
+    ftps.query(f"UPDATE auth_user SET {change} WHERE username = 'alice'")
     with witness(ftps) as seen:
         assert _answer(ftps) == INCORRECT
-    names(seen, causes.LOGIN_STAFF)
-
-
-def test_an_inactive_user_is_named(served: Serve) -> None:
-    ftps = served()
-    ftps.query("UPDATE auth_user SET is_active = (1 = 0) WHERE username = 'alice'")
-    with witness(ftps) as seen:
-        assert _answer(ftps) == INCORRECT
-    names(seen, causes.LOGIN_DISABLED)
+    names(seen, cause)
 
 
 def test_too_many_failed_logins_of_an_address_are_named(served: Serve) -> None:
