@@ -42,7 +42,8 @@ def _course(partner: Partner, past: History) -> Finding:
     tried = past.transfers + past.failed
     return ok(
         PARTNER,
-        f"{past.sessions} sessions of {partner.name} in the last {DAYS} days, {last}; "
+        f"{past.sessions} session{'' if past.sessions == 1 else 's'} of {partner.name} in the "
+        f"last {DAYS} days, {last}; "
         f"{past.transfers} of {tried} transfers went through.",
     )
 
