@@ -127,7 +127,8 @@ def open_row(row: Upload, *, exists: bool, replace: bool, resumable: bool, windo
         elif state == UploadState.SUSPENDED:
             suspended = True
         elif lease_until is None or lease_until <= now:
-            return Opening(unsettled=_whole(pk))
+            other = _unless_it_went_on(pk, state, lease_until)
+            return Opening(taken=other is None, unsettled=other)
         elif key != row.key:
             continue  # being published under another number
         elif versions:
@@ -135,14 +136,9 @@ def open_row(row: Upload, *, exists: bool, replace: bool, resumable: bool, windo
         elif account_id != row.account_id or state == UploadState.PUBLISHING:
             raise UploadBusy
         else:
-            other = _whole(pk)
-            kept = ledger.retire(
-                other,
-                resumable=resumable,
-                reason=f"LeaseLost: taken over by session {row.session}",
-                reply=str(LeaseLost.reply),
-            )
-            if kept is None:
+            other = _unless_it_went_on(pk, state, lease_until)
+            kept = _fence(other, row, resumable=resumable) if other is not None else None
+            if other is None or kept is None:
                 return Opening(taken=True)
             fenced.append((other, kept))
             suspended = suspended or kept
@@ -176,8 +172,25 @@ def _neighbours(row: Upload, now: datetime) -> Iterable[tuple[Any, ...]]:
     )
 
 
+def _unless_it_went_on(pk: UUID, state: str, lease_until: datetime | None) -> Upload | None:
+    """The row whole; ``None`` if it is not as it was just seen. On PostgreSQL each statement sees
+    what was committed before it, so an upload that was being received may be published by now."""
+    row = _whole(pk)
+    return row if (row.state, row.lease_until) == (state, lease_until) else None
+
+
 def _whole(pk: UUID) -> Upload:
     return Upload.objects.select_related("partner").get(pk=pk)
+
+
+def _fence(other: Upload, row: Upload, *, resumable: bool) -> bool | None:
+    """The account's older session is ended: see :func:`.ledger.retire`."""
+    return ledger.retire(
+        other,
+        resumable=resumable,
+        reason=f"LeaseLost: taken over by session {row.session}",
+        reply=str(LeaseLost.reply),
+    )
 
 
 class Admission:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
+from uuid import UUID
 
 import pytest
 
+from securedrop_ftp import clock
 from securedrop_ftp.access.principal import Principal
 from securedrop_ftp.conf import KIB
 from securedrop_ftp.exceptions import (
@@ -17,8 +20,9 @@ from securedrop_ftp.exceptions import (
     UploadBusy,
     UploadRejected,
 )
+from securedrop_ftp.intake import admission
 from securedrop_ftp.intake.receipt import numbered
-from securedrop_ftp.models import AuditEvent, OverwritePolicy, Permission
+from securedrop_ftp.models import AuditEvent, OverwritePolicy, Permission, Upload, UploadState
 from securedrop_ftp.storage.protocol import Backend
 from tests.intake.house import House, make_principal, rows, states, stored
 
@@ -95,6 +99,51 @@ def test_a_lease_that_has_run_out_is_taken_over(
     house.upload(bob, "/a", b"bob's")
     assert states() == ["aborted", "committed"]
     assert rows() == ["upload.aborted", "upload.committed"]
+
+
+def test_row_113_an_upload_that_goes_on_to_publish_is_not_taken_over(
+    backend: Backend, alice: Principal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PostgreSQL shows what was committed between two statements of one transaction: the row was
+    being received when the new upload looked, and is being published when it reads it whole."""
+    first, second = House(backend), House(backend, owner="here:boot:2")
+    old = first.begin(alice, "/a", session="old")
+    first.feed(old, b"the first")
+    read = admission._whole
+
+    def read_later(pk: UUID) -> Upload:
+        later = clock.now() + timedelta(seconds=60)
+        held = Upload.objects.filter(pk=pk, state=UploadState.RECEIVING)
+        held.update(state=UploadState.PUBLISHING, lease_until=later)
+        return read(pk)
+
+    monkeypatch.setattr(admission, "_whole", read_later)
+    with pytest.raises(UploadBusy):
+        second.begin(alice, "/a", session="new")
+    assert states() == ["publishing"]  # its writer's to end
+    Upload.objects.update(state=UploadState.RECEIVING)
+    first.finish(old)
+    assert (states(), stored(backend, "acme/a")) == (["committed"], b"the first")
+
+
+def test_row_113_an_upload_whose_writer_is_back_is_not_settled(
+    backend: Backend, alice: Principal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = House(backend), House(backend, owner="here:boot:2")
+    old = first.begin(alice, "/a", session="old")
+    first.feed(old, b"the first")
+    Upload.objects.update(lease_until=clock.now() - timedelta(seconds=1))
+    read = admission._whole
+
+    def read_later(pk: UUID) -> Upload:
+        later = clock.now() + timedelta(seconds=60)
+        Upload.objects.update(state=UploadState.PUBLISHING, lease_until=later)
+        return read(pk)
+
+    monkeypatch.setattr(admission, "_whole", read_later)
+    with pytest.raises(UploadBusy):
+        second.begin(alice, "/a", session="new")
+    assert states() == ["publishing"]
 
 
 def test_an_upload_that_is_being_published_cannot_be_fenced(

@@ -9,6 +9,7 @@ from tests.security.mends import Cut, Mend
 SKEW = "tests/faults/test_clock_skew.py"
 NODES = "tests/faults/test_nodes.py"
 LOST = "tests/faults/test_lost_connections.py"
+WRITER = "tests/intake/test_one_writer.py"
 LOCK = "tests/server/test_process_lock.py"
 
 PRESENCE = "tests/server/test_presence.py"
@@ -101,6 +102,21 @@ ROWS: Final[tuple[Mend, ...]] = (
         (
             f"{PRESENCE}::test_row_58_what_did_not_change_is_not_written",
             f"{PRESENCE}::test_row_58_strangers_have_no_row",
+        ),
+    ),
+    Mend(
+        "113",
+        "an upload that has just begun to publish is taken over",
+        (
+            Cut(
+                "intake/admission.py",
+                "return row if (row.state, row.lease_until) == (state, lease_until) else None",
+                "return row",
+            ),
+        ),
+        (
+            f"{WRITER}::test_row_113_an_upload_that_goes_on_to_publish_is_not_taken_over",
+            f"{WRITER}::test_row_113_an_upload_whose_writer_is_back_is_not_settled",
         ),
     ),
 )
