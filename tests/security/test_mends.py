@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.fixtures.processes import ROOT
-from tests.security.mends import Mend
+from tests.security.mends import Mend, Seam, StaleError
 from tests.security.mends.advisories import LESSONS
 from tests.security.mends.table import MENDS, ROWS
 
@@ -25,13 +25,57 @@ def each_mend() -> list[object]:
 
 
 @pytest.mark.parametrize("mend", each_mend())
-def test_what_a_mend_takes_out_stands_once_in_the_source_and_leaves_python(mend: Mend) -> None:
-    texts = {cut.path: (ROOT / cut.path).read_text() for cut in mend.cuts}
-    for cut in mend.cuts:
-        assert texts[cut.path].count(cut.old) == 1, (cut.path, cut.old)
-        texts[cut.path] = texts[cut.path].replace(cut.old, cut.new)
-    for text in texts.values():
+def test_what_a_mend_takes_out_stands_in_the_source_and_leaves_python(mend: Mend) -> None:
+    for text in mend.made_in(ROOT).values():
         ast.parse(text)
+
+
+SOURCE = """
+import os
+
+class Table:
+    def claim(self, slot):
+        \"\"\"Give a place.\"\"\"
+        if self.full and not self.make_room():
+            return None
+        return slot
+
+    def make_room(self):
+        return True
+
+    def twice(self):
+        os.close(1), os.close(2)
+"""
+
+
+@pytest.mark.parametrize(
+    ("seam", "gone", "there"),
+    [
+        (Seam("x:Table.claim", "return slot"), "make_room()", "Give a place"),
+        (Seam("x:Table.claim", "True", call="make_room"), "self.make_room()", "not (True)"),
+    ],
+)
+def test_a_seam_replaces_a_function_or_one_call_in_it(seam: Seam, gone: str, there: str) -> None:
+    text = seam.made_in(SOURCE)
+    ast.parse(text)
+    assert gone not in text
+    assert there in text
+    assert "def make_room" in text
+
+
+@pytest.mark.parametrize(
+    ("seam", "why"),
+    [
+        (Seam("x:Table.gone", "pass"), "has 0 functions"),
+        (Seam("x:Table", "pass"), "has 0 functions"),
+        (Seam("x:Table.claim", "pass", call="close"), "calls close 0 times"),
+        (Seam("x:Table.twice", "pass", call="close"), "calls close 2 times"),
+        (Seam("x:Table.claim", "return slots"), "knows nothing called slots"),
+    ],
+)
+def test_a_seam_that_the_source_does_not_have_is_told(seam: Seam, why: str) -> None:
+    with pytest.raises(StaleError, match=why):
+        seam.made_in(SOURCE)
 
 
 @lru_cache

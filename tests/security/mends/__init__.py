@@ -1,15 +1,29 @@
-"""What holds each row of the security bar, and the text that takes it out again.
+"""What holds each row of the security bar, and how it is taken out again.
 
 A test that passes is worth something only if it fails where the attack would succeed. Each
-:class:`Mend` names the lines that stand against an attack (all layers of them, where several do),
-the lines as they would be without, and the tests that must fail then. ``make test-mends`` tries
-them all in a copy of the tree (:mod:`tests.security.mends.run`); :mod:`tests.security.test_mends`
-sees to it that the table stays true to the source.
+:class:`Mend` names what stands against an attack (all layers of it, where there are several), what
+the service does without, and the tests that must fail then. ``make test-mends`` tries them all in
+a copy of the tree (:mod:`tests.security.mends.run`); :mod:`tests.security.test_mends` sees to it
+that the table stays true to the source.
+
+A mend is bound to the source at **seams**: a function with a name, or a call by name inside one
+(:class:`Seam`). A seam bears any change of the code around it. :class:`Cut` quotes a snippet of
+source, and has to follow every change of it: use it only where no function could have a name.
 """
 
 from __future__ import annotations
 
+import ast
+import builtins
+import textwrap
 from dataclasses import dataclass
+from pathlib import Path
+
+from tests.fixtures.processes import ROOT
+
+
+class StaleError(Exception):
+    """The source has no longer what a mend names, or has it twice."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +38,114 @@ class Cut:
     def path(self) -> str:
         return f"securedrop_ftp/{self.file}"
 
+    def made_in(self, text: str) -> str:
+        """The file's text without what the cut takes out.
+
+        Raises :class:`StaleError` where ``old`` does not stand there exactly once.
+        """
+        if (count := text.count(self.old)) != 1:
+            raise StaleError(f"{self.path} has this {count} times, not once:\n{self.old}")
+        return text.replace(self.old, self.new)
+
+
+@dataclass(frozen=True)
+class Seam:
+    """The function ``name``, or with ``call`` the only call of that name in it, as it is without.
+
+    ``name`` is a module below ``securedrop_ftp`` and, after a colon, the function's qualified name:
+    ``ftps.wire:Line.has_control_characters``. ``becomes`` is the body that the function has
+    instead (its docstring stays), as ``return False``. With ``call``, the last part of a called
+    name as ``make_room``, the call becomes that expression, and the function stays as it is
+    otherwise: ``Seam("server.connections:ConnectionTable.claim", "True", call="make_room")``.
+    """
+
+    name: str
+    becomes: str
+    call: str = ""
+
+    @property
+    def path(self) -> str:
+        module = Path("securedrop_ftp", *self.name.partition(":")[0].split("."))
+        package = module / "__init__.py"
+        return str(package if (ROOT / package).is_file() else module.with_suffix(".py"))
+
+    def made_in(self, text: str) -> str:
+        """The file's text with the seam's function as it is without what it holds.
+
+        Raises :class:`StaleError` where the file has no such function, or the function no such
+        call or several, or where ``becomes`` uses a name that would not be known there.
+        """
+        module = ast.parse(text)
+        function = self._function(module)
+        if self.call:
+            return _replaced(text, self._call(function), f"({self.becomes})")
+        self._knows_each_name(module, function)
+        body = function.body[1:] if ast.get_docstring(function) is not None else function.body
+        if not body:
+            raise StaleError(f"{self.name} has no body but a docstring")
+        lines = text.splitlines(keepends=True)
+        first, last = body[0].lineno - 1, body[-1].end_lineno
+        new = textwrap.indent(textwrap.dedent(self.becomes).strip("\n"), " " * body[0].col_offset)
+        return "".join([*lines[:first], new + "\n", *lines[last:]])
+
+    def _function(self, module: ast.Module) -> ast.FunctionDef:
+        found: list[ast.stmt] = [module]  # type: ignore[list-item]  # it has a body too
+        for part in self.name.partition(":")[2].split("."):
+            found = [
+                inner
+                for outer in found
+                for inner in getattr(outer, "body", [])
+                if isinstance(inner, ast.FunctionDef | ast.ClassDef) and inner.name == part
+            ]
+        functions = [each for each in found if isinstance(each, ast.FunctionDef)]
+        if len(functions) != 1:
+            raise StaleError(f"{self.path} has {len(functions)} functions {self.name}, not one")
+        return functions[0]
+
+    def _call(self, function: ast.FunctionDef) -> ast.Call:
+        calls = [
+            node
+            for node in ast.walk(function)
+            if isinstance(node, ast.Call) and _last_part(node.func) == self.call
+        ]
+        if len(calls) != 1:
+            raise StaleError(f"{self.name} calls {self.call} {len(calls)} times, not once")
+        return calls[0]
+
+    def _knows_each_name(self, module: ast.Module, function: ast.FunctionDef) -> None:
+        body = ast.parse(textwrap.dedent(self.becomes))
+        used = {n.id for n in ast.walk(body) if isinstance(n, ast.Name)}
+        known = {n.id for n in ast.walk(body) if isinstance(n, ast.Name) and _is_set(n)}
+        known |= {a.arg for a in ast.walk(function.args) if isinstance(a, ast.arg)}
+        for node in ast.walk(module):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                known |= {(a.asname or a.name).partition(".")[0] for a in node.names}
+            elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+                known.add(node.name)
+            elif isinstance(node, ast.Name) and _is_set(node):
+                known.add(node.id)
+        if unknown := {name for name in used - known if not hasattr(builtins, name)}:
+            raise StaleError(f"{self.name} knows nothing called {', '.join(sorted(unknown))}")
+
+
+def _last_part(called: ast.expr) -> str:
+    match called:
+        case ast.Name(id=name) | ast.Attribute(attr=name):
+            return name
+    return ""
+
+
+def _is_set(name: ast.Name) -> bool:
+    return isinstance(name.ctx, ast.Store)
+
+
+def _replaced(text: str, node: ast.expr, new: str) -> str:
+    lines = text.encode().splitlines(keepends=True)  # columns are counted in bytes
+    end_line, end = node.end_lineno or 0, node.end_col_offset or 0
+    before = b"".join(lines[: node.lineno - 1]) + lines[node.lineno - 1][: node.col_offset]
+    after = lines[end_line - 1][end:] + b"".join(lines[end_line:])
+    return (before + new.encode() + after).decode()
+
 
 @dataclass(frozen=True)
 class Mend:
@@ -32,8 +154,19 @@ class Mend:
 
     of: str
     attack: str
-    cuts: tuple[Cut, ...]
+    cuts: tuple[Cut | Seam, ...]
     tests: tuple[str, ...]
+
+    def made_in(self, tree: Path) -> dict[str, str]:
+        """The texts, by path below ``tree``, of all files that the mend is taken out of.
+
+        Raises :class:`StaleError` where the source does not have what a cut names.
+        """
+        texts: dict[str, str] = {}
+        for cut in self.cuts:
+            before = texts.get(cut.path) or (tree / cut.path).read_text()
+            texts[cut.path] = cut.made_in(before)
+        return texts
 
 
 def never(file: str, condition: str) -> Cut:

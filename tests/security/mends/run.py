@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.fixtures.processes import ROOT
-from tests.security.mends import Mend
+from tests.security.mends import Mend, StaleError
 from tests.security.mends.table import MENDS
 
 #: Seconds for one test; most attacks on an open door end in a client's time-out.
@@ -120,12 +120,11 @@ def tried(mend: Mend, trees: queue.Queue[Path], baseline: bool) -> list[Result]:
 @contextmanager
 def taken_out(mend: Mend, tree: Path) -> Iterator[None]:
     """Make the mend's cuts in the copy, and undo them."""
-    before = {cut.path: (tree / cut.path).read_text() for cut in mend.cuts}
-    texts = dict(before)
-    for cut in mend.cuts:
-        if texts[cut.path].count(cut.old) != 1:
-            raise SystemExit(f"{mend.of}: not exactly once in {cut.path}:\n{cut.old}")
-        texts[cut.path] = texts[cut.path].replace(cut.old, cut.new)
+    try:
+        texts = mend.made_in(tree)
+    except StaleError as exc:
+        raise SystemExit(f"{mend.of}: {exc}") from exc
+    before = {path: (tree / path).read_text() for path in texts}
     try:
         for path, text in texts.items():
             write(tree / path, text)
