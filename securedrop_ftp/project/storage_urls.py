@@ -84,7 +84,7 @@ def _gcs(parts: SplitResult) -> Entry:
     options = _bucket(parts, "bucket_name") | _options(parts, GCS_OPTIONS)
     backend = "storages.backends.gcloud.GoogleCloudStorage"
     if "custom_endpoint" in options:  # which that class uses for URLs only
-        backend = "securedrop_ftp.storage.gcs_endpoint.GoogleCloudStorageAt"
+        backend = "securedrop_ftp.storage.gcs.endpoint.GoogleCloudStorageAt"
     return {"BACKEND": backend, "OPTIONS": options}
 
 

@@ -1,6 +1,6 @@
 """From the errors of operating systems to ours: one table.
 
-The object stores have theirs beside their backends (:mod:`.s3_errors` and so on).
+The object stores have theirs beside their backends (:mod:`.s3.errors` and so on).
 """
 
 from __future__ import annotations

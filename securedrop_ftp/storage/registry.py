@@ -16,7 +16,7 @@ import os
 import sys
 import threading
 from importlib import import_module
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from django.core.files.storage import InvalidStorageError, storages
 from django.core.signals import setting_changed
@@ -27,17 +27,16 @@ from securedrop_ftp.storage.protocol import Backend, BackendFactory
 
 logger = get_logger(__name__)
 
+_HERE: Final = __package__
 _factories: dict[str | type, BackendFactory | str] = {
     "django.core.files.storage.filesystem.FileSystemStorage": (
-        "securedrop_ftp.storage.filesystem:FilesystemBackend"
+        f"{_HERE}.filesystem.backend:FilesystemBackend"
     ),
-    "django.core.files.storage.memory.InMemoryStorage": (
-        "securedrop_ftp.storage.memory:MemoryBackend"
-    ),
-    "storages.backends.s3.S3Storage": "securedrop_ftp.storage.s3:S3Backend",
-    "storages.backends.gcloud.GoogleCloudStorage": "securedrop_ftp.storage.gcs:GCSBackend",
-    "storages.backends.azure_storage.AzureStorage": "securedrop_ftp.storage.azure:AzureBackend",
-    "django.core.files.storage.base.Storage": "securedrop_ftp.storage.generic:GenericBackend",
+    "django.core.files.storage.memory.InMemoryStorage": f"{_HERE}.memory:MemoryBackend",
+    "storages.backends.s3.S3Storage": f"{_HERE}.s3.backend:S3Backend",
+    "storages.backends.gcloud.GoogleCloudStorage": f"{_HERE}.gcs.backend:GCSBackend",
+    "storages.backends.azure_storage.AzureStorage": f"{_HERE}.azure.backend:AzureBackend",
+    "django.core.files.storage.base.Storage": f"{_HERE}.generic.backend:GenericBackend",
 }
 _backends: dict[str, Backend] = {}
 _lock = threading.Lock()

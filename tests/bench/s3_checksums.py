@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from securedrop_ftp.project.demo.children import Child
-from securedrop_ftp.storage.s3_bucket import PartBody
+from securedrop_ftp.storage.s3.bucket import PartBody
 from securedrop_ftp.tls.development import make_certificates
 from tests.fixtures.processes import accepts, free_port, wait_until
 

@@ -10,7 +10,7 @@ from django.core.files.storage import FileSystemStorage
 
 from securedrop_ftp.project.settings import *  # noqa: F403
 from securedrop_ftp.project.settings import STORAGES
-from securedrop_ftp.storage.filesystem import FilesystemBackend
+from securedrop_ftp.storage.filesystem.backend import FilesystemBackend
 from securedrop_ftp.storage.protocol import ObjectSpec, Published
 from securedrop_ftp.storage.registry import register
 

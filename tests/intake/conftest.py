@@ -8,7 +8,7 @@ import pytest
 from django.core.files.storage import FileSystemStorage
 
 from securedrop_ftp.access.principal import Principal
-from securedrop_ftp.storage.filesystem import FilesystemBackend
+from securedrop_ftp.storage.filesystem.backend import FilesystemBackend
 from securedrop_ftp.storage.memory import MemoryBackend
 from securedrop_ftp.storage.protocol import Backend
 from tests.intake.house import House, make_principal

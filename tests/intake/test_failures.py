@@ -21,7 +21,7 @@ from securedrop_ftp.exceptions import (
     Truncated,
 )
 from securedrop_ftp.models import AuditEvent, Permission, Upload
-from securedrop_ftp.storage.filesystem import FilesystemBackend
+from securedrop_ftp.storage.filesystem.backend import FilesystemBackend
 from securedrop_ftp.storage.protocol import Backend
 from tests.intake.faults import FaultyBackend
 from tests.intake.house import House, rows, states, stored

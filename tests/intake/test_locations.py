@@ -16,7 +16,7 @@ from securedrop_ftp.intake import locations
 from securedrop_ftp.intake.locations import located_backend, storage_problem
 from securedrop_ftp.models import StorageLocation, Upload, UploadState
 from securedrop_ftp.storage import registry
-from securedrop_ftp.storage.generic import GenericBackend
+from securedrop_ftp.storage.generic.backend import GenericBackend
 from securedrop_ftp.storage.protocol import Backend
 from tests.intake.house import make_principal
 from tests.storage.uploads import put

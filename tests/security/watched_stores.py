@@ -16,10 +16,10 @@ from moto import mock_aws
 from moto.s3.models import s3_backends
 from storages.backends.s3 import S3Storage
 
-from securedrop_ftp.storage.filesystem import FilesystemBackend
+from securedrop_ftp.storage.filesystem.backend import FilesystemBackend
 from securedrop_ftp.storage.memory import MemoryBackend
 from securedrop_ftp.storage.protocol import Backend
-from securedrop_ftp.storage.s3 import S3Backend
+from securedrop_ftp.storage.s3.backend import S3Backend
 from tests.security.recording import RecordingBackend
 
 #: What lies there before anybody comes: each partner's own, its neighbour's, nobody's.

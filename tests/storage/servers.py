@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 from storages.backends.s3 import S3Storage
 
 from securedrop_ftp.conf import Conf
-from securedrop_ftp.storage.generic import GenericBackend
+from securedrop_ftp.storage.generic.backend import GenericBackend
 from securedrop_ftp.storage.protocol import Backend
 from securedrop_ftp.storage.registry import factory_for
 
@@ -110,7 +110,7 @@ def s3_storage(bucket: S3Bucket, **options: Any) -> Any:
 
 
 def _gcs(tmp_path: Path, resource: Callable[[str], Any]) -> Any:
-    from securedrop_ftp.storage.gcs_endpoint import GoogleCloudStorageAt
+    from securedrop_ftp.storage.gcs.endpoint import GoogleCloudStorageAt
 
     return GoogleCloudStorageAt(
         bucket_name="contract", custom_endpoint=resource("gcs_emulator"), location=fresh_location()

@@ -14,8 +14,8 @@ from storages.backends.azure_storage import AzureStorage
 
 from securedrop_ftp import exceptions as errors
 from securedrop_ftp.conf import Conf
-from securedrop_ftp.storage.azure import AzureBackend, _block_id, _decode, _encode
-from securedrop_ftp.storage.azure_errors import fault
+from securedrop_ftp.storage.azure.backend import AzureBackend, _block_id, _decode, _encode
+from securedrop_ftp.storage.azure.errors import fault
 from securedrop_ftp.storage.protocol import Entry
 from tests.fixtures.processes import free_port
 from tests.storage.scripted_s3 import HANG_UP, Answer, Request, ScriptedS3, scripted_s3

@@ -12,9 +12,9 @@ import pytest
 from django.core.files.storage import FileSystemStorage
 
 from securedrop_ftp import exceptions as errors
-from securedrop_ftp.storage import tree
 from securedrop_ftp.storage.errors import BY_ERRNO, from_os_error
-from securedrop_ftp.storage.filesystem import FilesystemBackend
+from securedrop_ftp.storage.filesystem import tree
+from securedrop_ftp.storage.filesystem.backend import FilesystemBackend
 from securedrop_ftp.storage.protocol import META_SHA256, META_UPLOAD_ID, ObjectSpec, Partial
 from tests.storage.uploads import commit, content, listing, pieces, put, put_parts, sha256, spec_for
 

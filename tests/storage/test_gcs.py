@@ -15,10 +15,10 @@ from google.auth import exceptions as auth
 
 from securedrop_ftp import exceptions as errors
 from securedrop_ftp.conf import Conf
-from securedrop_ftp.storage.gcs import MARKS, GCSBackend
-from securedrop_ftp.storage.gcs_endpoint import GoogleCloudStorageAt
-from securedrop_ftp.storage.gcs_errors import fault, of_status
-from securedrop_ftp.storage.gcs_session import MULTIPLE, Session, checksum, combined
+from securedrop_ftp.storage.gcs.backend import MARKS, GCSBackend
+from securedrop_ftp.storage.gcs.endpoint import GoogleCloudStorageAt
+from securedrop_ftp.storage.gcs.errors import fault, of_status
+from securedrop_ftp.storage.gcs.session import MULTIPLE, Session, checksum, combined
 from securedrop_ftp.storage.protocol import Part, Partial
 from securedrop_ftp.storage.retry import Attempts
 from tests.fixtures.processes import free_port

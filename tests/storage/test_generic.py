@@ -12,7 +12,7 @@ from django.core.files.storage import InMemoryStorage, Storage
 
 from securedrop_ftp import exceptions as errors
 from securedrop_ftp.conf import Conf
-from securedrop_ftp.storage.generic import GenericBackend
+from securedrop_ftp.storage.generic.backend import GenericBackend
 from securedrop_ftp.storage.protocol import Part
 from securedrop_ftp.storage.registry import factory_for
 from tests.storage.uploads import commit, content, listing, pieces, put, put_parts, spec_for

@@ -14,10 +14,10 @@ from storages.backends.s3 import S3Storage
 
 from securedrop_ftp.exceptions import ConfigurationError
 from securedrop_ftp.storage import registry
-from securedrop_ftp.storage.filesystem import FilesystemBackend
+from securedrop_ftp.storage.filesystem.backend import FilesystemBackend
 from securedrop_ftp.storage.memory import MemoryBackend
 from securedrop_ftp.storage.protocol import Backend
-from securedrop_ftp.storage.s3 import S3Backend
+from securedrop_ftp.storage.s3.backend import S3Backend
 
 
 class OurFiles(FileSystemStorage):
@@ -88,7 +88,7 @@ def test_the_nearest_registered_class_decides(tmp_path: Path) -> None:
 def test_a_class_and_a_factory_may_be_named_by_their_paths() -> None:
     registry.register(
         "django.core.files.storage.memory.InMemoryStorage",
-        "securedrop_ftp.storage.filesystem:FilesystemBackend",
+        "securedrop_ftp.storage.filesystem.backend:FilesystemBackend",
     )
     assert registry.factory_for(InMemoryStorage()) is FilesystemBackend
 

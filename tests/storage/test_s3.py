@@ -22,11 +22,11 @@ from securedrop_ftp.exceptions import (
     UnsupportedByBackend,
     VerificationFailed,
 )
-from securedrop_ftp.storage.s3 import S3Backend
-from securedrop_ftp.storage.s3_bucket import PartBody, decode_metadata, encode_metadata
-from securedrop_ftp.storage.s3_copy import Copier
-from securedrop_ftp.storage.s3_multipart import MARKS
-from securedrop_ftp.storage.s3_proof import Check
+from securedrop_ftp.storage.s3.backend import S3Backend
+from securedrop_ftp.storage.s3.bucket import PartBody, decode_metadata, encode_metadata
+from securedrop_ftp.storage.s3.copy import Copier
+from securedrop_ftp.storage.s3.multipart import MARKS
+from securedrop_ftp.storage.s3.proof import Check
 from tests.storage.servers import S3Bucket, s3_storage
 from tests.storage.uploads import commit, content, listing, pieces, put, put_parts, spec_for
 

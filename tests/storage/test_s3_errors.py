@@ -14,8 +14,8 @@ from securedrop_ftp.conf import Conf
 from securedrop_ftp.replies import Reply
 from securedrop_ftp.storage.protocol import META_UPLOAD_ID, Entry, Part, Partial
 from securedrop_ftp.storage.retry import retry_counts
-from securedrop_ftp.storage.s3 import S3Backend
-from securedrop_ftp.storage.s3_proof import Check
+from securedrop_ftp.storage.s3.backend import S3Backend
+from securedrop_ftp.storage.s3.proof import Check
 from tests.fixtures.processes import free_port
 from tests.storage.scripted_s3 import HANG_UP, Answer, Request, ScriptedS3, error, scripted_s3
 from tests.storage.servers import S3Bucket, s3_storage

@@ -16,9 +16,9 @@ from securedrop_ftp.conf import Conf
 from securedrop_ftp.exceptions import VerificationFailed
 from securedrop_ftp.storage.protocol import META_UPLOAD_ID, Partial
 from securedrop_ftp.storage.retry import retry_counts
-from securedrop_ftp.storage.s3 import S3Backend
-from securedrop_ftp.storage.s3_multipart import MARKS
-from securedrop_ftp.storage.s3_proof import PROBE, Check, Proof, Sent
+from securedrop_ftp.storage.s3.backend import S3Backend
+from securedrop_ftp.storage.s3.multipart import MARKS
+from securedrop_ftp.storage.s3.proof import PROBE, Check, Proof, Sent
 from tests.faults.proxy import FaultProxy
 from tests.fixtures.certificates import Certificates
 from tests.storage import servers
@@ -200,7 +200,7 @@ def test_a_storage_that_does_not_say_is_trusted_with_nothing_and_asked_again_lat
     assert (proof.check, proof.check) == (Check.NOTHING, Check.NOTHING)
     assert len(server.requests) == 1
     server.script = lambda r: error(400, "XAmzContentSHA256Mismatch")
-    monkeypatch.setattr("securedrop_ftp.storage.s3_proof.AGAIN", 0.0)
+    monkeypatch.setattr("securedrop_ftp.storage.s3.proof.AGAIN", 0.0)
     proof._not_before = 0.0
     assert proof.check is Check.SIGNATURE
 

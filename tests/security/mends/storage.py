@@ -15,7 +15,7 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "49",
         "the disk is unmounted while the service runs, and uploads go to the root disk",
-        (never("storage/tree.py", "self._expected"),),
+        (never("storage/filesystem/tree.py", "self._expected"),),
         (
             (
                 f"{VANISHED}::"

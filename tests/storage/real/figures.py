@@ -20,7 +20,7 @@ import django
 django.setup()
 
 from securedrop_ftp.storage.protocol import Backend  # noqa: E402
-from securedrop_ftp.storage.s3 import S3Backend  # noqa: E402
+from securedrop_ftp.storage.s3.backend import S3Backend  # noqa: E402
 from tests.storage.real.servers import SERVERS  # noqa: E402
 from tests.storage.servers import make_backend  # noqa: E402
 from tests.storage.uploads import put  # noqa: E402

@@ -42,10 +42,10 @@ from securedrop_ftp.storage.protocol import (
     Published,
 )
 from securedrop_ftp.storage.retry import Attempts, twice
-from securedrop_ftp.storage.s3_bucket import Bucket, PartBody, decode_metadata, encode_metadata
-from securedrop_ftp.storage.s3_copy import Copier
-from securedrop_ftp.storage.s3_multipart import MarkedMultiparts
-from securedrop_ftp.storage.s3_proof import Check, Proof, Sent
+from securedrop_ftp.storage.s3.bucket import Bucket, PartBody, decode_metadata, encode_metadata
+from securedrop_ftp.storage.s3.copy import Copier
+from securedrop_ftp.storage.s3.multipart import MarkedMultiparts
+from securedrop_ftp.storage.s3.proof import Check, Proof, Sent
 
 logger = get_logger(__name__)
 
@@ -96,7 +96,7 @@ class S3Backend(ObjectStore):
 
     def put_part(self, partial: Partial, number: int, offset: int, data: memoryview) -> Part:
         """See the protocol. The part's token is its ETag. Storage proves that it took the bytes
-        that we hold (:mod:`.s3_proof`), and gets them once more where it did not."""
+        that we hold (:mod:`.proof`), and gets them once more where it did not."""
         sent = self._proof.sent(data)
 
         def put() -> Part:

@@ -29,7 +29,8 @@ from securedrop_ftp.exceptions import (
     VerificationFailed,
 )
 from securedrop_ftp.storage.errors import not_there, os_errors, refuse_root
-from securedrop_ftp.storage.part_files import PartFiles
+from securedrop_ftp.storage.filesystem.part_files import PartFiles
+from securedrop_ftp.storage.filesystem.tree import Tree, kind, move
 from securedrop_ftp.storage.parts import check_parts, check_upload_id
 from securedrop_ftp.storage.protocol import (
     META_UPLOAD_ID,
@@ -41,7 +42,6 @@ from securedrop_ftp.storage.protocol import (
     Partial,
     Published,
 )
-from securedrop_ftp.storage.tree import Tree, kind, move
 
 PAGE: Final = 1000
 UPLOADS: Final = f"{RESERVED}uploads"

@@ -41,7 +41,8 @@ from securedrop_ftp.exceptions import (
     VerificationFailed,
 )
 from securedrop_ftp.storage.errors import from_os_error, not_there, os_errors, refuse_root
-from securedrop_ftp.storage.part_files import PartFiles
+from securedrop_ftp.storage.filesystem.part_files import PartFiles
+from securedrop_ftp.storage.filesystem.tree import MARK, Tree
 from securedrop_ftp.storage.parts import check_parts, check_upload_id
 from securedrop_ftp.storage.protocol import (
     RESERVED,
@@ -52,7 +53,6 @@ from securedrop_ftp.storage.protocol import (
     Partial,
     Published,
 )
-from securedrop_ftp.storage.tree import MARK, Tree
 
 PAGE: Final = 1000
 CHUNK: Final = 1024 * 1024

@@ -17,8 +17,8 @@ from securedrop_ftp.exceptions import (
 )
 from securedrop_ftp.storage.flat import in_parallel
 from securedrop_ftp.storage.retry import Attempts
-from securedrop_ftp.storage.s3_bucket import Bucket
-from securedrop_ftp.storage.s3_multipart import MarkedMultiparts
+from securedrop_ftp.storage.s3.bucket import Bucket
+from securedrop_ftp.storage.s3.multipart import MarkedMultiparts
 
 MIB: Final = 1024 * 1024
 #: A copy up to this size is one request; S3 would take 5 GiB, but in one slow piece.

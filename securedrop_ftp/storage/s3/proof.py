@@ -27,7 +27,7 @@ from securedrop_ftp.exceptions import (
 from securedrop_ftp.log import get_logger
 from securedrop_ftp.storage.protocol import RESERVED
 from securedrop_ftp.storage.retry import Attempts
-from securedrop_ftp.storage.s3_bucket import Bucket
+from securedrop_ftp.storage.s3.bucket import Bucket
 
 logger = get_logger(__name__)
 

@@ -35,7 +35,7 @@ from securedrop_ftp.exceptions import (
     VerificationFailed,
 )
 from securedrop_ftp.log import get_logger
-from securedrop_ftp.storage.azure_errors import fault
+from securedrop_ftp.storage.azure.errors import fault
 from securedrop_ftp.storage.errors import not_there, refuse_root
 from securedrop_ftp.storage.flat import PAGE, Page
 from securedrop_ftp.storage.object_store import ObjectStore

@@ -19,7 +19,7 @@ from botocore.config import Config
 from securedrop_ftp.conf import Conf, get_conf
 from securedrop_ftp.exceptions import ConfigurationError
 from securedrop_ftp.storage.retry import Attempts
-from securedrop_ftp.storage.s3_errors import fault
+from securedrop_ftp.storage.s3.errors import fault
 
 PAGE: Final = 1000
 #: Printable ASCII but "%": S3 metadata is US-ASCII, and botocore refuses anything else.
@@ -172,7 +172,7 @@ class Bucket:
         return given.merge(
             Config(
                 # boto3's trailing checksums get 411 from Ceph RGW and others, and cost half the
-                # speed; what proves the bytes is chosen for each server (s3_proof.py).
+                # speed; what proves the bytes is chosen for each server (proof.py).
                 request_checksum_calculation=given.request_checksum_calculation or "when_required",
                 response_checksum_validation=given.response_checksum_validation or "when_required",
                 s3={"payload_signing_enabled": signed, **(given.s3 or {})},

@@ -18,7 +18,7 @@ from typing import Any, Final
 import google_crc32c
 
 from securedrop_ftp.exceptions import NotFound, StorageRefused, VerificationFailed
-from securedrop_ftp.storage.gcs_errors import fault, of_status
+from securedrop_ftp.storage.gcs.errors import fault, of_status
 from securedrop_ftp.storage.retry import Attempts
 
 MULTIPLE: Final = 256 * 1024

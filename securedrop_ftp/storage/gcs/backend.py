@@ -1,7 +1,7 @@
 """Google Cloud Storage: django-storages' ``GoogleCloudStorage`` for its configuration, Google's
 client for the work.
 
-An upload of several parts is a resumable session (:mod:`.gcs_session`), whose parts come one after
+An upload of several parts is a resumable session (:mod:`.session`), whose parts come one after
 the other. Google has no list of sessions and ends them itself after a week; a mark of ours under
 ``.securedrop/gcs/`` says which are alive, and holds the tail that the session cannot take yet.
 """
@@ -27,8 +27,8 @@ from securedrop_ftp.exceptions import (
 from securedrop_ftp.log import get_logger
 from securedrop_ftp.storage.errors import refuse_root
 from securedrop_ftp.storage.flat import PAGE, Page
-from securedrop_ftp.storage.gcs_errors import fault
-from securedrop_ftp.storage.gcs_session import MULTIPLE, Session, checksum, combined
+from securedrop_ftp.storage.gcs.errors import fault
+from securedrop_ftp.storage.gcs.session import MULTIPLE, Session, checksum, combined
 from securedrop_ftp.storage.object_store import ObjectStore
 from securedrop_ftp.storage.parts import check_parts, check_upload_id
 from securedrop_ftp.storage.protocol import (

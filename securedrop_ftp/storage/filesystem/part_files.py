@@ -20,9 +20,9 @@ from typing import Final
 
 from securedrop_ftp.exceptions import NotFound
 from securedrop_ftp.storage.errors import os_errors
+from securedrop_ftp.storage.filesystem.tree import Tree
 from securedrop_ftp.storage.parts import check_upload_id
 from securedrop_ftp.storage.protocol import ObjectSpec, Part, Partial
-from securedrop_ftp.storage.tree import Tree
 
 _NAME: Final = re.compile(r"(?P<upload_id>[A-Za-z0-9_-]{1,64})\.[0-9]{1,9}(\.parts)?\Z")
 _OPEN: Final = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -22,7 +22,7 @@ from securedrop_ftp.exceptions import (
 from securedrop_ftp.log import get_logger
 from securedrop_ftp.storage.parts import check_upload_id
 from securedrop_ftp.storage.protocol import RESERVED
-from securedrop_ftp.storage.s3_bucket import PAGE, Bucket
+from securedrop_ftp.storage.s3.bucket import PAGE, Bucket
 
 logger = get_logger(__name__)
 

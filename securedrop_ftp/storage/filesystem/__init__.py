@@ -1,0 +1,1 @@
+"""Files under a directory: :class:`.backend.FilesystemBackend`."""

@@ -1,0 +1,1 @@
+"""Any other Django storage: :class:`.backend.GenericBackend`."""
