@@ -159,7 +159,7 @@ class Ending:
             joined_at=attempt.joined_at,
             sent=self.sent,
         )
-        self._mark_committed(receipt, self._echo_until() if published.echo else None)
+        self._mark_committed(receipt, self._echo_until() if published.may_land_again else None)
         step("committed.after")
         return receipt
 

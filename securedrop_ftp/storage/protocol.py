@@ -126,14 +126,15 @@ class Partial:
 class Published:
     """What ``commit`` found in storage afterwards (or the ledger's answer for it).
 
-    ``echo``: a put was tried again, and the try that got no answer may still land, over whatever
-    has that name by then.
+    Attributes:
+        may_land_again: the put was tried more than once. A try that got no answer may still be
+            carried out, and would replace whatever has that name by then.
     """
 
     key: str
     size: int
     etag: str = ""
-    echo: bool = False
+    may_land_again: bool = False
 
 
 @runtime_checkable

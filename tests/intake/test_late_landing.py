@@ -145,7 +145,7 @@ class Echoing(MemoryBackend):
     """A put whose first try got no answer and may still land."""
 
     def put_object(self, spec: ObjectSpec, data: memoryview, **kwargs: Any) -> Published:
-        return replace(super().put_object(spec, data, **kwargs), echo=True)
+        return replace(super().put_object(spec, data, **kwargs), may_land_again=True)
 
 
 def test_a_put_that_was_tried_again_holds_the_name_though_it_is_acknowledged(

@@ -189,7 +189,7 @@ class AzureBackend(ObjectStore):
             return answer
 
         published = self._publish(spec, data.nbytes, attempts, upload)
-        return but(published, echo=attempts.ambiguous)
+        return but(published, may_land_again=attempts.ambiguous)
 
     def _properties(self, spec: ObjectSpec, sha256: str) -> dict[str, Any]:
         given = dict(self._storage.object_parameters)

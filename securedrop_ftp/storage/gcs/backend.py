@@ -246,7 +246,7 @@ class GCSBackend(ObjectStore):
         published = self._publish(
             spec, data.nbytes, attempts, lambda: self._call("upload", once, attempts)
         )
-        return but(published, echo=attempts.ambiguous)
+        return but(published, may_land_again=attempts.ambiguous)
 
     def abort(self, partial: Partial) -> None:
         """See the protocol."""

@@ -184,7 +184,7 @@ class S3Backend(ObjectStore):
             )
         finally:
             body.release()
-        return but(published, echo=attempts.ambiguous)
+        return but(published, may_land_again=attempts.ambiguous)
 
     def _put_as_part(
         self, spec: ObjectSpec, data: memoryview, sha256: str, *, replace: bool
