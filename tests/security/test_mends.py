@@ -33,7 +33,11 @@ def test_what_a_mend_takes_out_stands_in_the_source_and_leaves_python(mend: Mend
 SOURCE = """
 import os
 
+LEAST = 3
+
 class Table:
+    size: int = 4
+
     def claim(self, slot):
         \"\"\"Give a place.\"\"\"
         if self.full and not self.make_room():
@@ -53,9 +57,11 @@ class Table:
     [
         (Seam("x:Table.claim", "return slot"), "make_room()", "Give a place"),
         (Seam("x:Table.claim", "True", call="make_room"), "self.make_room()", "not (True)"),
+        (Seam("x:LEAST", "7"), "LEAST = 3", "LEAST = 7"),
+        (Seam("x:Table.size", "7"), "size: int = 4", "size: int = 7"),
     ],
 )
-def test_a_seam_replaces_a_function_or_one_call_in_it(seam: Seam, gone: str, there: str) -> None:
+def test_a_seam_replaces_a_function_a_constant_or_a_call(seam: Seam, gone: str, there: str) -> None:
     text = seam.made_in(SOURCE)
     ast.parse(text)
     assert gone not in text
@@ -66,8 +72,9 @@ def test_a_seam_replaces_a_function_or_one_call_in_it(seam: Seam, gone: str, the
 @pytest.mark.parametrize(
     ("seam", "why"),
     [
-        (Seam("x:Table.gone", "pass"), "has 0 functions"),
-        (Seam("x:Table", "pass"), "has 0 functions"),
+        (Seam("x:Table.gone", "pass"), "has 0 of the name"),
+        (Seam("x:Table", "pass"), "has 0 of the name"),
+        (Seam("x:MOST", "2"), "has 0 of the name"),
         (Seam("x:Table.claim", "pass", call="close"), "calls close 0 times"),
         (Seam("x:Table.twice", "pass", call="close"), "calls close 2 times"),
         (Seam("x:Table.claim", "return slots"), "knows nothing called slots"),

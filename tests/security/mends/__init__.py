@@ -6,8 +6,8 @@ the service does without, and the tests that must fail then. ``make test-mends``
 a copy of the tree (:mod:`tests.security.mends.run`); :mod:`tests.security.test_mends` sees to it
 that the table stays true to the source.
 
-A mend is bound to the source at **seams**: a function with a name, or a call by name inside one
-(:class:`Seam`). A seam bears any change of the code around it. :class:`Cut` quotes a snippet of
+A mend is bound to the source at **seams**: a function or a constant with a name, or a call by name
+inside a function (:class:`Seam`). A seam bears any change of the code around it. :class:`Cut` quotes a snippet of
 source, and has to follow every change of it: use it only where no function could have a name.
 """
 
@@ -50,11 +50,13 @@ class Cut:
 
 @dataclass(frozen=True)
 class Seam:
-    """The function ``name``, or with ``call`` the only call of that name in it, as it is without.
+    """The function or constant ``name``, or with ``call`` the only call of that name in it, as it
+    is without.
 
-    ``name`` is a module below ``securedrop_ftp`` and, after a colon, the function's qualified name:
-    ``ftps.wire:Line.has_control_characters``. ``becomes`` is the body that the function has
-    instead (its docstring stays), as ``return False``. With ``call``, the last part of a called
+    ``name`` is a module below ``securedrop_ftp`` and, after a colon, a function's qualified name
+    (``ftps.wire:Line.has_control_characters``) or a constant's (``access.names:LONGEST``).
+    ``becomes`` is the body that the function has instead (its docstring stays), as
+    ``return False``, or the constant's value. With ``call``, the last part of a called
     name as ``make_room``, the call becomes that expression, and the function stays as it is
     otherwise: ``Seam("server.connections:ConnectionTable.claim", "True", call="make_room")``.
     """
@@ -70,13 +72,15 @@ class Seam:
         return str(package if (ROOT / package).is_file() else module.with_suffix(".py"))
 
     def made_in(self, text: str) -> str:
-        """The file's text with the seam's function as it is without what it holds.
+        """The file's text with the seam's function or constant as it is without what it holds.
 
-        Raises :class:`StaleError` where the file has no such function, or the function no such
+        Raises :class:`StaleError` where the file has nothing of that name, or the function no such
         call or several, or where ``becomes`` uses a name that would not be known there.
         """
         module = ast.parse(text)
-        function = self._function(module)
+        function = self._found(module)
+        if isinstance(function, ast.expr):
+            return _replaced(text, function, self.becomes)
         if self.call:
             return _replaced(text, self._call(function), f"({self.becomes})")
         self._knows_each_name(module, function)
@@ -88,19 +92,26 @@ class Seam:
         new = textwrap.indent(textwrap.dedent(self.becomes).strip("\n"), " " * body[0].col_offset)
         return "".join([*lines[:first], new + "\n", *lines[last:]])
 
-    def _function(self, module: ast.Module) -> ast.FunctionDef:
-        found: list[ast.stmt] = [module]  # type: ignore[list-item]  # it has a body too
-        for part in self.name.partition(":")[2].split("."):
-            found = [
-                inner
-                for outer in found
-                for inner in getattr(outer, "body", [])
-                if isinstance(inner, ast.FunctionDef | ast.ClassDef) and inner.name == part
-            ]
-        functions = [each for each in found if isinstance(each, ast.FunctionDef)]
-        if len(functions) != 1:
-            raise StaleError(f"{self.path} has {len(functions)} functions {self.name}, not one")
-        return functions[0]
+    def _found(self, module: ast.Module) -> ast.FunctionDef | ast.expr:
+        """The function, or the value of the constant."""
+        bodies = [module.body]
+        *outer, last = self.name.partition(":")[2].split(".")
+        for part in outer:
+            nodes = [node for body in bodies for node in body]
+            bodies = [n.body for n in nodes if isinstance(n, _NAMED) and n.name == part]
+        found: list[ast.FunctionDef | ast.expr] = []
+        for node in (node for body in bodies for node in body):
+            match node:
+                case ast.FunctionDef(name=name) if name == last:
+                    found.append(node)
+                case (
+                    ast.Assign(targets=[ast.Name(id=name)], value=value)
+                    | ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value)
+                ) if name == last:
+                    found.append(value)
+        if len(found) != 1:
+            raise StaleError(f"{self.path} has {len(found)} of the name {self.name}, not one")
+        return found[0]
 
     def _call(self, function: ast.FunctionDef) -> ast.Call:
         calls = [
@@ -126,6 +137,9 @@ class Seam:
                 known.add(node.id)
         if unknown := {name for name in used - known if not hasattr(builtins, name)}:
             raise StaleError(f"{self.name} knows nothing called {', '.join(sorted(unknown))}")
+
+
+_NAMED = (ast.FunctionDef, ast.ClassDef)
 
 
 def _last_part(called: ast.expr) -> str:
