@@ -7,8 +7,9 @@ a copy of the tree (:mod:`tests.security.mends.run`); :mod:`tests.security.test_
 that the table stays true to the source.
 
 A mend is bound to the source at **seams**: a function or a constant with a name, or a call by name
-inside a function (:class:`Seam`). A seam bears any change of the code around it. :class:`Cut` quotes a snippet of
-source, and has to follow every change of it: use it only where no function could have a name.
+inside a function (:class:`Seam`). A seam bears any change of the code around it. :class:`Cut`
+quotes a snippet of source, and has to follow every change of it: use it only where no function
+could have a name.
 """
 
 from __future__ import annotations

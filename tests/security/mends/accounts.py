@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.security.mends import Cut, Mend, never
+from tests.security.mends import Cut, Mend, Seam, never
 
 POWER = "tests/access/test_power_over_users.py"
 TIGHTENED = "tests/security/test_tightened.py"
@@ -182,7 +182,7 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "76",
         "changes of accounts without an address",
-        (Cut("access/provisioning.py", "return by.address if", 'return "" if'),),
+        (Seam("access.provisioning:address_of", "return ''"),),
         (f"{WHO}::test_changes_of_accounts_and_users_have_the_operators_address",),
     ),
     Mend(
@@ -200,7 +200,12 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "76",
         "a search for an operator hides what that one did",
-        (Cut("admin/audit_event.py", '"session", "account", "actor"', '"session", "account"'),),
+        (
+            Seam(
+                "admin.audit_event:AuditEventAdmin.exact_search",
+                "('sha256', 'session', 'account', 'remote_ip', 'partner')",
+            ),
+        ),
         (f"{IDS}::test_what_an_operator_did_is_found_by_the_name",),
     ),
     Mend(
@@ -212,7 +217,7 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "74",
         "the database is everybody's to read",
-        (Cut("project/apps.py", "path.chmod(0o600)", "path.chmod(0o644)"),),
+        (Seam("project.apps:close_to_others", "path.chmod(0o644)", call="chmod"),),
         ("tests/project/test_private.py::test_an_open_data_folder_is_remarked_and_ours_is_not",),
     ),
     Mend(

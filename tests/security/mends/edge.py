@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.security.mends import Cut, Mend, never
+from tests.security.mends import Cut, Mend, Seam, never
 
 WEB: Final = "tests/project/test_web.py"
 PROXIED: Final = "tests/security/test_proxied_clients.py"
@@ -16,7 +16,7 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "60",
         "one client has two spellings: ::ffff:a.b.c.d and a.b.c.d",
-        (Cut("access/network.py", "return str(normalise(text))", "return text"),),
+        (Seam("access.network:canonical", "return text"),),
         (
             f"{DUAL_STACK}::test_an_ipv4_client_of_a_dual_stack_listener_has_data_channels",
             f"{DUAL_STACK}::test_epsv_speaks_the_clients_protocol",
@@ -105,7 +105,7 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "63",
         "the passive address cannot be a name",
-        (Cut("access/network.py", "all(_LABEL.fullmatch(label) for label in labels)", "False"),),
+        (Seam("access.network:is_host_name", "False", call="all"),),
         ("tests/project/test_checks.py::test_a_bad_value_has_its_own_id",),
     ),
     Mend(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.security.mends import Cut, Mend, never
+from tests.security.mends import Cut, Mend, Seam, never
 
 CODES: Final = "tests/access/test_exit_codes.py"
 EXPORTED_NOBODY: Final = (
@@ -24,13 +24,7 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "77",
         "ready is printed, and the database takes no row",
-        (
-            Cut(
-                "server/readiness/database.py",
-                "    migrated()\n    writable()\n",
-                "    migrated()\n",
-            ),
-        ),
+        (Seam("server.readiness.database:usable", "migrated()"),),
         (f"{READY}::test_a_database_that_takes_no_row_is_not_served",),
     ),
     Mend(
@@ -66,13 +60,7 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "78",
         "a probe hangs with the database that it asks for",
-        (
-            Cut(
-                "server/readiness/bounded.py",
-                "wait(futures.values(), timeout=max(0.0, deadline - time.monotonic()))",
-                "wait(futures.values())",
-            ),
-        ),
+        (Seam("server.readiness.bounded:ask", "wait(futures.values())", call="wait"),),
         (f"{HEALTH}::test_a_database_that_hangs_is_no_answer_and_hangs_nobody",),
     ),
     Mend(
@@ -136,13 +124,7 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "80",
         "no database is told as a broken chain",
-        (
-            Cut(
-                "management/commands/audit_verify.py",
-                "code_of_faults = COULD_NOT_LOOK",
-                "code_of_faults = 1",
-            ),
-        ),
+        (Seam("management.commands.audit_verify:Command.code_of_faults", "1"),),
         (f"{CODES}::test_without_a_database_there_is_one_sentence",),
     ),
     Mend(

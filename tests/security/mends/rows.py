@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.security.mends import Cut, Mend, never
+from tests.security.mends import Cut, Mend, Seam, never
 
 CHANNEL = "tests/security/test_control_channel.py"
 ROW = "tests/security/test_rows.py"
@@ -212,7 +212,13 @@ ROWS: Final = (
     Mend(
         "7",
         "EMFILE ends the listener",
-        (Cut("server/acceptor.py", "self._refuse_without_descriptors()", "self.close()"),),
+        (
+            Seam(
+                "server.acceptor:Acceptor._accept",
+                "self.close()",
+                call="_refuse_without_descriptors",
+            ),
+        ),
         (
             f"{ROW}::test_row_7_running_out_of_descriptors_is_survived",
             (
@@ -746,22 +752,13 @@ ROWS: Final = (
     Mend(
         "30",
         "100 MiB for a hash",
-        (Cut("access/hashers.py", "memory_cost = 19456", "memory_cost = 102400"),),
+        (Seam("access.hashers:Argon2id.memory_cost", "102400"),),
         (f"{ROW}::test_row_30_passwords_cost_19_mib_each",),
     ),
     Mend(
         "30",
         "a crowd that logs in takes all memory",
-        (
-            Cut(
-                "access/hashers.py",
-                """        with _hash_slots():
-            return super().verify(password, encoded)
-""",
-                """        return super().verify(password, encoded)
-""",
-            ),
-        ),
+        (Seam("access.hashers:Argon2id.verify", "return super().verify(password, encoded)"),),
         (f"{GUESSING}::test_row_30_a_crowd_that_logs_in_has_the_memory_of_two_hashes",),
     ),
     Mend(
@@ -900,10 +897,10 @@ ROWS: Final = (
         "35",
         "a key that is the same everywhere",
         (
-            Cut(
-                "project/demo/preparation.py",
-                '_write_private(path, secrets.token_urlsafe(64) + "\\n")',
+            Seam(
+                "project.demo.preparation:secret_key_file",
                 '_write_private(path, "k" * 64 + "\\n")',
+                call="_write_private",
             ),
         ),
         (f"{DEMO}::test_row_35_each_demo_makes_a_key_of_its_own_that_only_its_owner_reads",),

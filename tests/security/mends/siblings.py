@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.security.mends import Cut, Mend
+from tests.security.mends import Cut, Mend, Seam
 
 SIBLINGS = "tests/security/test_sibling_sessions.py"
 CLIENTS = "tests/ftps/test_several_connections.py"
@@ -75,15 +75,7 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "95",
         "a session that has ended opens data channels",
-        (
-            Cut(
-                "server/families.py",
-                """            self._wipe(ticket % self._total, 1)
-""",
-                """            pass
-""",
-            ),
-        ),
+        (Seam("server.families:Families.leave", "None", call="_wipe"),),
         (
             f"{REFUSED}[ids-one that quit]",
             f"{REFUSED}[tickets-one that quit]",

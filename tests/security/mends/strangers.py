@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.security.mends import Cut, Mend, never
+from tests.security.mends import Cut, Mend, Seam, never
 
 STRANGERS = "tests/security/test_strangers.py"
 DATA_PORT = "tests/security/test_data_port_strangers.py"
@@ -125,7 +125,7 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "68",
         "what is beyond the bound is lost without a word",
-        (Cut("refusals.py", "self.count(who, event, kind or event.name)", "pass"),),
+        (Seam("refusals:Refusals.admit", "None", call="count"),),
         (
             f"{FLOODS}::test_row_68_refused_commands_of_all_sessions_of_a_partner_have_a_bound",
             f"{FLOODS}::test_row_68_a_stranger_that_connects_and_hangs_up_has_the_same_bound",
