@@ -9,7 +9,7 @@ JOBS   ?= 4
 PARALLEL = -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test coverage test-faults test-fuzz test-storage test-resume test-rclone test-isolation test-siblings test-posture test-clients bench test-mends check format lock docs clean
+.PHONY: help install demo test coverage test-faults test-fuzz test-storage test-resume test-rclone test-isolation test-siblings test-posture test-clients bench bench-against test-mends check format lock docs clean
 
 help:  ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -80,6 +80,12 @@ bench: $(STAMP)  ## tables of ratios against pure-ftpd and proftpd, run in turn 
 	@.ci/packages bench
 	@BENCH_MIB=$(or $(MIB),$(BENCH_MIB)) BENCH_ROUNDS=$(or $(ROUNDS),$(BENCH_ROUNDS)) \
 	  $(PY) -m tests.bench.run $(ARGS)
+
+bench-against: $(STAMP)  ## CPU for a GB, a file, a listing and a login beside another revision of ours (REV=main, ROUNDS=15)
+	@.ci/packages bench-against
+	@$(PY) -m tests.bench.run --against $(or $(REV),main) --rounds $(or $(ROUNDS),15) \
+	  --mib $(or $(MIB),128) --seconds 1 $(or $(ARGS),--only one_upload --only uploads \
+	  --only one_download --only small_files --only listings --only logins)
 
 test-mends: $(STAMP)  ## take each mend of the security bar out of a copy; its tests must fail (ARGS="7 28")
 	@.ci/packages

@@ -1,10 +1,11 @@
 // ftpload: explicit FTPS load from many threads at once, on loopback; one line of JSON tells how it was.
 //
-//   ftpload -m up|down|login|idle -p PORT -u USER -w PASSWORD
+//   ftpload -m up|down|list|login|idle -p PORT -u USER -w PASSWORD
 //           [-n THREADS] [-c COUNT] [-d SECONDS] [-s BYTES] [-f NAME] [-3]
 //
 //   up     each thread logs in, then stores COUNT files NAME<thread>_<i> of BYTES
 //   down   each thread logs in, then fetches NAME<thread>_0 COUNT times
+//   list   each thread logs in, then lists the directory NAME COUNT times (MLSD)
 //   login  each thread logs in and out again, COUNT times
 //   idle   THREADS sessions log in and wait until standard input ends
 //
@@ -192,15 +193,15 @@ static int fetch_file(SSL *data, Thread *t) {
     return whole;
 }
 
-static const char *transfer(Control *c, Thread *t, int up, const char *name) {
+static const char *transfer(Control *c, Thread *t, const char *verb, const char *name) {
     char line[LINE], *port;
     if (command(c, line, "EPSV", "") != 229 || !(port = strstr(line, "|||"))) return "EPSV";
     int fd = dial(atoi(port + 3));
     if (fd < 0) return "data connection";
-    int code = command(c, line, up ? "STOR" : "RETR", name);
+    int code = command(c, line, verb, name);
     if (code != 150 && code != 125) {
         close(fd);
-        return up ? "STOR" : "RETR";
+        return verb;
     }
     SSL *data = handshake(fd, c->session);
     if (!data) {
@@ -208,7 +209,7 @@ static const char *transfer(Control *c, Thread *t, int up, const char *name) {
         return "data handshake";
     }
     t->resumed += SSL_session_reused(data);
-    int whole = up ? send_file(data, fd, t) : fetch_file(data, t);
+    int whole = !strcmp(verb, "STOR") ? send_file(data, fd, t) : fetch_file(data, t);
     SSL_free(data);
     close(fd);
     if (!whole) return "data";
@@ -236,12 +237,14 @@ static void log_in_again_and_again(Thread *t) {
     }
 }
 
-static void transfer_files(Thread *t, Control *c, int up) {
+static void transfer_files(Thread *t, Control *c) {
+    int up = !strcmp(opt.mode, "up"), list = !strcmp(opt.mode, "list");
+    const char *verb = up ? "STOR" : list ? "MLSD" : "RETR";
     char name[256];
     for (long i = 0; i < opt.count && !time_is_up(); i++) {
-        snprintf(name, sizeof name, "%s%d_%ld", opt.name, t->id, up ? i : 0L);
+        snprintf(name, sizeof name, list ? "%s" : "%s%d_%ld", opt.name, t->id, up ? i : 0L);
         double began = now();
-        const char *wrong = transfer(c, t, up, name);
+        const char *wrong = transfer(c, t, verb, name);
         if (wrong) {
             failed(t, wrong);
             return;
@@ -267,7 +270,7 @@ static void *run(void *argument) {
     if (logins) {
         log_in_again_and_again(t);
     } else if (!wrong) {
-        transfer_files(t, &c, !strcmp(opt.mode, "up"));
+        transfer_files(t, &c);
     }
     t->ended = now();
     hang_up(&c, !wrong && !logins);

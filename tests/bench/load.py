@@ -62,7 +62,7 @@ class LoadClient:
         size: int = 0,
         name: str = "f",
     ) -> Result:
-        """One run of a mode (``up``, ``down``, ``login``).
+        """One run of a mode (``up``, ``down``, ``list``, ``login``).
 
         Raises:
             RuntimeError: something failed, or a data channel did not resume its session.

@@ -14,6 +14,7 @@ STREAMS = 8
 SMALL_FILE = 10 * KIB
 SMALL_CONNECTIONS = 4
 LOGIN_CONNECTIONS = 4  # of one account: five open tries are its limit, and more wait
+LISTED = 100  # entries of the directory that is listed
 IDLE = 200
 WARM_UP = 8
 
@@ -39,6 +40,7 @@ UPLOADS = Figure("8 uploads", "MB/s", 0.85)
 DOWNLOAD = Figure("1 download", "MB/s", 1.0)
 DOWNLOADS = Figure("8 downloads", "MB/s", 1.0)
 SMALL = Figure("10 KiB files, 4 connections", "files/s")
+LISTINGS = Figure(f"listings of {LISTED} files, 4 connections", "listings/s")
 LOGINS = Figure("logins, hashing aside", "logins/s", 3.0)
 MEMORY = Figure("memory of an idle login", "KiB", 0.08, more_is_better=False)
 UPLOAD_CPU = Figure("CPU, 1 upload", "s/GB", 1.4, more_is_better=False)
@@ -46,14 +48,15 @@ UPLOADS_CPU = Figure("CPU, 8 uploads", "s/GB", 1.4, more_is_better=False)
 DOWNLOAD_CPU = Figure("CPU, 1 download", "s/GB", 1.4, more_is_better=False)
 DOWNLOADS_CPU = Figure("CPU, 8 downloads", "s/GB", 1.4, more_is_better=False)
 SMALL_CPU = Figure("CPU, 10 KiB files", "ms/file", None, more_is_better=False)
+LISTINGS_CPU = Figure("CPU, listings", "ms/listing", None, more_is_better=False)
 LOGINS_CPU = Figure("CPU, logins", "ms/login", None, more_is_better=False)
 #: Against a peer that takes the digests too.
 UPLOADS_WITH_DIGEST = Figure("8 uploads, digests on both sides", "MB/s", 1.3)
 
 #: In the order of the table.
 FIGURES = (
-    UPLOAD, UPLOADS, UPLOADS_WITH_DIGEST, DOWNLOAD, DOWNLOADS, SMALL, LOGINS, MEMORY,
-    UPLOAD_CPU, UPLOADS_CPU, DOWNLOAD_CPU, DOWNLOADS_CPU, SMALL_CPU, LOGINS_CPU,
+    UPLOAD, UPLOADS, UPLOADS_WITH_DIGEST, DOWNLOAD, DOWNLOADS, SMALL, LISTINGS, LOGINS, MEMORY,
+    UPLOAD_CPU, UPLOADS_CPU, DOWNLOAD_CPU, DOWNLOADS_CPU, SMALL_CPU, LISTINGS_CPU, LOGINS_CPU,
 )  # fmt: skip
 
 Figures = dict[Figure, float]
@@ -65,13 +68,15 @@ class Bench:
 
     client: LoadClient
     mib: int
-    seconds: float = 3.0  # of small files and of logins
+    seconds: float = 3.0  # of small files, of listings and of logins
 
     def prepare(self, server: Server) -> None:
-        """The files that are downloaded."""
+        """The files that are downloaded, and the directory that is listed."""
         server.put("down1_0_0", self._size(1))
         for thread in range(STREAMS):
             server.put(f"down{STREAMS}_{thread}_0", self._size(STREAMS))
+        for number in range(LISTED):
+            server.put(f"downlisted/{number:04}.dat", SMALL_FILE)
 
     def _size(self, streams: int) -> int:
         return self.mib * MIB // streams
@@ -148,6 +153,20 @@ class Bench:
         cost = server.cpu_seconds() - before
         server.clear()
         return {SMALL: result.done / result.seconds, SMALL_CPU: 1e3 * cost / result.done}
+
+    def listings(self, server: Server) -> Figures:
+        """Sessions that list one directory over and over."""
+        before = server.cpu_seconds()
+        result = self.client.run(
+            server,
+            "list",
+            threads=SMALL_CONNECTIONS,
+            count=1_000_000,
+            seconds=self.seconds,
+            name="downlisted",
+        )
+        cost = server.cpu_seconds() - before
+        return {LISTINGS: result.done / result.seconds, LISTINGS_CPU: 1e3 * cost / result.done}
 
     def logins(self, server: Server) -> Figures:
         """Connect, AUTH TLS, USER, PASS, PBSZ, PROT, QUIT."""

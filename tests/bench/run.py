@@ -4,6 +4,10 @@
 serve from tmpfs, the database included, so that no disk is measured; client and servers share the
 cores. What counts is the ratio of two runs that follow one another: absolute figures are this
 machine's, at this minute.
+
+``make bench-against REV=…`` (``--against``) compares with another revision of ours: both run side
+by side, in short rounds in turn. CPU times are of all processes of a service, so their ratio also
+holds on a machine that does other things meanwhile.
 """
 
 from __future__ import annotations
@@ -33,7 +37,7 @@ from tests.fixtures.processes import ROOT
 WORKERS = 2
 MEASURES = (
     "memory", "one_upload", "uploads", "uploads_with_digest", "one_download", "downloads",
-    "small_files", "logins",
+    "small_files", "listings", "logins",
 )  # fmt: skip
 Pairs = dict[Figure, list[table.Pair]]
 #: How a measure fails: the load client's or the server's error, or no end in time.
@@ -115,14 +119,32 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="tests.bench.run")
     parser.add_argument("--mib", type=int, default=int(os.environ.get("BENCH_MIB") or 512))
     parser.add_argument("--rounds", type=int, default=int(os.environ.get("BENCH_ROUNDS") or 5))
+    parser.add_argument(
+        "--seconds", type=float, default=3.0, help="of small files, listings and logins, a round"
+    )
     parser.add_argument("--only", action="append", choices=MEASURES)
     parser.add_argument(
         "--tls13", action="store_true", help="TLS 1.3 instead of 1.2, on both sides"
     )
     parser.add_argument(
-        "--against", type=Path, metavar="CHECKOUT", help="another state of ours as the peer"
+        "--against", metavar="STATE", help="a revision or a checkout of ours as the only peer"
     )
     return parser.parse_args()
+
+
+def state_of_ours(stack: ExitStack, state: str) -> Path:
+    """The checkout ``state``, or a checkout of the revision that it names; it is removed with
+    ``stack``. Both revisions run in the environment of this one.
+
+    Raises:
+        subprocess.CalledProcessError: neither a directory nor a revision.
+    """
+    if Path(state).is_dir():
+        return Path(state).resolve()
+    root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-revision-")))
+    subprocess.run(["git", "clone", "--quiet", "--shared", "--no-checkout", ROOT, root], check=True)
+    subprocess.run(["git", "checkout", "--quiet", "--detach", state], cwd=root, check=True)
+    return root
 
 
 def peers_of(
@@ -130,8 +152,9 @@ def peers_of(
 ) -> tuple[list[Server], Server]:
     """The peers in the order of the tables, and the one that takes digests."""
     if options.against:
+        root = state_of_ours(stack, options.against)
         other = stack.enter_context(
-            ours(directory / "peer", options.against, tls13=options.tls13, name="before")
+            ours(directory / "peer", root, tls13=options.tls13, name=options.against)
         )
         return [other], other
     digesting = stack.enter_context(pure_ftpd(directory / "digesting", certificates, digest=True))
@@ -153,7 +176,7 @@ def main() -> int:
         )
         directory = Path(stack.enter_context(scratch))
         client = LoadClient(directory, tls13=options.tls13)
-        bench = Bench(client, options.mib)
+        bench = Bench(client, options.mib, options.seconds)
         us = stack.enter_context(ours(directory / "ours", tls13=options.tls13))
         peers, digesting = peers_of(stack, options, directory, directory / "ours" / "certs")
         for server in (us, *peers):
@@ -165,8 +188,8 @@ def main() -> int:
     state = version.stdout.strip() or "no revision"
     print(f"\n{state}, {os.cpu_count()} cores, {options.mib} MiB, {options.rounds} rounds")
     for peer in peers:
-        title = str(options.against) if options.against else peer.name
-        print("\n" + "\n".join(table.lines(outcome.pairs[peer.name], title)))
+        rows = table.lines(outcome.pairs[peer.name], peer.name, ourselves=bool(options.against))
+        print("\n" + "\n".join(rows))
     for failure in outcome.failures:
         print(f"\nfailed: {failure}")
     return 1 if outcome.failures else 0

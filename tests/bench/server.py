@@ -38,6 +38,9 @@ class Server:
     def put(self, name: str, size: int) -> None:
         """A file for downloads, written past the server."""
         path = self.files / name
+        if not path.parent.exists():
+            path.parent.mkdir()
+            os.chown(path.parent, self.owner, self.owner)
         chunk = os.urandom(1 << 20)
         with path.open("wb") as file:
             for at in range(0, size, len(chunk)):
@@ -47,9 +50,11 @@ class Server:
     def clear(self) -> None:
         """Remove what was uploaded."""
         for path in self.files.iterdir():
+            if path.name.startswith("down"):
+                continue
             if path.is_dir():
                 shutil.rmtree(path)
-            elif not path.name.startswith("down"):
+            else:
                 path.unlink()
 
 
