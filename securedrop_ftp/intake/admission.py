@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from uuid import UUID, uuid4
 
 from django.db.models import DateTimeField, Q
@@ -35,6 +35,7 @@ from securedrop_ftp.exceptions import (
 )
 from securedrop_ftp.intake import ledger
 from securedrop_ftp.intake.attempt import Attempt, Unconfirmed, UploadRequest
+from securedrop_ftp.intake.context import IntakeContext
 from securedrop_ftp.intake.digest import new_digest
 from securedrop_ftp.intake.receipt import numbered
 from securedrop_ftp.intake.sizes import PartSizes
@@ -43,9 +44,6 @@ from securedrop_ftp.models import OverwritePolicy, Permission, Upload, UploadSta
 from securedrop_ftp.models.upload import LIVE
 from securedrop_ftp.prepared import Given, Select, insert
 from securedrop_ftp.storage.protocol import Backend
-
-if TYPE_CHECKING:
-    from securedrop_ftp.intake.service import Intake
 
 #: Rounds of settling, fencing and renaming before a client is asked to try again.
 _ROUNDS: Final = 20
@@ -196,9 +194,9 @@ def _fence(other: Upload, row: Upload, *, resumable: bool) -> bool | None:
 class Admission:
     """Turns a request into an :class:`Attempt`. Blocks; runs in the pool."""
 
-    def __init__(self, intake: Intake) -> None:
-        self._intake = intake
-        self._book = intake.ledger
+    def __init__(self, context: IntakeContext) -> None:
+        self._context = context
+        self._book = context.ledger
 
     def admit(self, request: UploadRequest, backend: Backend) -> Attempt:
         """A new upload.
@@ -209,7 +207,7 @@ class Admission:
         principal = request.principal
         if not principal.may(Permission.UPLOAD):
             raise UploadRejected("no permission to upload")
-        sizes = PartSizes(self._intake.conf, backend.capabilities, request.least)
+        sizes = PartSizes(self._context.conf, backend.capabilities, request.least)
         limit = smaller(principal.max_file_size, backend.capabilities.max_object_size)
         refuse_too_large(request.least, limit)
         policy = principal.overwrite
@@ -286,14 +284,14 @@ class Admission:
         )
         opening = self._book.begin(job, row.pk, row.epoch)
         for old, kept in opening.fenced:
-            self._intake.fence(old, backend, kept=kept)
+            self._context.fence(old, backend, kept=kept)
         if opening.unsettled is not None:
             self._settle(opening.unsettled, row)
         return opening
 
     def _settle(self, old: Upload, row: Upload) -> None:
         try:
-            self._intake.recovery.settle(old)
+            self._context.recovery.settle(old)
         except UploadBusy:
             # Another's that may still land; under ``version`` there are other names. Our own
             # account's waits: the same file would be stored twice.

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from django.db.models import Q
 
@@ -39,7 +39,9 @@ from securedrop_ftp.exceptions import (
 )
 from securedrop_ftp.intake import ledger
 from securedrop_ftp.intake.attempt import Attempt, Sent, Unconfirmed, reason_of
+from securedrop_ftp.intake.context import IntakeContext
 from securedrop_ftp.intake.durable import durable_parts, length_of
+from securedrop_ftp.intake.held import forget_parts
 from securedrop_ftp.intake.pipeline import Pipeline, as_known
 from securedrop_ftp.intake.readback import digest_of
 from securedrop_ftp.intake.receipt import Receipt
@@ -48,9 +50,6 @@ from securedrop_ftp.intake.steps import step
 from securedrop_ftp.log import get_logger
 from securedrop_ftp.models import Permission, UploadState
 from securedrop_ftp.storage.protocol import Part, Published
-
-if TYPE_CHECKING:
-    from securedrop_ftp.intake.service import Intake
 
 logger = get_logger(__name__)
 
@@ -78,11 +77,11 @@ def may_suspend(attempt: Attempt, cause: SecureDropError) -> bool:
 class Ending:
     """The last job of one upload; runs in the pool and may block."""
 
-    def __init__(self, attempt: Attempt, pipeline: Pipeline, intake: Intake) -> None:
+    def __init__(self, attempt: Attempt, pipeline: Pipeline, context: IntakeContext) -> None:
         self._attempt = attempt
         self._pipeline = pipeline
-        self._intake = intake
-        self._book = intake.ledger
+        self._context = context
+        self._book = context.ledger
         self._claim = pipeline.claim
         self.publishing = False
         self.sent: Sent | None = None  # what came, where it was converted
@@ -133,7 +132,7 @@ class Ending:
         if earlier is not None:
             return self._answer(earlier)
         single = pipeline.single
-        self._intake.space.refuse(self._attempt.backend, single.size if single else 0)
+        self._context.space.refuse(self._attempt.backend, single.size if single else 0)
         step("publishing.before")
         self._mark_publishing(parts, size, sha256)
         step("publishing.after")
@@ -208,11 +207,11 @@ class Ending:
     def _pending(self, cause: Exception) -> OutcomeUnknown:
         """The row stays ``publishing``; whoever comes first may settle it."""
         logger.warning("outcome pending", upload_id=str(self._claim.upload_id), cause=str(cause))
-        self._intake.unsettled.leave(partial(ledger.expire_lease, self._claim))
+        self._context.unsettled.leave(partial(ledger.expire_lease, self._claim))
         return OutcomeUnknown(str(cause))
 
     def _echo_until(self) -> datetime:
-        return clock.now() + timedelta(seconds=self._intake.conf.storage_timeout)
+        return clock.now() + timedelta(seconds=self._context.conf.storage_timeout)
 
     def _mark_committed(self, receipt: Receipt, echo_until: datetime | None) -> None:
         attempt = self._attempt
@@ -238,7 +237,7 @@ class Ending:
             replaced = self._book.run(job)
         except LedgerUnavailable as exc:
             # The object is there and the ledger does not say so yet: it will.
-            self._intake.unsettled.leave(
+            self._context.unsettled.leave(
                 partial(
                     ledger.mark_committed,
                     self._claim,
@@ -252,7 +251,7 @@ class Ending:
         if replaced is None and not self._settled_as_committed():
             raise LeaseLost
         for row in replaced or ():
-            self._intake.discard_parts(row, attempt.backend)
+            forget_parts(row, attempt.backend)
 
     def _settled_as_committed(self) -> bool:
         """Somebody settled our row before us (our lease had run out): was it published?"""
@@ -353,7 +352,7 @@ class Ending:
         try:
             ours = self._book.run(job)
         except LedgerUnavailable:
-            self._intake.unsettled.leave(job)
+            self._context.unsettled.leave(job)
             ours = True
         step("suspend.after" if keep else "abort.after")
         if ours and not keep:

@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING
 
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
@@ -35,6 +34,7 @@ from securedrop_ftp.exceptions import (
 from securedrop_ftp.intake import ledger, tokens
 from securedrop_ftp.intake.admission import file_exists, refuse_too_large, smaller
 from securedrop_ftp.intake.attempt import Attempt, UploadRequest, reason_of
+from securedrop_ftp.intake.context import IntakeContext
 from securedrop_ftp.intake.digest import restore_digest
 from securedrop_ftp.intake.durable import (
     durable_parts,
@@ -54,9 +54,6 @@ from securedrop_ftp.models.upload import LIVE
 from securedrop_ftp.signals import emit
 from securedrop_ftp.storage.parts import holds
 from securedrop_ftp.storage.protocol import Backend, Part, Partial
-
-if TYPE_CHECKING:
-    from securedrop_ftp.intake.service import Intake
 
 
 class Refused(Exception):
@@ -129,9 +126,9 @@ def take_suspended(
 class Resumption:
     """Blocks; runs in the pool."""
 
-    def __init__(self, intake: Intake) -> None:
-        self._intake = intake
-        self._book = intake.ledger
+    def __init__(self, context: IntakeContext) -> None:
+        self._context = context
+        self._book = context.ledger
 
     # --- what the owner sees -----------------------------------------------------------
 
@@ -143,7 +140,7 @@ class Resumption:
             state=state,
             updated__gt=since,
         )
-        capabilities = self._intake.storage(principal).capabilities
+        capabilities = self._context.storage(principal).capabilities
         if capabilities.node_bound:
             rows = rows.filter(node=self._book.node)
         return rows.select_related("partner").order_by("-updated")
@@ -158,7 +155,7 @@ class Resumption:
     def _left_by_the_dead(self, principal: Principal, **where: str) -> list[Suspended]:
         """Uploads whose writer died and that nobody has settled yet: their length is known, and
         who looks changes nothing. Going on with one takes it over (:meth:`_fenced`)."""
-        if not self._intake.storage(principal).capabilities.resumable:
+        if not self._context.storage(principal).capabilities.resumable:
             return []
         live = list(self._own(principal, UploadState.RECEIVING).filter(**where))
         dead = gone({row.owner for row in live}) if live else set()
@@ -189,7 +186,7 @@ class Resumption:
 
     def discard(self, principal: Principal, path: str) -> bool:
         """See :meth:`Intake.discard_suspended`."""
-        backend = self._intake.storage(principal)
+        backend = self._context.storage(principal)
         found = False
         for row in self._own(principal).filter(path=path):
             job = partial(ledger.discard_suspended, row, "discarded by its owner")
@@ -256,7 +253,7 @@ class Resumption:
         if live.state == UploadState.PUBLISHING:
             if live.lease_until is not None and live.lease_until > clock.now():
                 raise UploadBusy
-            self._intake.recovery.settle(live)
+            self._context.recovery.settle(live)
             return None
         if request.offset is not None and request.offset != length_of(parts_of(live)):
             raise bad_offset(length_of(parts_of(live)))
@@ -271,14 +268,14 @@ class Resumption:
         )
         if kept is None:
             raise UploadBusy
-        self._intake.fence(live, backend, kept=kept)
+        self._context.fence(live, backend, kept=kept)
         return Upload.objects.select_related("partner").get(pk=live.pk) if kept else None
 
     def _take(
         self, row: Upload, parts: list[Part], request: UploadRequest, backend: Backend
     ) -> Attempt:
         principal = request.principal
-        sizes = PartSizes(self._intake.conf, backend.capabilities, request.announced)
+        sizes = PartSizes(self._context.conf, backend.capabilities, request.announced)
         limit = smaller(principal.max_file_size, backend.capabilities.max_object_size)
         refuse_too_large(request.announced, limit)
         may_replace = principal.overwrite == OverwritePolicy.REPLACE and principal.may(
@@ -356,7 +353,7 @@ class Resumption:
             reply=str(cause.reply),
         )
         claim = Claim(attempt.upload_id, attempt.epoch)
-        self._intake.unsettled.leave(
+        self._context.unsettled.leave(
             partial(ledger.mark_aborted, claim, event)
             if gone
             else partial(

@@ -6,12 +6,8 @@ and hands out its :class:`~securedrop_ftp.intake.stream.UploadStream`.
 
 from __future__ import annotations
 
-import threading
-from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
-from typing import Any
 from uuid import UUID, uuid4
 
 from securedrop_ftp import audit, replies
@@ -28,60 +24,21 @@ from securedrop_ftp.exceptions import (
 from securedrop_ftp.intake import ledger, steps
 from securedrop_ftp.intake.admission import Admission
 from securedrop_ftp.intake.attempt import Actor, Attempt, UploadRequest, reason_of
-from securedrop_ftp.intake.buffers import MemoryBudget
-from securedrop_ftp.intake.held import forget_parts
-from securedrop_ftp.intake.ledger import Ledger
+from securedrop_ftp.intake.context import IntakeContext
 from securedrop_ftp.intake.pipeline import as_known
 from securedrop_ftp.intake.receipt import Receipt
-from securedrop_ftp.intake.recovery import Recovery
 from securedrop_ftp.intake.resume import Refused, Resumption, Suspended
-from securedrop_ftp.intake.space import Space
 from securedrop_ftp.intake.stream import UploadStream
 from securedrop_ftp.log import get_logger
-from securedrop_ftp.models import Upload
 from securedrop_ftp.signals import emit
-from securedrop_ftp.storage.confined import ConfinedStorage
 from securedrop_ftp.storage.protocol import Backend
 
 __all__ = ["Intake", "Receipt", "Suspended", "UploadRequest", "UploadStream"]
 
 logger = get_logger(__name__)
 
-#: Ledger jobs kept for later while the database is away.
-MAX_UNSETTLED = 100_000
 #: Seconds that a refusal waits for its audit row or its line in the spool.
 RECORD_TIMEOUT = 30.0
-
-
-class Unsettled:
-    """Ledger jobs that the database did not take: tried again at each heartbeat, in order. They
-    are conditional, so recovery may have been quicker."""
-
-    def __init__(self, book: Ledger) -> None:
-        self._book = book
-        self._jobs: deque[Callable[[], Any]] = deque(maxlen=MAX_UNSETTLED)
-
-    def __len__(self) -> int:
-        return len(self._jobs)
-
-    def leave(self, job: Callable[[], Any]) -> None:
-        """Run it now if the database is back, else later."""
-        try:
-            self._book.run(job)
-        except LedgerUnavailable:
-            self._jobs.append(job)
-
-    def retry(self) -> None:
-        """Run what was left, until the database fails again."""
-        for _ in range(len(self._jobs)):
-            job = self._jobs[0]
-            try:
-                self._book.run(job)
-            except LedgerUnavailable:
-                return
-            except SecureDropError as exc:
-                logger.error("a ledger job failed for good", exc_info=exc)
-            self._jobs.popleft()
 
 
 class Intake:
@@ -102,28 +59,22 @@ class Intake:
         backend_for: Callable[[str], Backend],
         owner: str,
     ) -> None:
-        self.conf = conf
-        self.submit = submit
-        self.backend_for = backend_for
+        self._context = IntakeContext(
+            conf, submit=submit, writer=writer, backend_for=backend_for, owner=owner
+        )
         self._writer = writer
-        self.ledger = Ledger(writer, owner=owner, lease_seconds=conf.lease_seconds)
-        self.space = Space(conf)
-        self.budget = MemoryBudget(conf.worker_memory)
-        self.unsettled = Unsettled(self.ledger)
-        self.recovery = Recovery(self.ledger, backend_for, conf)
-        self._admission = Admission(self)
-        self._resumption = Resumption(self)
-        self._live: dict[UUID, UploadStream] = {}
-        self._lock = threading.Lock()
+        self._admission = Admission(self._context)
+        self._resumption = Resumption(self._context)
+        self.ledger = self._context.ledger
+        self.budget = self._context.budget
+        self.unsettled = self._context.unsettled
+        self.recovery = self._context.recovery
         if conf.fault_step:
             steps.arm(conf.fault_step)
 
     def take_limits(self, conf: Conf) -> None:
-        """After a reload: sizes and memory as they are set now, for uploads that begin. What is
-        held stays until it is given back."""
-        names = ("part_size", "max_part_size", "parts_in_flight", "upload_memory", "worker_memory")
-        self.conf = replace(self.conf, **{name: getattr(conf, name) for name in names})
-        self.budget.limit = conf.worker_memory
+        """See :meth:`IntakeContext.take_limits`."""
+        self._context.take_limits(conf)
 
     # --- uploads ---------------------------------------------------------------------
 
@@ -148,23 +99,18 @@ class Intake:
                 logger.error("upload refused by a fault", exc_info=exc)
             self._reject(request, known)
             raise known from known.__cause__
-        stream = UploadStream(attempt, self)
-        with self._lock:
-            self._live[attempt.upload_id] = stream
+        stream = UploadStream(attempt, self._context)
+        self._context.live.add(stream)
         return stream
 
     def _admit(self, request: UploadRequest) -> Attempt:
-        backend = self.storage(request.principal)
-        self.space.refuse(backend, 0 if request.offset else request.least or 0)
+        backend = self._context.storage(request.principal)
+        self._context.space.refuse(backend, 0 if request.offset else request.least or 0)
         if request.append or request.offset:
             attempt = self._resumption.resume(request, backend)
             if attempt is not None:
                 return attempt
         return self._admission.admit(request, backend)
-
-    def storage(self, principal: Principal) -> ConfinedStorage:
-        """The principal's storage, confined to its root."""
-        return ConfinedStorage(self.backend_for(principal.storage), principal.root)
 
     def _reject(
         self, request: UploadRequest, cause: SecureDropError, event_id: UUID | None = None
@@ -221,41 +167,14 @@ class Intake:
         owner is gone. Blocks; call it every third of ``lease_seconds``."""
         renew_connections()
         self.unsettled.retry()
-        with self._lock:
-            streams = dict(self._live)
-        if streams:
-            lost = self.ledger.run(
-                partial(
-                    ledger.extend_leases,
-                    self.ledger.owner,
-                    [stream.pipeline.claim for stream in streams.values()],
-                    self.ledger.lease_end(),
-                )
-            )
-            for upload_id in lost:
-                streams[upload_id].lose()
+        live = self._context.live
+        if claims := live.claims():
+            job = partial(ledger.extend_leases, self.ledger.owner, claims, self.ledger.lease_end())
+            for upload_id in self.ledger.run(job):
+                live.lose(upload_id)
         self.recovery.settle_expired(limit=20)
 
     @property
     def live(self) -> int:
         """Uploads in progress, commits included."""
-        with self._lock:
-            return len(self._live)
-
-    def forget(self, stream: UploadStream) -> None:
-        """The stream has ended."""
-        with self._lock:
-            self._live.pop(stream.attempt.upload_id, None)
-
-    def fence(self, row: Upload, backend: Backend, *, kept: bool) -> None:
-        """A row was taken from its writer: stop it, if it is one of ours."""
-        with self._lock:
-            stream = self._live.get(row.pk)
-        if stream is not None:
-            stream.lose()
-        elif not kept:
-            forget_parts(row, backend)
-
-    def discard_parts(self, row: Upload, backend: Backend) -> None:
-        """Let storage forget what a row held."""
-        forget_parts(row, backend)
+        return len(self._context.live)

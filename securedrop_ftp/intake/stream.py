@@ -12,18 +12,16 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
-from typing import TYPE_CHECKING
 
 from securedrop_ftp.exceptions import LeaseLost, SecureDropError, TooLarge
 from securedrop_ftp.intake.attempt import Attempt, Sent
 from securedrop_ftp.intake.buffers import PartBuffer
+from securedrop_ftp.intake.context import IntakeContext
 from securedrop_ftp.intake.durable import length_of
 from securedrop_ftp.intake.ending import Ending, may_suspend
+from securedrop_ftp.intake.ledger import Claim
 from securedrop_ftp.intake.pipeline import FullPart, Pipeline, resolve
 from securedrop_ftp.intake.receipt import Receipt
-
-if TYPE_CHECKING:
-    from securedrop_ftp.intake.service import Intake
 
 
 class UploadStream:
@@ -37,14 +35,14 @@ class UploadStream:
         error: why the upload cannot succeed any more; the caller then cancels with it.
     """
 
-    def __init__(self, attempt: Attempt, intake: Intake) -> None:
+    def __init__(self, attempt: Attempt, context: IntakeContext) -> None:
         self.attempt = attempt
         self.upload_id = str(attempt.upload_id)
         self.received = length_of(attempt.parts)
         self._limit = attempt.limit  # bytes; may be lowered while it runs
         self.on_ready: Callable[[], None] | None = None
         self.error: SecureDropError | None = None
-        self._intake = intake
+        self._context = context
         self._current: PartBuffer | None = None
         self._number = len(attempt.parts)
         self._rest_of_part = 0  # of a part that goes over the disk in pieces
@@ -57,13 +55,18 @@ class UploadStream:
         self.pipeline = Pipeline(
             attempt,
             self,
-            submit=partial(intake.submit, attempt.request.principal.partner),
-            book=intake.ledger,
+            submit=partial(context.submit, attempt.request.principal.partner),
+            book=context.ledger,
             final=self._final,
-            spool=intake.conf.spool,
-            space=intake.space,
+            spool=context.conf.spool,
+            space=context.space,
         )
-        self._ending = Ending(attempt, self.pipeline, intake)
+        self._ending = Ending(attempt, self.pipeline, context)
+
+    @property
+    def claim(self) -> Claim:
+        """The ledger row and the epoch that this upload writes under."""
+        return self.pipeline.claim
 
     @property
     def publishing(self) -> bool:
@@ -139,7 +142,7 @@ class UploadStream:
             if spooled:
                 self._rest_of_part = size
         self._current = PartBuffer(
-            self._intake.budget, self.attempt.request.principal.partner, in_memory, self._wake
+            self._context.budget, self.attempt.request.principal.partner, in_memory, self._wake
         )
         return self._current
 
@@ -231,7 +234,7 @@ class UploadStream:
         except Exception as exc:
             failure = exc
         finally:
-            self._intake.forget(self)
+            self._context.live.remove(self)
             resolve(self._receipt, receipt, failure)
             resolve(self._settled, None, None)
 
