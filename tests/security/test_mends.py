@@ -57,11 +57,14 @@ class Table:
     [
         (Seam("x:Table.claim", "return slot"), "make_room()", "Give a place"),
         (Seam("x:Table.claim", "True", call="make_room"), "self.make_room()", "not (True)"),
+        (Seam("x:Table.claim", "False", test="full"), "self.full and", "if (False):"),
         (Seam("x:LEAST", "7"), "LEAST = 3", "LEAST = 7"),
         (Seam("x:Table.size", "7"), "size: int = 4", "size: int = 7"),
     ],
 )
-def test_a_seam_replaces_a_function_a_constant_or_a_call(seam: Seam, gone: str, there: str) -> None:
+def test_a_seam_replaces_a_function_a_constant_or_an_expression(
+    seam: Seam, gone: str, there: str
+) -> None:
     text = seam.made_in(SOURCE)
     ast.parse(text)
     assert gone not in text
@@ -75,8 +78,9 @@ def test_a_seam_replaces_a_function_a_constant_or_a_call(seam: Seam, gone: str, 
         (Seam("x:Table.gone", "pass"), "has 0 of the name"),
         (Seam("x:Table", "pass"), "has 0 of the name"),
         (Seam("x:MOST", "2"), "has 0 of the name"),
-        (Seam("x:Table.claim", "pass", call="close"), "calls close 0 times"),
-        (Seam("x:Table.twice", "pass", call="close"), "calls close 2 times"),
+        (Seam("x:Table.claim", "pass", call="close"), "has 0 calls of close"),
+        (Seam("x:Table.twice", "pass", call="close"), "has 2 calls of close"),
+        (Seam("x:Table.claim", "True", test="slot"), "has 0 conditions on slot"),
         (Seam("x:Table.claim", "return slots"), "knows nothing called slots"),
     ],
 )

@@ -6,8 +6,9 @@ the service does without, and the tests that must fail then. ``make test-mends``
 a copy of the tree (:mod:`tests.security.mends.run`); :mod:`tests.security.test_mends` sees to it
 that the table stays true to the source.
 
-A mend is bound to the source at **seams**: a function or a constant with a name, or a call by name
-inside a function (:class:`Seam`). A seam bears any change of the code around it. :class:`Cut`
+A mend is bound to the source at **seams**: a function or a constant with a name; inside a function
+a call by its name, or a condition by a name that it asks (:class:`Seam`). A seam bears any change
+of the code around it. :class:`Cut`
 quotes a snippet of source, and has to follow every change of it: use it only where no function
 could have a name.
 """
@@ -17,6 +18,7 @@ from __future__ import annotations
 import ast
 import builtins
 import textwrap
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,20 +53,25 @@ class Cut:
 
 @dataclass(frozen=True)
 class Seam:
-    """The function or constant ``name``, or with ``call`` the only call of that name in it, as it
-    is without.
+    """The function or constant ``name``, or one expression in it, as it is without.
 
     ``name`` is a module below ``securedrop_ftp`` and, after a colon, a function's qualified name
     (``ftps.wire:Line.has_control_characters``) or a constant's (``access.names:LONGEST``).
     ``becomes`` is the body that the function has instead (its docstring stays), as
-    ``return False``, or the constant's value. With ``call``, the last part of a called
-    name as ``make_room``, the call becomes that expression, and the function stays as it is
-    otherwise: ``Seam("server.connections:ConnectionTable.claim", "True", call="make_room")``.
+    ``return False``, or the constant's value. Two forms leave the function as it is otherwise, and
+    give another value to one expression in it:
+
+    - ``call``, the last part of a called name: the only call of it, as
+      ``Seam("server.connections:ConnectionTable.open", "True", call="make_room")``;
+    - ``test``, a name that a condition asks (of ``if``, ``elif``, ``while``, a conditional
+      expression or a comprehension): the only condition with that name in it, as
+      ``Seam("access.login:_bar", "False", test="is_staff")``.
     """
 
     name: str
     becomes: str
     call: str = ""
+    test: str = ""
 
     @property
     def path(self) -> str:
@@ -82,8 +89,8 @@ class Seam:
         function = self._found(module)
         if isinstance(function, ast.expr):
             return _replaced(text, function, self.becomes)
-        if self.call:
-            return _replaced(text, self._call(function), f"({self.becomes})")
+        if self.call or self.test:
+            return _replaced(text, self._expression(function), f"({self.becomes})")
         self._knows_each_name(module, function)
         body = function.body[1:] if ast.get_docstring(function) is not None else function.body
         if not body:
@@ -114,15 +121,17 @@ class Seam:
             raise StaleError(f"{self.path} has {len(found)} of the name {self.name}, not one")
         return found[0]
 
-    def _call(self, function: ast.FunctionDef) -> ast.Call:
-        calls = [
-            node
-            for node in ast.walk(function)
-            if isinstance(node, ast.Call) and _last_part(node.func) == self.call
-        ]
-        if len(calls) != 1:
-            raise StaleError(f"{self.name} calls {self.call} {len(calls)} times, not once")
-        return calls[0]
+    def _expression(self, function: ast.FunctionDef) -> ast.expr:
+        if self.call:
+            kind, name = "calls of", self.call
+            calls = (node for node in ast.walk(function) if isinstance(node, ast.Call))
+            found: list[ast.expr] = [c for c in calls if _last_part(c.func) == name]
+        else:
+            kind, name = "conditions on", self.test
+            found = [c for c in _conditions(function) if _asks(c, name)]
+        if len(found) != 1:
+            raise StaleError(f"{self.name} has {len(found)} {kind} {name}, not one")
+        return found[0]
 
     def _knows_each_name(self, module: ast.Module, function: ast.FunctionDef) -> None:
         body = ast.parse(textwrap.dedent(self.becomes))
@@ -148,6 +157,22 @@ def _last_part(called: ast.expr) -> str:
         case ast.Name(id=name) | ast.Attribute(attr=name):
             return name
     return ""
+
+
+def _conditions(function: ast.FunctionDef) -> Iterator[ast.expr]:
+    for node in ast.walk(function):
+        match node:
+            case ast.If(test=test) | ast.While(test=test) | ast.IfExp(test=test):
+                yield test
+            case ast.comprehension(ifs=tests):
+                yield from tests
+            case ast.match_case(guard=ast.expr() as test):
+                yield test
+
+
+def _asks(condition: ast.expr, name: str) -> bool:
+    names = (_last_part(node) for node in ast.walk(condition) if isinstance(node, ast.expr))
+    return name in names
 
 
 def _is_set(name: ast.Name) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.security.mends import Cut, Mend, Seam, never
+from tests.security.mends import Cut, Mend, Seam
 
 POWER = "tests/access/test_power_over_users.py"
 TIGHTENED = "tests/security/test_tightened.py"
@@ -17,13 +17,7 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "71",
         "an account's operator sets the password of a user with a life of its own",
-        (
-            Cut(
-                "access/provisioning.py",
-                "        refuse_power(account)\n        user.set_password",
-                "        user.set_password",
-            ),
-        ),
+        (Seam("access.provisioning:set_password", "None", call="refuse_power"),),
         (f"{POWER}::test_a_user_with_a_life_of_its_own_keeps_its_password",),
     ),
     Mend(
@@ -38,19 +32,25 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "71",
         "an account for one of the staff",
-        (Cut("access/provisioning.py", "elif is_staff(user):", "elif False:"),),
+        (Seam("access.provisioning:create_account", "False", test="is_staff"),),
         (f"{POWER}::test_no_account_is_made_for_the_staff",),
     ),
     Mend(
         "71",
         "staff log in for files",
-        (never("access/login.py", "is_staff(account.user)"),),
+        (Seam("access.login:_bar", "False", test="is_staff"),),
         (f"{POWER}::test_staff_do_not_log_in_and_their_sessions_end",),
     ),
     Mend(
         "71",
         "every old account is said to own its user",
-        (Cut("migrations/0004_account_owns_user.py", "if _made_with(account):", "if True:"),),
+        (
+            Seam(
+                "migrations.0004_account_owns_user:note_who_was_made_with_an_account",
+                "True",
+                test="_made_with",
+            ),
+        ),
         (
             "tests/access/test_accounts_of_before.py::test_only_users_beyond_doubt_are_their_accounts_own",
         ),
@@ -94,30 +94,19 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "73",
         "sessions outlive the password that let them in",
-        (never("access/live.py", "now.stamp != then.stamp"),),
+        (Seam("access.live:_taken_away", "False", test="stamp"),),
         (f"{TIGHTENED}::test_a_password_change_ends_the_sessions_on_every_node",),
     ),
     Mend(
         "73",
         "an upload overwrites under the policy of yesterday",
-        (
-            never(
-                "access/live.py",
-                "_LOOSER.index(now.overwrite) < _LOOSER.index(then.overwrite)",
-            ),
-        ),
+        (Seam("access.live:_taken_away", "False", test="index"),),
         (f"{TIGHTENED}::test_an_upload_that_would_overwrite_ends_with_the_right_to",),
     ),
     Mend(
         "73",
         "a lower file limit does not reach the upload that runs",
-        (
-            Cut(
-                "ftps/session.py",
-                "            self.transfer.narrow(principal.max_file_size)",
-                "            pass",
-            ),
-        ),
+        (Seam("ftps.session:Session.become", "None", call="narrow"),),
         (f"{TIGHTENED}::test_a_lower_file_limit_holds_for_the_upload_that_runs",),
     ),
     Mend(
@@ -147,34 +136,21 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "75",
         "a renamed partner's trail is split, or another's is mixed in",
-        (
-            Cut(
-                "audit/partners.py",
-                "if partner is None or not any(name in (r.old, r.new) for r in renames):",
-                "if True:",
-            ),
-        ),
+        (Seam("audit.partners:of_partner", "True", test="renames"),),
         (f"{IDS}::test_a_renamed_partner_keeps_its_trail_and_takes_no_others",),
     ),
     Mend(
         "75",
         "an old row is given a partner and an operator that its hash does not cover",
-        (
-            never(
-                "audit/chain.py",
-                "version < since and getattr(row, column) is not None",
-            ),
-        ),
+        (Seam("audit.chain:_fault", "False", test="getattr"),),
         (f"{IDS}::test_a_version_is_part_of_what_the_chain_proves",),
     ),
     Mend(
         "76",
         "grants without a name",
         (
-            Cut(
-                "admin/audited.py",
-                'if not any(":" in change for change in changes):',
-                "if True:",
+            Seam(
+                "admin.audited:EachDeletionLogged.construct_change_message", "True", test="changes"
             ),
         ),
         (f"{WHO}::test_grants_are_named", f"{WHO}::test_a_hundred_grants_are_all_named"),
@@ -188,7 +164,7 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "76",
         "an own password change leaves no row",
-        (never("project/admin_site.py", "user.password != before"),),
+        (Seam("project.admin_site:SecureAdminSite.password_change", "False", test="password"),),
         (f"{WHO}::test_an_own_password_change_leaves_a_row_and_ends_the_other_sessions",),
     ),
     Mend(
@@ -211,7 +187,7 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "74",
         "a key of one character serves",
-        (Cut("checks/values.py", "if length >= SHORTEST_KEY:", "if length:"),),
+        (Seam("checks.values:check_secret_key", "length", test="SHORTEST_KEY"),),
         ("tests/project/test_private.py::test_a_key_that_can_be_guessed_serves_nothing",),
     ),
     Mend(
@@ -223,13 +199,19 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "75",
         "a partner is moved away from its files",
-        (Cut("intake/moving.py", "    if holds:", "    if False:"),),
+        (Seam("intake.moving:refuse_to_leave_files", "False", test="holds"),),
         ("tests/admin/test_moving_a_partner.py::test_a_prefix_that_holds_files_is_not_changed",),
     ),
     Mend(
         "90",
         "logins at once that store the password anew end each other's sessions",
-        (Cut("access/login.py", "if not is_outdated(user.password) or", "if True or"),),
+        (
+            Seam(
+                "access.login:_verified",
+                "True",
+                test="check_password",
+            ),
+        ),
         tuple(
             f"{TIGHTENED}::test_logins_at_once_that_store_the_password_anew_are_no_change_of_it"
             f"[{database}]"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.security.mends import Cut, Mend, never
+from tests.security.mends import Cut, Mend, Seam
 from tests.security.mends.rows import WIRE_CONTROL_CHARACTERS
 
 CHANNEL = "tests/security/test_control_channel.py"
@@ -68,14 +68,14 @@ ADVISORIES: Final = (
         "control characters in paths (the line's check and the path's)",
         (
             WIRE_CONTROL_CHARACTERS,
-            never("keys.py", "not text.isprintable()"),
+            Seam("keys:_check_text", "False", test="isprintable"),
         ),
         (f"{NAMES}::test_row_4_a_name_that_storage_could_misread_is_refused_by_every_verb",),
     ),
     Mend(
         "hostile text in admin",
         "a name turns the operator's page around (CVE-2026-44403)",
-        (never("escaping.py", 'not (head.isprintable() and "\\\\" not in head)'),),
+        (Seam("escaping:escape", "False", test="isprintable"),),
         (f"{NAMES}::test_hostile_names_from_the_wire_are_inert_in_the_admin_site",),
     ),
     Mend(
@@ -132,39 +132,25 @@ ADVISORIES: Final = (
     Mend(
         "before the login",
         "a data verb before 230 (CVE-2025-31161)",
-        (never("ftps/policy.py", "found.login and session.principal is None"),),
+        (Seam("ftps.policy:dispatch", "False", test="principal"),),
         (f"{CHANNEL}::test_no_data_verb_works_before_the_login",),
     ),
     Mend(
         "ABOR at every phase",
         "ABOR in the midst of a transfer has no reply (CVE-2020-9273)",
-        (
-            Cut(
-                "ftps/session.py",
-                "self.answer_next(item)  # its own reply follows the transfer's",
-                "pass",
-            ),
-        ),
+        (Seam("ftps.session:Session.passes_queue", "None", call="answer_next"),),
         (f"{RESILIENCE}::test_abor_quit_and_epsv_at_every_phase_of_a_transfer",),
     ),
     Mend(
         "ABOR at every phase",
         "ABOR in one write with its command waits behind it",
-        (Cut("ftps/control.py", "self._heed_abor()", "pass"),),
+        (Seam("ftps.control:ControlChannel.go_on", "None", call="_heed_abor"),),
         (f"{RESILIENCE}::test_abor_in_one_write_with_its_command_ends_it_at_once",),
     ),
     Mend(
         "a 1 MB line",
         "a 1 MB line keeps the server busy (CVE-2019-18217)",
-        (
-            Cut(
-                "ftps/wire.py",
-                """        if self._discarding:
-            return None
-""",
-                "",
-            ),
-        ),
+        (Seam("ftps.wire:LineParser._too_long", "False", test="_discarding"),),
         (f"{CHANNEL}::test_row_20_a_megabyte_line_is_refused_once_and_costs_no_time",),
     ),
     Mend(
@@ -183,12 +169,7 @@ ADVISORIES: Final = (
     Mend(
         "verbs and permissions",
         "a verb that forgets to ask (CVE-2019-12815)",
-        (
-            never(
-                "ftps/policy.py",
-                "found.permission and not any(session.may(p) for p in found.permission)",
-            ),
-        ),
+        (Seam("ftps.policy:dispatch", "False", test="may"),),
         (f"{PERMISSIONS}::test_a_mode_gives_what_it_says_and_nothing_more",),
     ),
     Mend(
@@ -211,14 +192,7 @@ ADVISORIES: Final = (
     Mend(
         "session reuse",
         "a session of its own for each data channel: nothing to resume (curl #4654)",
-        (
-            Cut(
-                "ftps/passive.py",
-                "channel.chosen = kinship.choose(session.slot, session.member, hello, "
-                "siblings=siblings)",
-                "channel.chosen = None",
-            ),
-        ),
+        (Seam("ftps.passive:PassiveListener._resuming", "None", call="choose"),),
         (
             f"{WHOLE}::test_ten_transfers_of_one_session_all_resume_it",
             f"{WHOLE}::test_five_curl_transfers_of_one_session_all_resume_it",
@@ -247,10 +221,10 @@ ADVISORIES: Final = (
         "exact limits",
         "one byte over the limit",
         (
-            Cut(
-                "intake/stream.py",
-                "if limit is not None and self.received > limit:",
-                "if limit is not None and self.received > limit + 1:",
+            Seam(
+                "intake.stream:UploadStream.filled",
+                "limit is not None and self.received > limit + 1",
+                test="received",
             ),
         ),
         (f"{RESILIENCE}::test_a_file_of_the_limit_is_taken_and_one_byte_more_is_not",),
@@ -259,10 +233,10 @@ ADVISORIES: Final = (
         "exact limits",
         "the last byte that may be is refused",
         (
-            Cut(
-                "intake/stream.py",
-                "if limit is not None and self.received > limit:",
-                "if limit is not None and self.received >= limit:",
+            Seam(
+                "intake.stream:UploadStream.filled",
+                "limit is not None and self.received >= limit",
+                test="received",
             ),
         ),
         (f"{RESILIENCE}::test_a_file_of_the_limit_is_taken_and_one_byte_more_is_not",),
@@ -270,16 +244,7 @@ ADVISORIES: Final = (
     Mend(
         "connect and reset",
         "a connection that was reset keeps its place",
-        (
-            Cut(
-                "server/worker.py",
-                """        self.sessions.discard(session)
-        self._table.release(session.slot)
-""",
-                """        self.sessions.discard(session)
-""",
-            ),
-        ),
+        (Seam("server.worker:Worker.session_closed", "None", call="release"),),
         (f"{CHANNEL}::test_a_flood_of_connects_and_resets_leaves_the_service_normal",),
     ),
     Mend(
@@ -293,10 +258,10 @@ ADVISORIES: Final = (
 
 _NO_BOUND: Final = 1 << 30""",
             ),
-            Cut(
-                "access/names.py",
-                "    if not password or len(password) > MAX_PASSWORD_BYTES or",
-                "    if not password or len(password) > _NO_BOUND or",
+            Seam(
+                "access.names:password_fits",
+                "not password or len(password) > _NO_BOUND or '\\x00' in password",
+                test="MAX_PASSWORD_BYTES",
             ),
             Cut(
                 "access/names.py",

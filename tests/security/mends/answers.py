@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.security.mends import Cut, Mend
+from tests.security.mends import Cut, Mend, Seam
 
 COPY = "tests/ftps/test_rclone.py::test_row_47"
 FAIR = "tests/security/test_fair_clocks.py::test_row"
@@ -49,10 +49,10 @@ ROWS: Final[tuple[Mend, ...]] = (
         "45",
         "a login that waits for us is late",
         (
-            Cut(
-                "ftps/session.py",
-                "self.principal is None and self.owed(now) > conf.login_timeout",
+            Seam(
+                "ftps.session:Session._overdue",
                 "self.principal is None and now - self.started > conf.login_timeout",
+                test="owed",
             ),
         ),
         (f"{FAIR}_45_a_login_that_waits_for_us_is_not_late",),
@@ -60,19 +60,13 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "45",
         "after a stop of the process everybody is late",
-        (Cut("server/worker.py", "if not self._held_up(now):", "if True:"),),
+        (Seam("server.worker:Worker._tick", "True", test="_held_up"),),
         (f"{FAIR}_45_a_process_that_was_stopped_blames_nobody",),
     ),
     Mend(
         "46",
         "what moves slowly is stalled",
-        (
-            Cut(
-                "ftps/transfer.py",
-                "rate = max(principal.min_transfer_rate, AGED_RATE if aged else 0)",
-                "rate = AGED_RATE",
-            ),
-        ),
+        (Seam("ftps.transfer:Transfer._patience", "AGED_RATE", call="max"),),
         (f"{FAIR}_46_a_sender_of_a_few_bytes_a_second_is_not_stalled",),
     ),
     Mend(
@@ -88,10 +82,10 @@ ROWS: Final[tuple[Mend, ...]] = (
         "46",
         "a partner's own window and rate are not asked",
         (
-            Cut(
-                "ftps/transfer.py",
-                "return Patience(principal.stall_window, rate)",
-                "return Patience(session.conf.stall_window, session.conf.min_transfer_rate)",
+            Seam(
+                "ftps.transfer:Transfer._patience",
+                "Patience(session.conf.stall_window, session.conf.min_transfer_rate)",
+                call="Patience",
             ),
         ),
         (f"{FAIR}_46_a_partner_has_a_window_and_a_rate_of_its_own",),
@@ -99,17 +93,21 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "46",
         "a trickle holds its place for ever",
-        (Cut("ftps/transfer.py", "AGED_RATE if aged else 0", "0"),),
+        (
+            Seam(
+                "ftps.transfer:Transfer._patience",
+                "max(principal.min_transfer_rate, 0)",
+                call="max",
+            ),
+        ),
         (f"{FAIR}_46_a_trickle_ends_with_the_age_of_its_session",),
     ),
     Mend(
         "46",
         "slow readers of one partner hold all that is read ahead",
         (
-            Cut(
-                "ftps/downloads.py",
-                "self._held[partner] + size > self._left - size",
-                "size > self._left",
+            Seam(
+                "ftps.downloads:ReadBudget.take", "not force and size > self._left", test="partner"
             ),
         ),
         (f"{FAIR}_46_slow_readers_of_a_partner_leave_room_for_the_others",),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.security.mends import Cut, Mend, never
+from tests.security.mends import Cut, Mend, Seam, never
 
 TEXTS: Final = "tests/ftps/test_texts.py::test"
 FIN: Final = "tests/faults/test_missing_close_notify.py::test"
@@ -72,13 +72,7 @@ ROWS: Final = (
     Mend(
         "92",
         "a CR at the end of a piece is taken for one alone",
-        (
-            Cut(
-                "ftps/nvt.py",
-                'self._held = piece.endswith(b"\\r")',
-                "self._held = False",
-            ),
-        ),
+        (Seam("ftps.nvt:FromNvt.convert", "False", call="endswith"),),
         (
             f"{TEXTS}_a_cr_lf_that_two_tls_records_share_is_one",
             "tests/ftps/test_nvt.py::test_only_cr_lf_becomes_lf_wherever_it_is_cut",
@@ -91,7 +85,7 @@ ROWS: Final = (
         (
             Cut("intake/ending.py", "        and not attempt.request.converted\n", ""),
             Cut("intake/ledger.py", "        and not row.converted\n", ""),
-            never("intake/resume.py", "row.converted"),
+            Seam("intake.resume:parts_of", "False", test="converted"),
         ),
         (
             f"{TEXTS}_what_is_converted_is_not_gone_on_with_however_it_ends",
@@ -101,7 +95,7 @@ ROWS: Final = (
     Mend(
         "92",
         "APPE under TYPE A goes on with bytes of TYPE I",
-        (never("intake/resume.py", "request.converted"),),
+        (Seam("intake.resume:Resumption.resume", "False", test="converted"),),
         (f"{TEXTS}_appe_does_not_go_on_with_bytes_that_came_under_type_i",),
     ),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.security.mends import Cut, Mend
+from tests.security.mends import Cut, Mend, Seam
 
 SKEW = "tests/faults/test_clock_skew.py"
 NODES = "tests/faults/test_nodes.py"
@@ -28,7 +28,7 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "54",
         "a project that does not have Django ask its connections",
-        (Cut("db.py", "connection.health_check_enabled = True", "pass"),),
+        (Seam("db:_check", "pass"),),
         ("tests/server/test_pools.py::test_a_thread_outlives_its_connection_to_the_database",),
     ),
     Mend(
@@ -49,13 +49,13 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "55",
         "a node whose clock is wrong takes logins",
-        (Cut("clock.py", "if off <= TOLERATED:", "if True:"),),
+        (Seam("clock:fault", "True", test="TOLERATED"),),
         (f"{SKEW}::test_a_node_whose_clock_goes_wrong_takes_no_logins_and_ends_transfers_well",),
     ),
     Mend(
         "56",
         "two services of one name take each other's writers for their own dead",
-        (Cut("server/heartbeat.py", "rivals := owners.namesakes(boot):", "rivals := {}:"),),
+        (Seam("server.heartbeat:claim_name", "(rivals := {})", test="namesakes"),),
         (f"{NODES}::test_a_second_service_of_a_nodes_name_does_not_start_and_ends_no_upload",),
     ),
     Mend(
@@ -73,30 +73,20 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "57",
         "what a dead node received is not told until its lease runs out",
-        (
-            Cut(
-                "intake/resume.py",
-                "return next(iter(self._left_by_the_dead(principal, path=path)), None)",
-                "return None",
-            ),
-        ),
+        (Seam("intake.resume:Resumption.suspended_for", "None", call="next"),),
         (f"{NODES}::test_what_a_dead_node_received_is_told_and_goes_on_on_another",),
     ),
     Mend(
         "88",
         "the kernel sees a deadlock where threads of two workers use two tables",
-        (Cut("process_lock.py", "if exc.errno != errno.EDEADLK:", "if True:"),),
+        (Seam("process_lock:ProcessLock._lock", "True", test="EDEADLK"),),
         (f"{LOCK}::test_row_88_nobody_is_refused_for_a_deadlock_that_is_none",),
     ),
     Mend(
         "58",
         "live sessions are written anew all the time, strangers' too",
         (
-            Cut(
-                "server/presence.py",
-                "if key in shown and _differ(shown[key], s)]",
-                "if key in shown]",
-            ),
+            Seam("server.presence:Board.publish", "key in shown", test="_differ"),
             Cut("server/presence.py", "for s in snapshots if s.account}", "for s in snapshots}"),
         ),
         (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.security.mends import Cut, Mend, Seam, never
+from tests.security.mends import Cut, Mend, Seam
 
 WEB: Final = "tests/project/test_web.py"
 PROXIED: Final = "tests/security/test_proxied_clients.py"
@@ -26,7 +26,7 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "61",
         "behind a balancer all clients are one address",
-        (never("server/acceptor.py", "network.within(address, conf.proxy_protocol_from)"),),
+        (Seam("server.acceptor:Acceptor._accept", "False", test="within"),),
         (
             f"{PROXIED}::test_trail_ledger_and_live_sessions_know_the_client",
             f"{PROXIED}::test_twenty_guesses_of_one_client_lock_out_that_client_alone",
@@ -36,31 +36,25 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "61",
         "anybody says in a PROXY header that he is somebody else",
-        (
-            Cut(
-                "server/acceptor.py",
-                "if network.within(address, conf.proxy_protocol_from):",
-                "if conf.proxy_protocol_from:",
-            ),
-        ),
+        (Seam("server.acceptor:Acceptor._accept", "conf.proxy_protocol_from", test="within"),),
         (f"{PROXIED}::test_a_header_from_anywhere_else_makes_nobody_another",),
     ),
     Mend(
         "61",
         "a PROXY header that never ends",
-        (Cut("ftps/header_wait.py", "if now - wait.since <= self._patience:", "if True:"),),
+        (Seam("ftps.header_wait:HeaderWaits.check_deadlines", "True", test="_patience"),),
         (f"{PROXIED}::test_a_balancer_that_sends_no_whole_header_is_closed_in_time",),
     ),
     Mend(
         "61",
         "connections without their header fill the memory",
-        (never("ftps/header_wait.py", "len(self._waits) >= self._places"),),
+        (Seam("ftps.header_wait:HeaderWaits.add", "False", test="_places"),),
         (f"{PROXIED}::test_silent_connections_of_a_balancer_take_no_clients_place",),
     ),
     Mend(
         "61",
         "the balancer's own connections fill its address's cap",
-        (never("server/acceptor.py", "origin.balancer and not origin.named"),),
+        (Seam("server.acceptor:Acceptor._slot", "False", test="balancer"),),
         (f"{PROXIED}::test_caps_count_the_client_and_never_the_balancer",),
     ),
     Mend(
@@ -79,10 +73,10 @@ ROWS: Final[tuple[Mend, ...]] = (
         "62",
         "a client whose connections come by two ways has no data channel",
         (
-            Cut(
-                "ftps/passive.py",
-                "if channel.chosen is not None else None",
-                "if channel.chosen is not None and not channel.foreign else None",
+            Seam(
+                "ftps.passive:PassiveListener._resuming",
+                "channel.chosen is not None and (not channel.foreign)",
+                test="channel",
             ),
         ),
         (f"{PROXIED}::test_where_addresses_differ_the_tls_session_proves_the_data_channel",),
@@ -112,10 +106,10 @@ ROWS: Final[tuple[Mend, ...]] = (
         "63",
         "a name's address moves and clients are told the old one",
         (
-            Cut(
-                "server/passive_address.py",
-                "if self._name and now >= self._due:",
-                "if self._name and not self._due:",
+            Seam(
+                "server.passive_address:PassiveAddress.check",
+                "self._name and (not self._due)",
+                test="_name",
             ),
         ),
         (f"{PASSIVE}::test_a_name_is_looked_up_again_and_the_new_address_told",),
@@ -136,24 +130,13 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "63",
         "a resolver that hangs gets a thread with every lookup",
-        (
-            Cut(
-                "server/passive_address.py",
-                "if self._thread is not None and self._thread.is_alive():",
-                "if False:",
-            ),
-        ),
+        (Seam("server.passive_address:PassiveAddress.check", "False", test="is_alive"),),
         (f"{PASSIVE}::test_a_resolver_that_hangs_has_one_thread_and_holds_nobody_up",),
     ),
     Mend(
         "63",
         "clients inside are sent to the outer address",
-        (
-            never(
-                "ftps/verbs/data_connection.py",
-                "network.within(session.remote_ip, conf.ftps_passive_direct_from)",
-            ),
-        ),
+        (Seam("ftps.verbs.data_connection:_told", "False", test="within"),),
         (f"{PASSIVE}::test_clients_inside_are_told_the_address_that_they_reached",),
     ),
 )

@@ -18,7 +18,7 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "77",
         "ready is printed, and the project has no time zones",
-        (Cut("checks/project.py", "if settings.USE_TZ:", "if True:"),),
+        (Seam("checks.project:project_problems", "True", test="settings"),),
         (f"{READY}::test_a_project_without_time_zones_is_not_served",),
     ),
     Mend(
@@ -30,31 +30,19 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "77",
         "one partner's storage that is gone stops everybody",
-        (
-            Cut(
-                "server/housekeeping.py",
-                "if len(failing) == len(aliases):",
-                "if failing:",
-            ),
-        ),
+        (Seam("server.housekeeping:_storages_that_fail", "failing", test="failing"),),
         (f"{READY}::test_one_partners_storage_stops_nobody_else",),
     ),
     Mend(
         "77",
         "another app's migration stops the service",
-        (
-            Cut(
-                "server/readiness/database.py",
-                "if leaf[0] in labels:",
-                "if True:",
-            ),
-        ),
+        (Seam("server.readiness.database:_graph", "True", test="labels"),),
         (f"{READY}::test_another_apps_pending_migration_is_a_line_in_the_log",),
     ),
     Mend(
         "77",
         "the uploads of a storage that is silent hold up those of the others",
-        (never("intake/recovery.py", "row.storage in silent"),),
+        (Seam("intake.recovery:Recovery._try_to_settle", "False", test="storage"),),
         ("tests/intake/test_recovery.py::test_a_silent_storage_is_asked_once_a_round",),
     ),
     Mend(

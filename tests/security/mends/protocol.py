@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.security.mends import Cut, Mend, never
+from tests.security.mends import Cut, Mend, Seam, never
 
 ORDER = "tests/ftps/test_command_order.py"
 NAMES = "tests/ftps/test_names_in_replies.py"
@@ -34,13 +34,7 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "37",
         "commands that wait hide ABOR and the end of the client",
-        (
-            Cut(
-                "ftps/session.py",
-                "return self.transfer is not None",
-                "return False",
-            ),
-        ),
+        (Seam("ftps.session:Session.transferring", "return False"),),
         (
             f"{WAITING}::test_abor_is_heeded_behind_whatever_waits[all different]",
             f"{WAITING}::test_the_upload_of_a_client_that_is_gone_ends_whatever_waits[NOOP]",
@@ -49,17 +43,17 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "37",
         "a client fills the memory with commands behind a transfer",
-        (never("ftps/control.py", "self._queue.cost > MAX_WAITING"),),
+        (Seam("ftps.control:ControlChannel._take_lines", "False", test="MAX_WAITING"),),
         (f"{WAITING}::test_who_sends_without_end_behind_a_transfer_is_cut_off",),
     ),
     Mend(
         "38",
         "a reply changes the name that it tells",
         (
-            Cut(
-                "replies.py",
-                '"?" if unicodedata.category(c) in _NEVER_SENT else c',
-                'c if c.isprintable() else "?"',
+            Seam(
+                "replies:on_one_line",
+                "''.join((c if c.isprintable() else '?' for c in text))",
+                call="join",
             ),
         ),
         (
@@ -70,13 +64,13 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "38",
         "a name in a reply ends its line",
-        (Cut("replies.py", "{on_one_line(self.text)}", "{self.text}"),),
+        (Seam("replies:Reply.line", "self.text", call="on_one_line"),),
         (f"{NAMES}::test_nothing_that_ends_a_line_is_sent",),
     ),
     Mend(
         "39",
         "a blank behind a command's words refuses the client",
-        (Cut("ftps/policy.py", 'return argument.rstrip(" ")', "return argument"),),
+        (Seam("ftps.policy:_given", "argument", call="rstrip"),),
         (
             f"{SENT}::test_a_client_that_ends_every_line_with_a_blank_gets_in",
             f"{SENT}::test_a_blank_behind_words_and_numbers_means_nothing[REST 0 ]",
@@ -86,32 +80,28 @@ ROWS: Final[tuple[Mend, ...]] = (
         "39",
         "options of ls are taken for a name",
         (
-            never("ftps/listed.py", "not _OPTION.fullmatch(word)"),
-            Cut("ftps/listed.py", 'while argument.startswith("-"):', "while False:"),
+            Seam("ftps.listed:_without_options", "False", test="fullmatch"),
+            Seam("ftps.listed:_without_options", "False", test="startswith"),
         ),
         (f"{LISTED}::test_options_of_ls_list_the_directory[filesystem--1]",),
     ),
     Mend(
         "39",
         "a directory that is there is taken for options",
-        (never("ftps/listed.py", "found is not None and found.is_dir"),),
+        (Seam("ftps.listed:_without_options", "False", test="is_dir"),),
         (f"{LISTED}::test_a_directory_that_looks_like_options_is_listed_where_it_is_there",),
     ),
     Mend(
         "40",
         "a pattern is a name that nobody has",
-        (never("ftps/listed.py", "is_pattern(name) and _found(session, path) is None"),),
+        (Seam("ftps.listed:meant", "False", test="is_pattern"),),
         (f"{LISTED}::test_a_pattern_is_expanded_in_its_directory[filesystem]",),
     ),
     Mend(
         "40",
         "a pattern hides the file that is called so",
         (
-            Cut(
-                "ftps/listed.py",
-                "if is_pattern(name) and _found(session, path) is None:",
-                "if is_pattern(name):",
-            ),
+            Seam("ftps.listed:meant", "is_pattern(name)", test="is_pattern"),
             never("ftps/patterns.py", "name == self._text"),
         ),
         (f"{LISTED}::test_a_name_that_is_there_wins_over_the_pattern[filesystem]",),
@@ -131,29 +121,29 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "41",
         "listings in disorder",
-        (Cut("ftps/listed.py", "first.sort(key=lambda entry: entry.name)", "first.reverse()"),),
+        (Seam("ftps.listed:in_order", "first.reverse()", call="sort"),),
         (f"{LISTED}::test_listings_are_sorted[s3]",),
     ),
     Mend(
         "41",
         "STOU tells its name after the data",
-        (Cut("ftps/uploads.py", "session.reply(opening)", "session.reply(replies.OPENING_DATA)"),),
+        (Seam("ftps.uploads:_receive", "session.reply(replies.OPENING_DATA)", call="reply"),),
         (f"{SENT}::test_stou_tells_the_name_before_the_data[]",),
     ),
     Mend(
         "41",
         "the algorithm that FEAT names cannot be chosen",
-        (Cut("ftps/verbs/parameters.py", '    "HASH": _hash,\n', ""),),
+        (Seam("ftps.verbs.parameters:_OPTIONS", "{'UTF8': _utf8, 'UTF-8': _utf8, 'MLST': _mlst}"),),
         (f"{SENT}::test_opts_hash_tells_and_chooses_the_algorithm",),
     ),
     Mend(
         "41",
         "the top directory has no time",
         (
-            Cut(
-                "ftps/storage_fs.py",
-                "is_dir=True, modified=modified)",
-                "is_dir=True)",
+            Seam(
+                "ftps.storage_fs:StorageFS.root_entry",
+                "Entry(self.key('/'), is_dir=True)",
+                call="Entry",
             ),
         ),
         (f"{SENT}::test_mlst_of_the_top_directory_has_its_time[alice-filesystem]",),
@@ -162,7 +152,7 @@ ROWS: Final[tuple[Mend, ...]] = (
         "42",
         "a login in another encoding is no attempt",
         (
-            never("ftps/wire.py", "not line[:5].upper().startswith(_LOGIN)"),
+            Seam("ftps.wire:parse", "False", test="upper"),
             Cut(
                 "ftps/wire.py",
                 'text = line.decode("utf-8", "surrogateescape")',

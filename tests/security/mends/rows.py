@@ -35,9 +35,7 @@ EARLY_HAND_OVER: Final = Cut(
         session.loop.call_soon(self._take, channel)""",
 )
 
-WIRE_CONTROL_CHARACTERS: Final = Cut(
-    "ftps/wire.py", "    if any(ord(c) < 32 or ord(c) == 127 for c in argument):", "    if False:"
-)
+WIRE_CONTROL_CHARACTERS: Final = Seam("ftps.wire:parse", "False", test="ord")
 
 ROWS: Final = (
     Mend(
@@ -146,16 +144,7 @@ ROWS: Final = (
     Mend(
         "6",
         "a slow database stalls every client",
-        (
-            Cut(
-                "ftps/session.py",
-                """        future: Future[T] = self.runtime.accounts(function, *args)
-        return self.outcome(future)
-""",
-                """        return function(*args)
-""",
-            ),
-        ),
+        (Seam("ftps.session:Session.accounts", "return function(*args)"),),
         (f"{STALLS}::test_row_6_a_login_that_waits_for_the_database_stalls_nobody_else",),
     ),
     Mend(
@@ -173,7 +162,7 @@ ROWS: Final = (
     Mend(
         "6",
         "a client asks for renegotiation, or changes its keys, without end",
-        (Cut("tls/contexts.py", "limit_handshakes(context)", "pass"),),
+        (Seam("tls.contexts:_bare", "None", call="limit_handshakes"),),
         (
             f"{ENDLESS}::test_row_6_requests_for_renegotiation_without_end_are_cut_off",
             f"{ENDLESS}::test_row_6_key_updates_without_end_are_cut_off",
@@ -200,13 +189,13 @@ ROWS: Final = (
     Mend(
         "6",
         "a client sends commands that each take long, many in one write",
-        (never("ftps/control.py", "time.monotonic() > until"),),
+        (Seam("ftps.control:ControlChannel.go_on", "False", test="monotonic"),),
         (f"{ENDLESS}::test_row_6_costly_commands_take_turns_with_other_clients",),
     ),
     Mend(
         "6",
         "a stranger's certificate chain takes long to verify",
-        (Cut("tls/peer.py", "context.set_verify_depth(NO_CHAIN)", "pass"),),
+        (Seam("tls.peer:_ask", "None", call="set_verify_depth"),),
         (f"{ENDLESS}::test_row_6_a_handshake_verifies_no_chain_of_a_strangers",),
     ),
     Mend(
@@ -231,7 +220,7 @@ ROWS: Final = (
     Mend(
         "8",
         "plaintext behind AUTH TLS runs inside TLS",
-        (never("ftps/verbs/login.py", "session.input_pending"),),
+        (Seam("ftps.verbs.login:auth", "False", test="input_pending"),),
         (
             f"{CHANNEL}::test_row_8_plaintext_behind_auth_closes_the_session",
             f"{CHANNEL}::test_row_8_commands_queued_before_auth_do_not_open_it",
@@ -247,15 +236,7 @@ ROWS: Final = (
                 """session.data_protected = False
         return replies.OK""",
             ),
-            Cut(
-                "ftps/transfer.py",
-                """        if not session.data_protected:
-            channel.reset()
-""",
-                """        if False:
-            channel.reset()
-""",
-            ),
+            Seam("ftps.transfer:Transfer.open", "False", test="data_protected"),
         ),
         (f"{CHANNEL}::test_row_9_data_channels_in_the_clear_are_refused_for_good",),
     ),
@@ -263,23 +244,9 @@ ROWS: Final = (
         "9",
         "a data channel without PROT P (three layers)",
         (
-            never("ftps/verbs/data_connection.py", "not session.data_protected"),
-            Cut(
-                "ftps/transfer.py",
-                """    if not session.data_protected:
-        raise NoDataChannel(reply=replies.PROT_REQUIRED)
-    if session.passive""",
-                "    if session.passive",
-            ),
-            Cut(
-                "ftps/transfer.py",
-                """        if not session.data_protected:
-            channel.reset()
-""",
-                """        if False:
-            channel.reset()
-""",
-            ),
+            Seam("ftps.verbs.data_connection:_listen", "False", test="data_protected"),
+            Seam("ftps.transfer:require_data_channel", "False", test="data_protected"),
+            Seam("ftps.transfer:Transfer.open", "False", test="data_protected"),
         ),
         (f"{CHANNEL}::test_row_9_without_prot_p_there_is_no_data_channel",),
     ),
@@ -318,13 +285,7 @@ ROWS: Final = (
     Mend(
         "11",
         "one session id context for all: another login's session resumes",
-        (
-            Cut(
-                "ftps/kinship.py",
-                "member = Member(self._pages.now, openssl.new_sid())",
-                "member = Member(self._pages.now, bytes(16))",
-            ),
-        ),
+        (Seam("ftps.kinship:Kinship.accept_control", "bytes(16)", call="new_sid"),),
         (f"{CHANNEL}::test_row_11_the_session_of_another_login_opens_no_data_channel",),
     ),
     Mend(
@@ -337,8 +298,8 @@ ROWS: Final = (
         "13",
         "a second STOR during an upload (refused; one verb at a time)",
         (
-            never("ftps/session.py", "found is not None and found.data and transfer.moving"),
-            Cut("ftps/session.py", "return self._verb is None", "return True"),
+            Seam("ftps.session:Session.passes_queue", "False", test="moving"),
+            Seam("ftps.session:Session.idle", "return True"),
         ),
         (f"{CHANNEL}::test_row_13_a_second_transfer_during_one_is_refused",),
     ),
@@ -359,15 +320,7 @@ ROWS: Final = (
     Mend(
         "15",
         "an upload that is given up leaves a multipart upload",
-        (
-            Cut(
-                "intake/ending.py",
-                """        if ours and not keep:
-            self._abort_parts()
-""",
-                "",
-            ),
-        ),
+        (Seam("intake.ending:Ending._settle", "False", test="ours"),),
         (f"{STORAGE}::test_row_15_an_upload_that_is_given_up_leaves_no_multipart_upload_behind",),
     ),
     Mend(
@@ -391,13 +344,13 @@ ROWS: Final = (
     Mend(
         "16",
         "a peer that never reads",
-        (never("ftps/control.py", "len(self._output) > self.conf.max_queued_output"),),
+        (Seam("ftps.control:ControlChannel._send", "False", test="max_queued_output"),),
         (f"{CHANNEL}::test_row_16_a_peer_that_never_reads_is_cut_off",),
     ),
     Mend(
         "17",
         "a handshake that never ends",
-        (never("ftps/session.py", "now - self.handshake_started > self.conf.handshake_timeout"),),
+        (Seam("ftps.session:Session.check_deadlines", "False", test="handshake_timeout"),),
         (
             f"{CHANNEL}::test_row_17_deadlines_end_what_does_not_move",
             f"{RESILIENCE}::test_slowloris_before_the_login_is_cut_off_while_others_are_served",
@@ -406,18 +359,13 @@ ROWS: Final = (
     Mend(
         "17",
         "NOOP keeps a session without a login alive",
-        (
-            never(
-                "ftps/session.py",
-                "self.principal is None and self.owed(now) > conf.login_timeout",
-            ),
-        ),
+        (Seam("ftps.session:Session._overdue", "False", test="owed"),),
         (f"{CHANNEL}::test_row_17_noop_does_not_keep_a_login_waiting",),
     ),
     Mend(
         "17",
         "a session that does nothing, or trickles",
-        (never("ftps/session.py", "now - self.last_activity > conf.idle_timeout"),),
+        (Seam("ftps.session:Session._overdue", "False", test="last_activity"),),
         (
             f"{CHANNEL}::test_row_17_deadlines_end_what_does_not_move",
             f"{RESILIENCE}::test_slowloris_after_the_login_is_cut_off",
@@ -427,10 +375,10 @@ ROWS: Final = (
         "17",
         "one address takes all connections",
         (
-            Cut(
-                "server/connections.py",
-                "self._held(self._ips, ip) >= per_ip and not self._make_room_at(ip)",
-                "False and not self._make_room_at(ip)",
+            Seam(
+                "server.connections:ConnectionTable.open",
+                "False",
+                test="_make_room_at",
             ),
         ),
         (f"{CHANNEL}::test_row_17_one_address_gets_no_more_than_its_cap",),
@@ -438,12 +386,7 @@ ROWS: Final = (
     Mend(
         "17",
         "one address connects and hangs up all the time",
-        (
-            never(
-                "server/acceptor.py",
-                "not self._arrivals.allow(address, conf.connection_rate_per_ip)",
-            ),
-        ),
+        (Seam("server.acceptor:Acceptor._slot", "False", test="allow"),),
         (f"{CAPS}::test_an_address_that_connects_all_the_time_is_refused_without_a_row",),
     ),
     Mend(
@@ -464,10 +407,10 @@ ROWS: Final = (
         "17",
         "a connection that is gone leaves its TLS callbacks in the memory",
         (
-            Cut(
-                "tls/contexts.py",
-                "set_alpn_selection(context, _select_ftp)",
+            Seam(
+                "tls.contexts:_bare",
                 "context.set_alpn_select_callback(_select_ftp)",
+                call="set_alpn_selection",
             ),
         ),
         ("tests/ftps/test_memory.py::test_a_tls_context_leaves_nothing_for_the_garbage_collector",),
@@ -481,7 +424,7 @@ ROWS: Final = (
     Mend(
         "17",
         "a trickle passes the stall timer, in both directions",
-        (never("ftps/transfer.py", "why"),),
+        (Seam("ftps.transfer:Transfer.check_deadlines", "False", test="why"),),
         (
             f"{ENDINGS}::test_an_upload_that_stalls_is_cut_off",
             f"{RESILIENCE}::test_a_slow_reader_of_a_download_is_cut_off_and_holds_no_memory",
@@ -497,10 +440,10 @@ ROWS: Final = (
         "18",
         "a broken data connection answers unasked",
         (
-            Cut(
-                "ftps/passive.py",
-                ('logger.info("data channel handshake failed", port=self.port, reason=str(error))'),
+            Seam(
+                "ftps.passive:PassiveListener._handshake_lost",
                 "self.session.reply(replies.NO_DATA_CHANNEL)",
+                call="info",
             ),
         ),
         (f"{ROW}::test_row_18_a_data_connection_without_a_transfer_is_answered_by_nothing",),
@@ -547,7 +490,7 @@ ROWS: Final = (
     Mend(
         "21",
         "invisible characters in the audit trail",
-        (never("escaping.py", 'not (head.isprintable() and "\\\\" not in head)'),),
+        (Seam("escaping:escape", "False", test="isprintable"),),
         (f"{CHANNEL}::test_row_21_line_breaks_and_escapes_do_not_reach_log_or_audit",),
     ),
     Mend(
@@ -559,13 +502,13 @@ ROWS: Final = (
     Mend(
         "23",
         "a browser is tricked into talking to us",
-        (never("ftps/wire.py", "verb in HTTP_VERBS"),),
+        (Seam("ftps.wire:parse", "False", test="HTTP_VERBS"),),
         (f"{CHANNEL}::test_row_23_an_http_request_is_not_answered",),
     ),
     Mend(
         "23",
         "any number of bad commands",
-        (never("ftps/session.py", "self.bad_commands >= self.conf.max_bad_commands"),),
+        (Seam("ftps.session:Session.count_bad_command", "False", test="max_bad_commands"),),
         (f"{CHANNEL}::test_row_23_ten_bad_commands_close_the_session",),
     ),
     Mend(
@@ -577,48 +520,32 @@ ROWS: Final = (
     Mend(
         "24",
         "CBC suites",
-        (
-            Cut(
-                "tls/contexts.py",
-                "context.set_cipher_list(profile.cipher_list.encode())",
-                'context.set_cipher_list(b"ALL:@SECLEVEL=0")',
-            ),
-        ),
+        (Seam("tls.contexts:_bare", "b'ALL:@SECLEVEL=0'", call="encode"),),
         (f"{CHANNEL}::test_row_24_weak_suites_are_not_offered",),
     ),
     Mend(
         "24",
         "TLS 1.1 (the version, and the library's security level)",
         (
-            Cut(
-                "tls/contexts.py",
-                "context.set_min_proto_version(profile.minimum)",
+            Seam(
+                "tls.contexts:_bare",
                 "context.set_min_proto_version(SSL.TLS1_1_VERSION)",
+                call="set_min_proto_version",
             ),
-            Cut(
-                "tls/contexts.py",
-                "context.set_cipher_list(profile.cipher_list.encode())",
-                'context.set_cipher_list(b"ALL:@SECLEVEL=0")',
-            ),
+            Seam("tls.contexts:_bare", "b'ALL:@SECLEVEL=0'", call="encode"),
         ),
         (f"{CHANNEL}::test_row_24_tls_1_1_is_not_spoken",),
     ),
     Mend(
         "24",
         "TLS 1.3 where clients lose their last bytes",
-        (
-            Cut(
-                "tls/profiles.py",
-                'Profile("tls12", SSL.TLS1_2_VERSION, SSL.TLS1_2_VERSION)',
-                'Profile("tls12", SSL.TLS1_2_VERSION, SSL.TLS1_3_VERSION)',
-            ),
-        ),
+        (Seam("tls.profiles:TLS12", "Profile('tls12', SSL.TLS1_2_VERSION, SSL.TLS1_3_VERSION)"),),
         (f"{CHANNEL}::test_row_24_the_default_profile_speaks_tls_1_2_and_modern_speaks_1_3",),
     ),
     Mend(
         "24",
         "groups that the profile does not have",
-        (Cut("tls/contexts.py", "limit_groups(context, profile.groups)", "pass"),),
+        (Seam("tls.contexts:_bare", "None", call="limit_groups"),),
         (f"{ROW}::test_row_24_only_the_profiles_groups_agree_on_a_key",),
     ),
     Mend(
@@ -680,13 +607,13 @@ ROWS: Final = (
     Mend(
         "27",
         "a verb in letters that only look like ours",
-        (never("ftps/wire.py", "not (verb.isascii() and verb.isalnum())"),),
+        (Seam("ftps.wire:parse", "False", test="isascii"),),
         (f"{CHANNEL}::test_row_27_only_plain_verbs_are_understood",),
     ),
     Mend(
         "27",
         "REST 1_000",
-        (never("ftps/verbs/transfers.py", 'not re.fullmatch(r"[0-9]{1,19}", argument)'),),
+        (Seam("ftps.verbs.transfers:rest", "False", test="fullmatch"),),
         (f"{CHANNEL}::test_row_27_rest_takes_ascii_digits_only",),
     ),
     Mend(
@@ -694,22 +621,14 @@ ROWS: Final = (
         "NUL in a name (the line's check and the path's)",
         (
             WIRE_CONTROL_CHARACTERS,
-            never("keys.py", "not text.isprintable()"),
+            Seam("keys:_check_text", "False", test="isprintable"),
         ),
         (f"{CHANNEL}::test_row_27_nul_does_not_drop_the_session",),
     ),
     Mend(
         "28",
         "guesses at once are all looked at",
-        (
-            never(
-                "access/lockout.py",
-                (
-                    "any(failed[scope] + open_[scope] >= limit for scope, limit in "
-                    "_limits(username))"
-                ),
-            ),
-        ),
+        (Seam("access.lockout:_try_reserve", "False", test="_limits"),),
         (
             f"{GUESSING}::test_row_28_of_fifty_guesses_at_once_five_passwords_are_looked_at",
             f"{GUESSING}::test_row_28_one_address_has_twenty_guesses_over_all_names",
@@ -722,16 +641,7 @@ ROWS: Final = (
     Mend(
         "29",
         "refusals tell by their time",
-        (
-            Cut(
-                "ftps/verbs/login.py",
-                """        session.sleep_until(exc.reply_at)
-        session.drop_input()
-""",
-                """        session.drop_input()
-""",
-            ),
-        ),
+        (Seam("ftps.verbs.login:password", "None", call="sleep_until"),),
         (f"{GUESSING}::test_row_29_a_refusal_does_not_tell_by_its_time_why",),
     ),
     Mend(
@@ -764,29 +674,23 @@ ROWS: Final = (
     Mend(
         "30",
         "every thread that ever hashed keeps the memory of a hash",
-        (
-            Cut(
-                "server/worker.py",
-                "    bound_allocator()\n",
-                "",
-            ),
-        ),
+        (Seam("server.worker:worker_main", "None", call="bound_allocator"),),
         (f"{GUESSING}::test_row_30_a_crowd_that_logs_in_has_the_memory_of_two_hashes",),
     ),
     Mend(
         "31",
         "sessions of a disabled account live on",
-        (Cut("server/worker.py", "self._check_sessions()", "pass"),),
+        (Seam("server.worker:Worker._tick", "None", call="_check_sessions"),),
         (f"{LIVE}::test_a_session_ends_when",),
     ),
     Mend(
         "31",
         "a crowd that logs in keeps sessions alive",
         (
-            Cut(
-                "server/worker.py",
-                "self._ask_accounts(_CONTROL, standings, asked)",
+            Seam(
+                "server.worker:Worker._check_sessions",
                 "self.accounts(standings, asked)",
+                call="_ask_accounts",
             ),
         ),
         (f"{LIVE}::test_a_crowd_that_logs_in_keeps_no_session_alive",),
@@ -795,10 +699,10 @@ ROWS: Final = (
         "32",
         "ABOR during a commit is answered before it",
         (
-            Cut(
-                "ftps/session.py",
-                "self.answer_next(item)  # its own reply follows the transfer's",
+            Seam(
+                "ftps.session:Session.passes_queue",
                 "self.reply(replies.ABOR_DONE)",
+                call="answer_next",
             ),
         ),
         (f"{END}::test_row_32_what_comes_during_a_commit_waits_for_its_one_true_reply",),
@@ -807,15 +711,7 @@ ROWS: Final = (
         "32",
         "a connection lost during a commit: published, not told",
         (
-            Cut(
-                "intake/pipeline.py",
-                """            if self._decided:
-                return False
-            dropped = self._fail(cause, discard=discard)
-""",
-                """            dropped = self._fail(cause, discard=discard)
-""",
-            ),
+            Seam("intake.pipeline:Pipeline.stop", "False", test="_decided"),
             Cut(
                 "intake/ending.py",
                 """        published = self._call_storage(parts, size, sha256)
@@ -833,16 +729,7 @@ ROWS: Final = (
     Mend(
         "33",
         "an old session writes over its successor",
-        (
-            Cut(
-                "intake/ledger.py",
-                (
-                    "return Upload.objects.filter(pk=claim.upload_id, epoch=claim.epoch, "
-                    "state__in=states or LIVE)"
-                ),
-                "return Upload.objects.filter(pk=claim.upload_id)",
-            ),
-        ),
+        (Seam("intake.ledger:held", "Upload.objects.filter(pk=claim.upload_id)", call="filter"),),
         (
             f"{END}::test_row_33_an_old_session_on_another_node_writes_nothing_over_its_successor",
             (
@@ -854,13 +741,7 @@ ROWS: Final = (
     Mend(
         "34",
         "the ledger holds what could continue an upload",
-        (
-            Cut(
-                "intake/tokens.py",
-                'return _ring().encrypt(token.encode()).decode() if token else ""',
-                "return token",
-            ),
-        ),
+        (Seam("intake.tokens:seal", "return token"),),
         (f"{ROW}::test_row_34_what_could_continue_an_upload_is_nowhere_in_the_clear",),
     ),
     Mend(
@@ -878,19 +759,13 @@ ROWS: Final = (
     Mend(
         "35",
         "the demo listens to the world",
-        (never("project/demo/run.py", "not is_loopback(self.host)"),),
+        (Seam("project.demo.run:Address.refuse_unless_usable", "False", test="is_loopback"),),
         (f"{DEMO}::test_row_35_the_demo_never_listens_outside_loopback",),
     ),
     Mend(
         "35",
         "the service shows a demo to the world",
-        (
-            Cut(
-                "checks/exposure.py",
-                "if is_loopback(host) or not (conf.data_dir / DEMO_FILE).exists():",
-                "if True:",
-            ),
-        ),
+        (Seam("checks.exposure:exposure_problems", "True", test="is_loopback"),),
         (f"{DEMO}::test_row_35_the_service_refuses_to_show_a_demo_to_the_world",),
     ),
     Mend(

@@ -17,19 +17,13 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "67",
         "sessions that never log in hold candidates of a passive port for ever",
-        (Cut("ftps/passive.py", "            self._charge_for_sibling(channel)\n", ""),),
+        (Seam("ftps.passive:PassiveListener._judge", "None", call="_charge_for_sibling"),),
         (f"{SIBLINGS}::test_row_67_sessions_that_never_log_in_have_a_bound",),
     ),
     Mend(
         "95",
         "a client that has one TLS session for several connections is refused",
-        (
-            Cut(
-                "ftps/passive.py",
-                "return not channel.foreign and self._must_resume(channel)",
-                "return False",
-            ),
-        ),
+        (Seam("ftps.passive:PassiveListener._takes_siblings", "return False"),),
         (
             OPENS,
             f"{CLIENTS}::test_row_95_every_file_is_stored_on_the_default_profile[curl -Z]",
@@ -39,13 +33,7 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "95",
         "a session that is known by its id is known to one worker only",
-        (
-            Cut(
-                "ftps/kinship.py",
-                "self._pages.import_session(member.page, member.sid, member.session)",
-                "pass",
-            ),
-        ),
+        (Seam("ftps.kinship:Kinship._is_offered", "None", call="import_session"),),
         (f"{OPENS}[ids]",),
     ),
     Mend(
@@ -57,7 +45,7 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "95",
         "a session of the same account opens a data channel wherever it lives",
-        (Cut("server/families.py", "exact(address))", 'exact("192.0.2.1"))'),),
+        (Seam("server.families:Families.join", "exact('192.0.2.1')", call="exact"),),
         (f"{REFUSED}[tls13-another address]", RANDOM),
     ),
     Mend(
@@ -85,17 +73,17 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "95",
         "a sibling that is about to log in is refused",
-        (Cut("ftps/passive.py", "SIBLING_PATIENCE = 2.0", "SIBLING_PATIENCE = 0.0"),),
+        (Seam("ftps.passive:SIBLING_PATIENCE", "0.0"),),
         (f"{SIBLINGS}::test_row_95_a_sibling_that_is_still_logging_in_is_waited_for",),
     ),
     Mend(
         "102",
         "a data channel that comes from another address is refused",
         (
-            Cut(
-                "ftps/passive.py",
-                "if channel.chosen is not None else None",
-                "if channel.chosen is not None and not channel.foreign else None",
+            Seam(
+                "ftps.passive:PassiveListener._resuming",
+                "channel.chosen is not None and (not channel.foreign)",
+                test="channel",
             ),
         ),
         ((f"{SIBLINGS}::test_row_102_from_another_address_the_very_session_opens_a_data_channel"),),
@@ -109,7 +97,11 @@ ROWS: Final[tuple[Mend, ...]] = (
                 "[channel for channel in self._candidates if channel.foreign or not foreign]",
                 "list(self._candidates)",
             ),
-            Cut("ftps/passive.py", "(not channel.foreign, channel.spoke))", "channel.spoke)"),
+            Seam(
+                "ftps.passive:PassiveListener._make_room",
+                "min(rivals, key=lambda channel: channel.spoke)",
+                call="min",
+            ),
         ),
         (f"{SIBLINGS}::test_row_102_connections_from_elsewhere_do_not_keep_the_owner_out",),
     ),
@@ -127,7 +119,13 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "112",
         "one ClientHello offers hundreds of TLS 1.3 tickets",
-        (Cut("tls/handshake.py", "> _TICKETS:", "> 100_000:"),),
+        (
+            Seam(
+                "tls.handshake:Handshake.feed",
+                "(tickets := tickets_of(self._hello)) > 100000",
+                test="tickets_of",
+            ),
+        ),
         (
             (
                 "tests/tls/test_hello.py::"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.security.mends import Cut, Mend
+from tests.security.mends import Mend, Seam
 
 PRINT = "tests/ftps/test_small_print.py"
 NAMED = "tests/ftps/test_names_of_files.py"
@@ -14,13 +14,7 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "98",
         "APPE behind REST takes bytes from another place",
-        (
-            Cut(
-                "ftps/verbs/transfers.py",
-                "    if session.said.restart_at:\n        return _store(session, argument)\n",
-                "",
-            ),
-        ),
+        (Seam("ftps.verbs.transfers:appe", "False", test="restart_at"),),
         (
             f"{PRINT}::test_appe_after_rest_goes_on_where_rest_says_or_is_refused",
             f"{PRINT}::test_appe_after_rest_stores_no_tail_as_a_whole_file[filesystem]",
@@ -29,23 +23,17 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "98",
         "STOU behind REST stores the rest as a whole file",
-        (
-            Cut(
-                "ftps/verbs/transfers.py",
-                "    if session.said.restart_at:\n        raise BadOffset",
-                "    if False:\n        raise BadOffset",
-            ),
-        ),
+        (Seam("ftps.verbs.transfers:stou", "False", test="restart_at"),),
         (f"{PRINT}::test_stou_after_rest_stores_no_tail_as_a_whole_file[filesystem]",),
     ),
     Mend(
         "99",
         "directories below a file",
         (
-            Cut(
-                "storage/confined.py",
-                "if self._backend.stat(key).is_dir:",
-                "if self._backend.stat(key).key:",
+            Seam(
+                "storage.confined:ConfinedStorage._refuse_file_above",
+                "self._backend.stat(key).key",
+                test="stat",
             ),
         ),
         (f"{NAMED}::test_nothing_is_made_below_a_file[s3]",),
@@ -53,27 +41,21 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "99",
         "a file named as a directory",
-        (
-            Cut(
-                "ftps/storage_fs.py",
-                'path == "/" or argument.rpartition("/")[2] in ("", ".")',
-                'path == "/"',
-            ),
-        ),
+        (Seam("ftps.storage_fs:StorageFS.resolve_file", "path == '/'", test="rpartition"),),
         (f"{NAMED}::test_a_file_is_not_named_as_a_directory[filesystem-/]",),
     ),
     Mend(
         "100",
         "rights of a file that is not there yet",
-        (Cut("ftps/rights.py", "if isinstance(entry, Unfinished) else", "if False else"),),
+        (Seam("ftps.rights:Rights.letters", "False", test="Unfinished"),),
         (f"{PERM}::test_the_perm_fact_of_an_own_suspended_upload",),
     ),
     Mend(
         "100",
         "rights that the verbs do not give",
         (
-            Cut("ftps/rights.py", 'frozenset("df")', "frozenset()"),
-            Cut("ftps/rights.py", "and self.stored_here(entry.key)", "and True"),
+            Seam("ftps.rights:_NOT_OF_THE_TOP", "frozenset()"),
+            Seam("ftps.rights:Rights._of_file", "True", call="stored_here"),
         ),
         (
             f"{PERM}::test_the_perm_fact_tells_what_the_verbs_do[filesystem]",
@@ -83,19 +65,25 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "100",
         "the head of a directory looks whole",
-        (Cut("ftps/verbs/information.py", 'if more else "End"', 'if False else "End"'),),
+        (Seam("ftps.verbs.information:_stat_path", "False", test="more"),),
         (f"{PRINT}::test_stat_of_a_large_directory_says_that_it_is_not_all",),
     ),
     Mend(
         "100",
         "a choice of facts that was refused is made",
-        (Cut("ftps/verbs/parameters.py", "not _FACT_LIST.fullmatch(value)", "False"),),
+        (Seam("ftps.verbs.parameters:_mlst", "False", test="fullmatch"),),
         (f"{PRINT}::test_facts_that_are_no_list_are_501_and_change_nothing[fish cakes;]",),
     ),
     Mend(
         "100",
         "HOST takes another name than the certificate was shown for",
-        (Cut("ftps/verbs/parameters.py", "if sent and not literal and", "if False and"),),
+        (
+            Seam(
+                "ftps.verbs.parameters:host",
+                "False",
+                test="rstrip",
+            ),
+        ),
         (f"{PRINT}::test_host_is_the_name_that_tls_was_begun_with",),
     ),
 )

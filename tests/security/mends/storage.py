@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.security.mends import Cut, Mend, never
+from tests.security.mends import Cut, Mend, Seam
 
 VANISHED = "tests/security/test_vanished_storage.py"
 QUERIES = "tests/intake/test_periodic_queries.py"
@@ -15,7 +15,7 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "49",
         "the disk is unmounted while the service runs, and uploads go to the root disk",
-        (never("storage/filesystem/tree.py", "self._expected"),),
+        (Seam("storage.filesystem.tree:Tree._open_root", "False", test="_expected"),),
         (
             (
                 f"{VANISHED}::"
@@ -31,7 +31,7 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "49",
         "a service that runs never looks at what an operator adopted",
-        (Cut("server/worker.py", "            self._heed_adoptions()\n", ""),),
+        (Seam("server.worker:Worker._tick", "None", call="_heed_adoptions"),),
         (f"{VANISHED}::test_row_49_a_service_that_runs_serves_from_what_was_adopted",),
     ),
     Mend(
@@ -54,7 +54,7 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "50",
         "uploads are taken until the disk has no room for the database",
-        (Cut("disk.py", "if free - more >= kept:", "if True:"),),
+        (Seam("disk:lack", "True", test="kept"),),
         (
             (
                 f"{FULL}::"
@@ -66,10 +66,9 @@ ROWS: Final[tuple[Mend, ...]] = (
         "50",
         "what did not fit is kept to be gone on with, and keeps the disk full",
         (
-            Cut(
-                "intake/ending.py",
-                "    StorageFull,  # parts that are kept would keep the disk full, for everybody\n",
-                "",
+            Seam(
+                "intake.ending:_NEVER_SUSPEND",
+                "(TooLarge, UploadRejected, LeaseLost, VerificationFailed, Exists)",
             ),
         ),
         (
@@ -94,10 +93,10 @@ ROWS: Final[tuple[Mend, ...]] = (
         "52",
         "the hourly sweep reads the whole ledger to name its storages",
         (
-            Cut(
-                "intake/sweep.py",
-                "set(_storages_of_the_ledger())",
-                '{*Upload.objects.values_list("storage", flat=True).distinct()}',
+            Seam(
+                "intake.sweep:_aliases",
+                "sorted(used | {*Upload.objects.values_list('storage', flat=True).distinct()})",
+                call="sorted",
             ),
         ),
         (
@@ -109,17 +108,13 @@ ROWS: Final[tuple[Mend, ...]] = (
         "51",
         "buffers live as long as a reference cycle that names them",
         (
-            Cut(
-                "intake/buffers.py",
-                "return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)",
-                "return bytearray(size)",
-            ),
+            Seam("intake.buffers:take_memory", "bytearray(size)", call="mmap"),
             Cut(
                 "intake/buffers.py",
                 "    memory.madvise(mmap.MADV_DONTNEED)\n    with suppress(BufferError):",
                 "    with suppress(AttributeError):",
             ),
-            Cut("tls/records.py", "return filled, exc.with_traceback(None)", "return filled, exc"),
+            Seam("tls.records:read_into", "exc", call="with_traceback"),
         ),
         (
             f"{MEMORY}::test_row_51_a_long_upload_and_aborted_ones_stay_within_the_workers_memory[filesystem]",
@@ -128,13 +123,13 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "89",
         "a file system that tells no size is taken for a full one",
-        (Cut("disk.py", "if not size:", "if False:"),),
+        (Seam("disk:lack", "False", test="size"),),
         (f"{FULL}::test_row_89_a_file_system_that_tells_no_size_is_not_a_full_one",),
     ),
     Mend(
         "51",
         "what a full socket says refers to the caller, and keeps what was being sent",
-        (Cut("tls/records.py", "return sent, exc.with_traceback(None)", "return sent, exc"),),
+        (Seam("tls.records:write_from", "exc", call="with_traceback"),),
         (
             (
                 f"{MEMORY}::test_row_51_long_downloads_stay_within_the_workers_memory"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.security.mends import Cut, Mend, Seam, never
+from tests.security.mends import Cut, Mend, Seam
 
 STRANGERS = "tests/security/test_strangers.py"
 DATA_PORT = "tests/security/test_data_port_strangers.py"
@@ -29,7 +29,13 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "64",
         "silent strangers take every place",
-        (Cut("server/connections.py", " and not self._make_room():", ":"),),
+        (
+            Seam(
+                "server.connections:ConnectionTable.open",
+                "full or strangers >= strangers_share(total)",
+                test="strangers_share",
+            ),
+        ),
         (f"{STRANGERS}::test_row_64_partners_log_in_while_strangers_take_every_place",),
     ),
     Mend(
@@ -41,25 +47,19 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "65",
         "good logins use up the rate",
-        (
-            Cut(
-                "server/worker.py",
-                "self._rates.give_back(place)",
-                "self._rates.failed(place)",
-            ),
-        ),
+        (Seam("server.worker:Worker.login_ended", "self._rates.failed(place)", call="give_back"),),
         (f"{STRANGERS}::test_row_65_a_job_that_logs_in_for_each_file_is_never_turned_away",),
     ),
     Mend(
         "65",
         "good logins use up the rate of connections",
-        (Cut("server/worker.py", "self._arrivals.forgive(place.address)", "pass"),),
+        (Seam("server.worker:Worker.login_ended", "None", call="forgive"),),
         (f"{STRANGERS}::test_row_65_a_job_that_logs_in_for_each_file_is_never_turned_away",),
     ),
     Mend(
         "65",
         "logins that are being checked turn others away",
-        (Cut("server/rates.py", "count - checks < limit", "False"),),
+        (Seam("server.rates:AddressRates._count", "False", test="checks"),),
         (f"{STRANGERS}::test_row_65_logins_at_once_wait_for_each_other_and_all_come_in",),
     ),
     Mend(
@@ -109,7 +109,7 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "67",
         "handshakes on data ports without end",
-        (never("ftps/passive.py", "not budget.allows(*who)"),),
+        (Seam("ftps.passive:PassiveListener._resumes_nothing", "False", test="allows"),),
         (f"{DATA_PORT}::test_row_67_handshakes_that_resume_nothing_have_a_bound",),
     ),
     Mend(
@@ -135,37 +135,21 @@ ROWS: Final[tuple[Mend, ...]] = (
         "68",
         "a refused upload is only counted",
         (
-            Cut(
-                "ftps/uploads.py",
-                "        session.pace_refused_uploads()\n        raise",
-                "        raise",
-            ),
-            Cut(
-                "intake/service.py",
-                "audit.record(self._writer, event).result(RECORD_TIMEOUT)",
-                "pass",
-            ),
+            Seam("ftps.uploads:_begin", "None", call="pace_refused_uploads"),
+            Seam("intake.service:Intake._reject", "None", call="result"),
         ),
         (f"{FLOODS}::test_row_68_a_refused_upload_leaves_its_row_whatever_the_bound",),
     ),
     Mend(
         "69",
         "uploads wait behind the rows of strangers",
-        (
-            Cut(
-                "db.py",
-                """        elif later:
-            self._later""",
-                """        elif False:
-            self._later""",
-            ),
-        ),
+        (Seam("db:DatabaseWriter.submit", "False", test="later"),),
         (f"{WRITER}::test_row_69_what_uploads_wait_for_is_written_before_strangers_rows",),
     ),
     Mend(
         "70",
         "attempts that are refused before their verb begins leave no row",
-        (Cut("ftps/session.py", "if reply.is_error and not self.row_left:", "if False:"),),
+        (Seam("ftps.session:Session._run", "False", test="is_error"),),
         (
             f"{FLOODS}::test_row_70_a_refused_attempt_leaves_one_row",
             f"{FLOODS}::test_row_70_attempts_before_the_login_leave_rows_too",
@@ -205,8 +189,8 @@ ROWS: Final[tuple[Mend, ...]] = (
         "97",
         "a refused data channel is reset, and its owner reads nothing of why",
         (
-            never("ftps/passive.py", "self._uploads is False"),
-            Cut("ftps/passive.py", "channel.refuse(gracefully=self._uploads)", "channel.reset()"),
+            Seam("ftps.passive:PassiveListener._resumes_nothing", "False", test="_uploads"),
+            Seam("ftps.passive:PassiveListener._turn_away", "channel.reset()", call="refuse"),
         ),
         (
             (
@@ -223,8 +207,12 @@ ROWS: Final[tuple[Mend, ...]] = (
         "97",
         "a refused listing ends as an empty one does",
         (
-            never("ftps/passive.py", "self._uploads is False"),
-            Cut("ftps/passive.py", "refuse(gracefully=self._uploads)", "refuse(gracefully=True)"),
+            Seam("ftps.passive:PassiveListener._resumes_nothing", "False", test="_uploads"),
+            Seam(
+                "ftps.passive:PassiveListener._turn_away",
+                "channel.refuse(gracefully=True)",
+                call="refuse",
+            ),
         ),
         (
             (
@@ -236,13 +224,13 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "97",
         "a stranger's attempt ends the owner's wait at once",
-        (Cut("ftps/passive.py", "REFUSAL_GRACE = 1.0", "REFUSAL_GRACE = 0.0"),),
+        (Seam("ftps.passive:REFUSAL_GRACE", "0.0"),),
         ((f"{REFUSED}::test_row_97_strangers_that_are_refused_leave_the_owner_its_moment[tls12]"),),
     ),
     Mend(
         "97",
         "a port scan ends the owner's wait",
-        (Cut("ftps/passive.py", "if channel.spoke:  # a port scan", "if True:  # a port scan"),),
+        (Seam("ftps.passive:PassiveListener._handshake_lost", "True", test="channel"),),
         (f"{REFUSED}::test_row_97_a_port_scan_does_not_end_the_owners_wait[modern]",),
     ),
     Mend(
@@ -277,17 +265,15 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "110",
         "a client uses its tickets up",
-        (Cut("ftps/transfer.py", "session.renew_tickets()", "pass"),),
+        (Seam("ftps.transfer:Transfer.over", "None", call="renew_tickets"),),
         (f"{TLS13}::test_row_110_each_transfer_brings_new_tickets_on_the_control_channel",),
     ),
     Mend(
         "111",
         "TLS 1.3 for clients to whom no new tickets can be given",
         (
-            Cut(
-                "ftps/control.py",
-                "self._connect(self.suits_tls13)",
-                "self._connect(True)",
+            Seam(
+                "ftps.control:ControlChannel._hello_is_here", "self._connect(True)", call="_connect"
             ),
         ),
         (
