@@ -141,9 +141,12 @@ def state_of_ours(stack: ExitStack, state: str) -> Path:
     """
     if Path(state).is_dir():
         return Path(state).resolve()
+    found = ["git", "rev-parse", "--verify", f"{state}^{{commit}}"]
+    revision = subprocess.run(found, cwd=ROOT, check=True, capture_output=True, text=True).stdout
     root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-revision-")))
     subprocess.run(["git", "clone", "--quiet", "--shared", "--no-checkout", ROOT, root], check=True)
-    subprocess.run(["git", "checkout", "--quiet", "--detach", state], cwd=root, check=True)
+    checkout = ["git", "checkout", "--quiet", "--detach", revision.strip()]
+    subprocess.run(checkout, cwd=root, check=True)
     return root
 
 
