@@ -1,7 +1,8 @@
 """Thread pools for what may block: bounded, and fair between partners.
 
 A pool keeps one queue per key (the partner) and takes from them in turn; no key may have more
-than its cap running at once, so that one partner's slow bucket cannot hold every thread.
+than its cap running at once, so that one partner's slow bucket cannot hold every thread. A job
+wakes one thread at most.
 
 Any job may use the ORM: a thread's database connections are looked at around each one, here, so
 that no job has to remember it (:func:`securedrop_ftp.db.renewed_connections`).
@@ -30,7 +31,8 @@ class FairPool:
 
     def __init__(self, name: str, threads: int, per_key: int) -> None:
         self._lock = threading.Lock()
-        self._work = threading.Condition(self._lock)
+        #: A held lock for each sleeping thread; to release it wakes the thread.
+        self._asleep: list[threading.Lock] = []
         self._queues: OrderedDict[str, deque[Callable[[], None]]] = OrderedDict()
         self._running: dict[str, int] = {}
         self._per_key = per_key
@@ -46,7 +48,10 @@ class FairPool:
         """Queue a job that reports by itself. Never blocks."""
         with self._lock:
             self._queues.setdefault(key, deque()).append(job)
-            self._work.notify()
+            # The thread that slept last: its caches and its connection are the warmest.
+            sleeper = self._asleep.pop() if self._asleep else None
+        if sleeper is not None:
+            sleeper.release()
 
     def submit(self, key: str, function: Callable[..., T], *args: Any) -> Future[T]:
         """Queue a call; only structlog's bound values travel with it."""
@@ -69,7 +74,9 @@ class FairPool:
         """Run what is queued, then stop; waits ``timeout`` seconds for each thread."""
         with self._lock:
             self._closed = True
-            self._work.notify_all()
+            sleepers, self._asleep = self._asleep, []
+        for sleeper in sleepers:
+            sleeper.release()
         for thread in self._threads:
             thread.join(timeout)
 
@@ -85,25 +92,34 @@ class FairPool:
                 return key, job
         return None
 
-    def _run(self) -> None:
+    def _next(self, sleeper: threading.Lock) -> tuple[str, Callable[[], None]] | None:
+        """A job that may run, as soon as there is one; ``None`` when the pool closes."""
         while True:
             with self._lock:
-                while (taken := self._take()) is None:
-                    if self._closed and not self._queues:
-                        return
-                    self._work.wait()
-                key, job = taken
+                taken = self._take()
+                if taken is not None:
+                    return taken
+                if self._closed:
+                    return None  # what waits for its key's cap is taken by who runs that key
+                self._asleep.append(sleeper)
+            sleeper.acquire()
+
+    def _run(self) -> None:
+        sleeper = threading.Lock()
+        sleeper.acquire()
+        while (taken := self._next(sleeper)) is not None:
+            key, job = taken
             try:
                 with renewed_connections():
                     job()
             except Exception:
                 logger.exception("pool job failed")
             finally:
+                del taken, job
+                # Wakes nobody: this thread goes on with the job that may run now.
                 with self._lock:
                     left = self._running[key] - 1
                     if left:
                         self._running[key] = left
                     else:
                         del self._running[key]
-                    # One more of this key may run now, whoever waits; at the end all may go.
-                    self._work.notify_all() if self._closed else self._work.notify()
