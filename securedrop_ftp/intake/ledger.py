@@ -26,6 +26,7 @@ from securedrop_ftp.exceptions import AuditUnavailable, LedgerUnavailable, Secur
 from securedrop_ftp.intake.attempt import Actor, Sent, ending_id
 from securedrop_ftp.intake.durable import durable_parts, from_json, to_json
 from securedrop_ftp.intake.owners import node_of
+from securedrop_ftp.intake.phases import Trigger, row_after, rows_before
 from securedrop_ftp.log import get_logger
 from securedrop_ftp.models import Upload, UploadState
 from securedrop_ftp.models.upload import LIVE
@@ -129,8 +130,8 @@ _RECORD_PARTS = Update(
     updated=Given("now", DateTimeField()),
 )
 _MARK_PUBLISHING = Update(
-    lambda: held(_CLAIM, UploadState.RECEIVING),
-    state=UploadState.PUBLISHING,
+    lambda: held(_CLAIM, *rows_before(Trigger.WRITE_AHEAD)),
+    state=row_after(Trigger.WRITE_AHEAD),
     parts=Given("parts", JSONField()),
     received=Given("size"),
     size=Given("size"),
@@ -141,8 +142,8 @@ _MARK_PUBLISHING = Update(
     updated=Given("now", DateTimeField()),
 )
 _MARK_COMMITTED = Update(
-    lambda: held(_CLAIM),
-    state=UploadState.COMMITTED,
+    lambda: held(_CLAIM, *rows_before(Trigger.COMMIT, Trigger.ANSWER)),
+    state=row_after(Trigger.COMMIT),
     size=Given("size"),
     sha256=Given("sha256"),
     reason=Given("reason"),
@@ -297,8 +298,8 @@ def discard_suspended(row: Upload, reason: str) -> bool:
     """A suspended row becomes aborted. Its attempt has had its audit row."""
     now = clock.now()
     return bool(
-        held(Claim(row.pk, row.epoch), UploadState.SUSPENDED).update(
-            state=UploadState.ABORTED,
+        held(Claim(row.pk, row.epoch), *rows_before(Trigger.DISCARD)).update(
+            state=row_after(Trigger.DISCARD),
             epoch=row.epoch + 1,
             reason=reason[:255],
             resume_token="",
@@ -320,8 +321,8 @@ def mark_suspended(
 ) -> bool:
     """Interrupted with whole parts kept. False: not ours any more, nothing was written."""
     now = clock.now()
-    changed = held(claim).update(
-        state=UploadState.SUSPENDED,
+    changed = held(claim, *rows_before(Trigger.SUSPEND)).update(
+        state=row_after(Trigger.SUSPEND),
         parts=to_json(parts),
         received=received,
         digest_state=states,
@@ -340,8 +341,8 @@ def mark_suspended(
 def mark_aborted(claim: Claim, event: Event) -> bool:
     """Ended badly, nothing kept. False: not ours any more, nothing was written."""
     now = clock.now()
-    changed = held(claim).update(
-        state=UploadState.ABORTED,
+    changed = held(claim, *rows_before(Trigger.ABORT)).update(
+        state=row_after(Trigger.ABORT),
         lease_until=None,
         resume_token="",
         digest_state=None,
@@ -360,7 +361,7 @@ def retire(row: Upload, *, resumable: bool, reason: str, reply: str) -> bool | N
 
     Returns whether its parts are kept; ``None``: the row has moved on meanwhile.
     """
-    if row.state not in LIVE:
+    if row.state not in rows_before(Trigger.RETIRE):
         return None
     now = clock.now()
     keep = (
@@ -370,7 +371,7 @@ def retire(row: Upload, *, resumable: bool, reason: str, reply: str) -> bool | N
         and bool(durable_parts(from_json(row.parts), row.received))
     )
     changes: dict[str, Any] = {
-        "state": UploadState.SUSPENDED if keep else UploadState.ABORTED,
+        "state": row_after(Trigger.RETIRE_KEEPING if keep else Trigger.RETIRE),
         "epoch": row.epoch + 1,
         "lease_until": None,
         "reason": reason[:255],
@@ -398,7 +399,7 @@ def retire(row: Upload, *, resumable: bool, reason: str, reply: str) -> bool | N
 def take_over(claim: Claim, *, owner: str, lease_until: datetime) -> bool:
     """A publishing row of a dead owner becomes ours, one epoch higher."""
     return bool(
-        held(claim, UploadState.PUBLISHING).update(
+        held(claim, *rows_before(Trigger.TAKE_OVER)).update(
             owner=owner, epoch=claim.epoch + 1, lease_until=lease_until
         )
     )

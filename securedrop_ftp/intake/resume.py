@@ -47,6 +47,7 @@ from securedrop_ftp.intake.durable import (
 from securedrop_ftp.intake.held import forget_parts, partial_of
 from securedrop_ftp.intake.ledger import Claim
 from securedrop_ftp.intake.owners import gone, node_of
+from securedrop_ftp.intake.phases import Trigger, row_after, rows_before
 from securedrop_ftp.intake.pipeline import as_known
 from securedrop_ftp.intake.sizes import PartSizes
 from securedrop_ftp.models import OverwritePolicy, Permission, Upload, UploadState
@@ -95,8 +96,8 @@ def take_suspended(
     states = _states_at(row, joined)
     try:
         with transaction.atomic():
-            taken = ledger.held(Claim(row.pk, row.epoch), UploadState.SUSPENDED).update(
-                state=UploadState.RECEIVING,
+            taken = ledger.held(Claim(row.pk, row.epoch), *rows_before(Trigger.RESUME)).update(
+                state=row_after(Trigger.RESUME),
                 epoch=row.epoch + 1,
                 parts=to_json(parts),
                 digest_state=states,
