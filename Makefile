@@ -9,7 +9,9 @@ JOBS   ?= 4
 PARALLEL = -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test coverage test-faults test-fuzz test-storage test-resume test-rclone test-isolation test-siblings test-posture test-clients bench bench-against test-mends check format lock docs clean
+.PHONY: help install demo test-fast test coverage check format lock docs clean
+.PHONY: test-faults test-fuzz test-storage test-resume test-rclone test-isolation test-siblings test-mends
+.PHONY: test-posture test-clients bench bench-against
 
 help:  ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +32,9 @@ $(STAMP): requirements/dev.txt pyproject.toml
 
 demo: $(STAMP)  ## FTPS and the admin site on loopback, ready to try; Ctrl-C stops
 	@exec $(PY) manage.py demo --stop-with-parent
+
+test-fast: $(STAMP)  ## unit tests: no servers, no root, under a minute (docs: tests/README.md)
+	@$(PY) -m pytest -m "unit and not slow" -q -n auto --dist worksteal $(ARGS)
 
 test: $(STAMP)  ## the whole test suite
 	@.ci/packages

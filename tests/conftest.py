@@ -8,6 +8,7 @@ from contextlib import ExitStack
 import pytest
 
 pytest_plugins = [
+    "tests.kinds",
     "tests.fixtures.certificates",
     "tests.fixtures.postgres",
     "tests.fixtures.redis",

@@ -163,6 +163,7 @@ def test_spellings_of_one_name_share_one_counter(account: Account) -> None:
     assert _reason("ａlicｅ") == "locked"
 
 
+@pytest.mark.slow
 def test_an_old_hash_is_replaced_by_ours_at_the_next_login(account: Account) -> None:
     account.user.password = make_password(PASSWORD, hasher="pbkdf2_sha256")
     account.user.save()

@@ -66,6 +66,7 @@ OF_BOTH = ["q", "partner", "p", "nothing"]
 OF_LARGE = ["event", "outcome", "state", "first_day", "last_day", "after", "before", "in"]
 
 
+@pytest.mark.slow
 @pytest.mark.django_db
 @pytest.mark.parametrize("name", LISTS)
 def test_no_value_of_no_parameter_is_a_server_error(operator: Client, name: str) -> None:
@@ -77,6 +78,7 @@ def test_no_value_of_no_parameter_is_a_server_error(operator: Client, name: str)
             assert b"\x00" not in answer.content
 
 
+@pytest.mark.slow
 @pytest.mark.django_db
 @pytest.mark.parametrize("name", LISTS)
 def test_no_key_of_a_page_is_a_server_error(operator: Client, name: str) -> None:

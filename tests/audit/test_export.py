@@ -99,6 +99,7 @@ def test_text_that_a_client_chose_runs_in_no_spreadsheet(db: None) -> None:
     assert (row["account"], row["reason"], row["path"]) == ("'=cmd|' /C calc'!A0", "'+1", "'@x")
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_rows(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(export, "CHUNK", 100)
 

@@ -169,6 +169,7 @@ def test_lines_that_were_rows_already_are_not_rows_again(
     assert _accounts() == ["n0", "n1", "n2"]
 
 
+@pytest.mark.integration
 def test_a_dead_process_file_is_adopted_and_a_living_one_is_not(
     spool: Spool, writer: DatabaseWriter, database: Database
 ) -> None:

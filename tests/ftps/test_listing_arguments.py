@@ -154,6 +154,7 @@ def test_a_directory_beyond_the_bound_is_sorted_in_its_first_part_and_loses_noth
     assert list(in_order(iter([]))) == []
 
 
+@pytest.mark.slow
 def test_patterns_match_as_a_shell_does() -> None:
     alphabet = "ab*?[!-]."
     for length in (1, 2, 3, 4):

@@ -21,6 +21,7 @@ def test_the_first_ports_are_drawn_without_shuffling_the_range() -> None:
     assert all(n < 1 << 32 for n in itertools.islice(_draw(range(1 << 32)), 10))
 
 
+@pytest.mark.integration
 def test_the_last_free_port_is_found() -> None:
     first = free_port()
     with socket.socket() as taken:

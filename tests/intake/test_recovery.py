@@ -183,6 +183,7 @@ def test_the_commands_say_what_they_did(
     assert capsys.readouterr().out == "Settled: nothing was left.\nExpired: 0. Swept: 0.\n"
 
 
+@pytest.mark.slow
 def test_the_recover_command_settles_dead_writers_and_spares_the_living(
     backend: Backend, alice: Principal, capsys: pytest.CaptureFixture[str]
 ) -> None:

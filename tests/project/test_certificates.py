@@ -49,6 +49,7 @@ def test_dev_certs_makes_a_whole_set_with_closed_keys(tmp_path: Path) -> None:
     assert ids(conf_for(tmp_path)) == []
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("flags", [("-verify_hostname", "localhost"), ("-verify_ip", "127.0.0.1")])
 def test_openssl_accepts_the_server_for_loopback_names(
     tmp_path: Path, flags: tuple[str, str]
@@ -147,6 +148,7 @@ def test_a_key_that_everyone_can_read_is_a_warning(tmp_path: Path) -> None:
     assert ids(conf_for(tmp_path)) == ["securedrop.W026"]
 
 
+@pytest.mark.integration
 def test_a_weak_rsa_key_is_an_error(tmp_path: Path) -> None:
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "rsa:1024", "-nodes", "-days", "90", "-subj",

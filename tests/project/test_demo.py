@@ -25,6 +25,8 @@ from tests.fixtures.moto import CREDENTIALS, MotoServer
 from tests.fixtures.processes import PASSIVE_PORTS, ROOT, free_port, wait_until
 from tests.fixtures.served import environment
 
+pytestmark = pytest.mark.acceptance
+
 LAST_LINE = "Then see the upload and its audit rows in the admin site."
 
 

@@ -78,6 +78,7 @@ def test_a_flag_that_is_neither_is_refused() -> None:
         Environment({"SECUREDROP_X": "perhaps"}).flag("X")
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("variable", "value", "sentence"),
     [

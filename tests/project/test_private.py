@@ -36,6 +36,7 @@ def _mode(path: Path) -> int:
     return path.stat().st_mode & 0o777
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("key", ["x", "k" * 31])
 def test_a_key_that_can_be_guessed_serves_nothing(tmp_path: Path, key: str) -> None:
     make_certificates(tmp_path / "data")
@@ -46,6 +47,7 @@ def test_a_key_that_can_be_guessed_serves_nothing(tmp_path: Path, key: str) -> N
         assert f"The secret key has {len(key)} characters" in done.stderr
 
 
+@pytest.mark.integration
 def test_an_open_data_folder_is_remarked_and_ours_is_not(tmp_path: Path) -> None:
     data = tmp_path / "data"
     assert _manage(data, "migrate").returncode == 0

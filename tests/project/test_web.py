@@ -101,6 +101,7 @@ def test_on_a_dual_stack_listener_an_ipv4_client_has_its_ipv4_address() -> None:
     assert AuditEvent.objects.get(event="login.failed").remote_ip == "192.0.2.7"
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("behind", [True, False])
 def test_the_setting_says_whether_there_is_a_proxy(tmp_path: Path, behind: bool) -> None:
     code = "from securedrop_ftp.project import settings; print(settings.MIDDLEWARE[0])"
@@ -118,6 +119,7 @@ def run(*code: str, **settings: object) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.integration
 def test_the_wsgi_application_says_what_is_wrong_and_ends(tmp_path: Path) -> None:
     done = run(
         "-c", "import securedrop_ftp.project.wsgi", DATA_DIR=tmp_path, STORAGE_URL="nothing://"
@@ -127,6 +129,7 @@ def test_the_wsgi_application_says_what_is_wrong_and_ends(tmp_path: Path) -> Non
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.integration
 def test_the_version_is_ours(tmp_path: Path) -> None:
     done = run("manage.py", "--version", DATA_DIR=tmp_path)
     assert done.stdout == f"securedrop_ftp {__version__}\n"

@@ -19,6 +19,8 @@ from securedrop_ftp.tls.development import make_certificates
 from tests.fixtures.processes import ROOT, free_port, wait_until
 from tests.fixtures.served import environment
 
+pytestmark = pytest.mark.acceptance
+
 PATIENCE = 20.0
 THREADS = 2  # of the demo's web server
 

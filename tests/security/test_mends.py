@@ -17,6 +17,8 @@ from tests.security.mends import Mend, Seam, StaleError
 from tests.security.mends.advisories import LESSONS
 from tests.security.mends.table import MENDS, ROWS
 
+pytestmark = pytest.mark.unit  # reads the source only
+
 PAGE = ROOT / "docs" / "reference" / "security-bar.md"
 
 

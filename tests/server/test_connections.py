@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+import pytest
+
 from securedrop_ftp.server.connections import SETTLED, ConnectionTable
 
 
@@ -79,6 +81,7 @@ def test_a_partner_gets_no_more_sessions_than_its_limit() -> None:
         assert table.assign(slot, 7, limit=2) == expected
 
 
+@pytest.mark.integration
 def test_what_a_dead_worker_held_is_given_back_and_its_lock_too() -> None:
     table = ConnectionTable(workers=2, slots=4)
     pid = os.fork()

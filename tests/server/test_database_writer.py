@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.fixtures.postgres import PostgresServer
 from tests.fixtures.processes import ROOT
 
@@ -251,6 +253,7 @@ print(len(order), order[:last].count("stranger"))
 """
 
 
+@pytest.mark.integration
 def test_row_69_what_uploads_wait_for_is_written_before_strangers_rows(tmp_path: Path) -> None:
     environment = os.environ | {"SECUREDROP_DATABASE_URL": f"sqlite:///{tmp_path}/db.sqlite3"}
     done = subprocess.run(

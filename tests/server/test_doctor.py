@@ -324,10 +324,12 @@ def _free_range(count: int = 60) -> int:
     raise AssertionError("no free range")
 
 
+@pytest.mark.integration
 def test_free_ports_are_well(quiet_kernel: Path) -> None:
     the(ports.passive_ports(_range(_free_range())), "ok", "60 ports, all free")
 
 
+@pytest.mark.integration
 def test_a_port_that_another_program_has_is_told(quiet_kernel: Path) -> None:
     first = _free_range()
     with socket.socket() as other:
@@ -336,6 +338,7 @@ def test_a_port_that_another_program_has_is_told(quiet_kernel: Path) -> None:
         the(ports.passive_ports(_range(first)), "warning", f"in use just now ({first + 3})")
 
 
+@pytest.mark.integration
 def test_a_range_that_is_mostly_taken_is_a_problem(quiet_kernel: Path) -> None:
     first = _free_range(3)
     with socket.socket() as one, socket.socket() as two:
@@ -345,11 +348,13 @@ def test_a_range_that_is_mostly_taken_is_a_problem(quiet_kernel: Path) -> None:
         the(ports.passive_ports(_range(first, 3)), "problem", "2 of 3 are in use")
 
 
+@pytest.mark.integration
 def test_ports_that_cannot_be_bound_are_a_problem(quiet_kernel: Path) -> None:
     conf = replace(_range(12000), ftps_bind="192.0.2.1:2121")  # TEST-NET: nobody's address
     the(ports.passive_ports(conf), "problem", "cannot be bound")
 
 
+@pytest.mark.integration
 def test_a_range_of_the_kernels_own_is_warned_of_unless_reserved(quiet_kernel: Path) -> None:
     first = _free_range()
     (quiet_kernel / "ip_local_port_range").write_text(f"{first} 20000")
@@ -358,12 +363,14 @@ def test_a_range_of_the_kernels_own_is_warned_of_unless_reserved(quiet_kernel: P
     assert levels(ports.passive_ports(_range(first))) == {"ok"}
 
 
+@pytest.mark.integration
 def test_the_listeners_port_must_not_be_in_the_range(quiet_kernel: Path) -> None:
     first = _free_range()
     conf = replace(_range(first), ftps_bind=f"127.0.0.1:{first}")
     the(ports.passive_ports(conf), "problem", "lies in the passive range")
 
 
+@pytest.mark.integration
 def test_a_small_range_is_warned_of(quiet_kernel: Path) -> None:
     the(ports.passive_ports(_range(_free_range(), 5)), "warning", "are only 5")
 
@@ -465,6 +472,7 @@ def test_a_refused_reload_is_a_problem_until_one_succeeds(certified: Conf) -> No
     assert levels(service(certified, status.after_reload(_leaf(certified)))) == {"ok"}
 
 
+@pytest.mark.integration
 def test_a_strange_program_on_our_port_is_recognised(db: None) -> None:
     port = free_port()
     with socket.create_server(("127.0.0.1", port)) as stranger:

@@ -6,6 +6,8 @@ import os
 import threading
 from collections.abc import Callable
 
+import pytest
+
 from securedrop_ftp.refusals import Buckets
 from securedrop_ftp.server.connections import ConnectionTable
 from securedrop_ftp.server.rates import AddressRates
@@ -32,6 +34,7 @@ def in_threads(jobs: tuple[Callable[[], object], ...]) -> int:
     return len(failed)
 
 
+@pytest.mark.integration
 def test_row_88_nobody_is_refused_for_a_deadlock_that_is_none() -> None:
     table, rates, buckets = ConnectionTable(workers=2, slots=4), AddressRates(), Buckets()
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+import pytest
+
 from securedrop_ftp.ftps.runtime import Refused
 from securedrop_ftp.server.rates import AddressRates, Place
 
@@ -24,6 +26,7 @@ def test_the_addresses_of_one_ipv6_network_share_a_limit() -> None:
     assert rates.allow("2001:db8:0:1::", 3)
 
 
+@pytest.mark.integration
 def test_counts_are_shared_by_processes() -> None:
     rates = AddressRates(clock=lambda: 600.0)
     pid = os.fork()

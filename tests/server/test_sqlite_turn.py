@@ -8,6 +8,8 @@ import sys
 import threading
 from pathlib import Path
 
+import pytest
+
 from securedrop_ftp.sqlite_turn import sqlite_turn
 from tests.fixtures.processes import ROOT
 
@@ -46,6 +48,7 @@ def _waiting(database: str) -> tuple[threading.Thread, threading.Event]:
     return thread, had
 
 
+@pytest.mark.integration
 def test_a_process_waits_for_another_ones_turn_to_end(tmp_path: Path) -> None:
     database = str(tmp_path / "db.sqlite3")
     holder = _holder(database)
@@ -56,6 +59,7 @@ def test_a_process_waits_for_another_ones_turn_to_end(tmp_path: Path) -> None:
     assert had.is_set()
 
 
+@pytest.mark.integration
 def test_the_turn_of_a_process_that_dies_ends(tmp_path: Path) -> None:
     database = str(tmp_path / "db.sqlite3")
     holder = _holder(database)
@@ -66,6 +70,7 @@ def test_the_turn_of_a_process_that_dies_ends(tmp_path: Path) -> None:
     assert had.is_set()
 
 
+@pytest.mark.integration
 def test_a_child_does_not_share_its_parents_turn(tmp_path: Path) -> None:
     database = str(tmp_path / "db.sqlite3")
     with sqlite_turn(database):

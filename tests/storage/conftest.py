@@ -52,7 +52,7 @@ def gcs_emulator() -> Iterator[str]:
             child.stop(10)
 
 
-@pytest.fixture(params=servers.chosen())
+@pytest.fixture(params=servers.parameters())
 def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backend]:
     made = servers.make_backend(request.param, tmp_path, request.getfixturevalue)
     yield made

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+import pytest
 from storages.backends.s3 import S3Storage
 
 from securedrop_ftp.conf import Conf
@@ -22,6 +23,8 @@ from securedrop_ftp.storage.protocol import Backend
 from securedrop_ftp.storage.registry import factory_for
 
 QUICK = ("memory", "filesystem", "generic-memory", "generic-files", "gcs", "moto")
+#: Those that need no server.
+IN_PROCESS = frozenset({"memory", "filesystem", "generic-memory", "generic-files"})
 REAL_S3 = frozenset({"ceph", "swift"})
 
 
@@ -29,6 +32,14 @@ def chosen() -> list[str]:
     """The storages of this run."""
     names = os.environ.get("TEST_STORAGES", "")
     return names.split(",") if names else list(QUICK)
+
+
+def parameters() -> list[object]:
+    """The storages of this run as parameters of a fixture; those that are servers are marked."""
+    return [
+        name if name in IN_PROCESS else pytest.param(name, marks=pytest.mark.integration)
+        for name in chosen()
+    ]
 
 
 def make_backend(name: str, tmp_path: Path, resource: Callable[[str], Any]) -> Backend:

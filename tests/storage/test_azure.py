@@ -82,6 +82,7 @@ def test_throttling_is_tried_again(server: ScriptedS3, azure: AzureBackend) -> N
     assert len(server.requests) == 2
 
 
+@pytest.mark.integration
 def test_a_closed_port_is_unavailable_storage_and_not_an_unknown_outcome() -> None:
     with pytest.raises(errors.StorageUnavailable):
         put(backend_at(f"http://127.0.0.1:{free_port()}"), "acme/a")

@@ -123,6 +123,7 @@ def test_a_temporary_name_carries_upload_and_epoch(fs: FilesystemBackend, locati
     assert uploads(location) == ["u1.7"]
 
 
+@pytest.mark.integration
 def test_a_suspended_upload_survives_the_process(fs: FilesystemBackend, location: Path) -> None:
     data = pieces(fs, 2)
     spec = spec_for("acme/big")

@@ -173,6 +173,7 @@ def test_a_put_without_an_answer_is_unknown(server: ScriptedS3) -> None:
         put(backend_at(server.bucket.endpoint_url), "acme/a")
 
 
+@pytest.mark.integration
 def test_a_closed_port_is_unavailable_storage_and_not_an_unknown_outcome() -> None:
     with pytest.raises(errors.StorageUnavailable):
         put(backend_at(f"http://127.0.0.1:{free_port()}"), "acme/a")

@@ -67,6 +67,7 @@ def test_changed_settings_make_new_backends(tmp_path: Path) -> None:
         assert registry.backend_for("default") is not first
 
 
+@pytest.mark.integration
 def test_a_child_process_makes_its_own() -> None:
     registry.backend_for("default")
     pid = os.fork()

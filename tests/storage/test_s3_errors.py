@@ -110,6 +110,7 @@ def test_a_head_has_only_its_status_to_tell(
         s3.stat("acme/a")
 
 
+@pytest.mark.integration
 def test_a_closed_port_is_unavailable_storage_and_not_an_unknown_outcome() -> None:
     s3 = backend_at(S3Bucket("bucket", f"http://127.0.0.1:{free_port()}", ""))
     with pytest.raises(errors.StorageUnavailable):
