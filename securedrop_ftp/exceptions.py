@@ -1,228 +1,276 @@
-"""The exception tree. Each exception that can reach a partner carries the reply it means."""
+"""What we raise on purpose. Each class says what happened, then what to do about it.
+
+::
+
+    SecureDropError
+    ├── ConfigurationError
+    ├── BadName
+    │   ├── IntoItself
+    │   └── OutsidePrefix
+    ├── StorageError
+    │   ├── NotFound
+    │   ├── Exists
+    │   ├── IsADirectory
+    │   ├── NotADirectory
+    │   ├── NotEmpty
+    │   ├── StorageRefused
+    │   ├── StorageFull
+    │   ├── TooLarge
+    │   │   └── TooLargeForParts
+    │   ├── StorageUnavailable
+    │   │   └── StorageLost
+    │   ├── OutcomeUnknown
+    │   ├── VerificationFailed
+    │   └── UnsupportedByBackend
+    ├── UploadBusy
+    ├── LeaseLost
+    ├── UploadRejected
+    │   └── AlreadyFinished
+    ├── WrongType
+    ├── BadOffset
+    │   └── ConvertedFromStart
+    ├── LedgerUnavailable
+    │   ├── LedgerFull
+    │   └── UploadNotBegun
+    ├── Truncated
+    ├── Cancelled
+    ├── AccessDenied
+    ├── LoginFailed
+    ├── TooManySessions
+    ├── AccessUnavailable
+    └── AuditUnavailable
+    SessionGone (a BaseException)
+
+The tree speaks no protocol. Each door maps it to what its clients are told, FTPS in
+:mod:`securedrop_ftp.ftps.answers`. Raised without a message, an exception has the first sentence of
+its docstring for one.
+"""
 
 from __future__ import annotations
 
-import math
+import inspect
 from uuid import UUID
 
-from securedrop_ftp import replies
-from securedrop_ftp.replies import Reply
+
+def _first_sentence(of: type[BaseException]) -> str:
+    text = " ".join((inspect.getdoc(of) or of.__name__).split("\n\n")[0].split())
+    end = text.find(". ")
+    return text if end < 0 else text[: end + 1]
 
 
 class SecureDropError(Exception):
-    """Root of everything we raise on purpose. ``reply`` is what an FTP client is told."""
+    """The service met an internal error. Operator: the log has its traceback."""
 
-    reply: Reply = replies.LOCAL_ERROR
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message or _first_sentence(type(self)))
 
-    def __init__(self, message: str = "", *, reply: Reply | None = None) -> None:
-        super().__init__(message or (reply or self.reply).text)
-        if reply is not None:
-            self.reply = reply
+    @property
+    def kind(self) -> str:
+        """The name of its class in this module, for the ledger and the trail. A door may have
+        subclasses of its own; their names stand in no row."""
+        return next(c.__name__ for c in type(self).__mro__ if c.__module__ == __name__)
 
 
 class ConfigurationError(SecureDropError):
-    """A setting, certificate or argument is wrong; the message says what to do."""
+    """A setting, a certificate or an argument is wrong. The message says what to do."""
 
 
 # --- names ---------------------------------------------------------------------------
 
 
 class BadName(SecureDropError):
-    """An FTP path or an object key that we do not take. The message is for the client, too."""
-
-    reply = replies.BAD_NAME
-
-    def __init__(self, message: str = "", *, reply: Reply | None = None) -> None:
-        told = self.reply.but(message) if message else None
-        super().__init__(message, reply=reply or told)
+    """The name is not valid UTF-8 or holds a character that is not allowed. Send the file under
+    another name; the message may be shown to the client."""
 
 
 class IntoItself(BadName):
-    """A directory cannot be moved into itself."""
-
-    reply = replies.NAME_NOT_ALLOWED
+    """A directory cannot move into itself. Choose another target."""
 
 
 class OutsidePrefix(BadName):
-    """A key outside the partner's prefix: must never happen, is checked everywhere."""
-
-    reply = replies.NO_PERMISSION
-
-    def __init__(self, message: str = "", *, reply: Reply | None = None) -> None:
-        super().__init__(message, reply=reply or self.reply)
+    """The key lies outside the partner's prefix. It must never happen, and is checked everywhere:
+    report it."""
 
 
 # --- storage -------------------------------------------------------------------------
 
 
 class StorageError(SecureDropError):
-    """A storage call failed and the outcome is known: nothing was changed."""
+    """A storage call failed. Its outcome is known: nothing was changed."""
 
-    reply = replies.LOCAL_ERROR
     #: Worth another try by the same caller, inside its deadline.
     transient = False
 
 
 class NotFound(StorageError):
-    """No object, no directory."""
-
-    reply = replies.NO_SUCH_FILE
+    """No such file or directory. Look at the listing for its name."""
 
 
 class Exists(StorageError):
-    """The name is taken and may not be replaced."""
-
-    reply = replies.ALREADY_EXISTS
+    """That name exists already. Send under another, or let the partner replace files."""
 
 
 class IsADirectory(StorageError):
-    """A file was meant."""
-
-    reply = replies.IS_A_DIRECTORY
+    """The path is a directory. Name a file."""
 
 
 class NotADirectory(StorageError):
-    """A directory was meant."""
-
-    reply = replies.NOT_A_DIRECTORY
+    """The path is not a directory. Name one."""
 
 
 class NotEmpty(StorageError):
-    """RMD of a directory that holds something (RFC 959: refused)."""
-
-    reply = replies.DIRECTORY_NOT_EMPTY
+    """The directory is not empty. Delete what is in it first."""
 
 
 class StorageRefused(StorageError):
-    """Access denied, no such bucket: the operator must act."""
-
-    reply = replies.STORAGE_REFUSED
+    """Storage refused the request. Operator: check the bucket's name and the rights of the
+    credentials."""
 
 
 class StorageFull(StorageError):
-    """No space, or a quota."""
-
-    reply = replies.STORAGE_FULL
+    """Storage is full or over its quota. Operator: make room, then the client sends again."""
 
 
 class TooLarge(StorageError):
-    """More bytes than the backend or the partner's limit takes."""
+    """The file is larger than the service takes. Operator: raise the partner's limit, if it is the
+    partner's.
 
-    reply = replies.TOO_LARGE
+    Attributes:
+        limit: bytes that a file may have, where that is known.
+    """
+
+    def __init__(self, message: str = "", *, limit: int | None = None) -> None:
+        super().__init__(message)
+        self.limit = limit
+
+
+class TooLargeForParts(TooLarge):
+    """The file is larger than all the parts of an upload together. Operator: raise
+    ``SECUREDROP_MAX_PART_SIZE``, or switch ``SECUREDROP_DISK_SPOOL`` on."""
 
 
 class StorageUnavailable(StorageError):
-    """Timeout, throttling, 5xx after the retries: try again later."""
+    """Storage is not available. It timed out, was throttled or failed after the retries; try again
+    later."""
 
-    reply = replies.STORAGE_UNAVAILABLE
     transient = True
 
 
 class StorageLost(StorageUnavailable):
-    """The folder is not the one that files were stored in: its disk is not mounted, or another
-    is. Nothing is read from it or written to it until the right one is back."""
+    """The folder is not the one that files were stored in. Its disk is not mounted, or another is:
+    nothing is read from it or written to it until the operator has put the right one back."""
 
 
 class OutcomeUnknown(StorageError):
-    """The publishing call got no answer: published or not, recovery settles it."""
-
-    reply = replies.OUTCOME_PENDING
+    """Storage did not say whether it published. Recovery settles it; the client may send the same
+    file again, it is not stored twice."""
 
 
 class VerificationFailed(StorageError):
-    """Size or digest in storage differ from what was received."""
+    """Size or digest in storage differ from what was received. The file was not published; send it
+    again."""
 
 
 class UnsupportedByBackend(StorageError):
-    """The backend cannot do that at all."""
-
-    reply = replies.NOT_IMPLEMENTED
+    """The storage cannot do that. Operator: choose a storage that can."""
 
 
 # --- intake --------------------------------------------------------------------------
 
 
 class UploadBusy(SecureDropError):
-    """Another live session holds the lease of this key."""
+    """The file is being written by another session. Try again later.
 
-    reply = replies.BUSY
+    Attributes:
+        seconds: for which an earlier upload may still reach storage, where no session writes the
+            file now.
+    """
 
-    @classmethod
-    def by_echo(cls, seconds: float) -> UploadBusy:
-        """No session has it, but what one sent may still land within ``seconds``."""
-        left = math.ceil(seconds)
-        text = f"An earlier upload of this file may still reach storage; try again in {left} s."
-        return cls("what was sent before may still land", reply=cls.reply.but(text))
+    def __init__(self, message: str = "", *, seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.seconds = seconds
 
 
 class LeaseLost(SecureDropError):
-    """Our epoch is no longer the row's: another session took the upload over."""
-
-    reply = replies.BUSY.but("Another session took this upload over.")
+    """Another session took this upload over. The client that was cut off is most likely back."""
 
 
 class UploadRejected(SecureDropError):
-    """Refused by policy before the first byte."""
+    """The upload is not permitted. Operator: grant the account the permission that it lacks."""
 
-    reply = replies.NO_PERMISSION
+
+class AlreadyFinished(UploadRejected):
+    """A finished file cannot be appended to. Send it whole."""
 
 
 class WrongType(SecureDropError):
-    """A file under TYPE A, of a partner whose files go under TYPE I only."""
-
-    reply = replies.ASCII_REFUSED
+    """The partner's files go as they are, their line ends are not converted. Switch to binary
+    first."""
 
 
 class BadOffset(SecureDropError):
-    """REST to an offset that is not the durable length."""
+    """The offset is not the durable length of the upload. Go on at ``durable``.
 
-    reply = replies.BAD_OFFSET
+    Attributes:
+        durable: bytes that are stored of the upload, 0 where there is nothing to go on with;
+            ``None`` where it was not looked at.
+    """
+
+    def __init__(self, message: str = "", *, durable: int | None = None) -> None:
+        super().__init__(message)
+        self.durable = durable
+
+
+class ConvertedFromStart(BadOffset):
+    """What is converted on its way goes from its first byte. Send it whole, or as binary."""
 
 
 class LedgerUnavailable(SecureDropError):
-    """The database did not take a ledger row, or did not say that it had; nothing was published.
+    """The database did not take a row of the ledger, or did not say that it had. Nothing was
+    published; try again later.
 
     Attributes:
         ending_id: of the audit row that ends an attempt whose first row may be there after all.
     """
 
-    reply = replies.LOCAL_ERROR
     ending_id: UUID | None = None
 
 
-class Truncated(SecureDropError):
-    """The data channel did not end with close_notify (invariant 3)."""
+class LedgerFull(LedgerUnavailable):
+    """The database has no room for a new upload. Operator: make room on its disk."""
 
-    reply = replies.TRANSFER_ABORTED
+
+class UploadNotBegun(LedgerUnavailable):
+    """The database did not take the first row of an upload. Try again later."""
+
+
+class Truncated(SecureDropError):
+    """The transfer ended before the file was whole (invariant 3). Send the file again, or go on
+    with it where it is kept."""
 
 
 class Cancelled(SecureDropError):
-    """ABOR, QUIT or a lost session before the publishing call."""
-
-    reply = replies.TRANSFER_ABORTED
+    """The transfer was cancelled before the file was published. Send the file again."""
 
 
 # --- access --------------------------------------------------------------------------
 
 
 class AccessDenied(SecureDropError):
-    """Logged in, but not allowed to do that."""
-
-    reply = replies.NO_PERMISSION
+    """The account may not do that. Operator: grant it the permission, if it should."""
 
 
 class LoginFailed(SecureDropError):
-    """Unknown, wrong, inactive, locked or from a refused network: told alike.
+    """The login was refused: the account is unknown, inactive or locked, the password or the
+    certificate is wrong, or its network may not. Doors tell all of them alike.
 
     Attributes:
         reason: a token for logs and audit, never for the client.
         locked: the attempt was refused because of a lockout.
-        reply_at: ``time.monotonic()`` before which the reply should not leave, so that every
+        reply_at: ``time.monotonic()`` before which the answer should not leave, so that every
             refusal takes one duration (security bar, row 29). The caller waits without holding
             a thread.
     """
-
-    reply = replies.LOGIN_FAILED
 
     def __init__(self, reason: str = "", *, locked: bool = False, reply_at: float = 0.0) -> None:
         super().__init__(reason)
@@ -232,27 +280,21 @@ class LoginFailed(SecureDropError):
 
 
 class TooManySessions(SecureDropError):
-    """The credentials are right, but the partner has all the sessions that it may have, or the
-    connection has ended meanwhile: 421, and the trail has a refused login."""
-
-    reply = replies.TOO_MANY_SESSIONS
+    """The partner has all the sessions that it may have, or the connection ended before its login.
+    The credentials are right; close a session and log in again."""
 
 
 class AccessUnavailable(SecureDropError):
-    """The database did not answer: 421, never a login, never a counted failure."""
-
-    reply = replies.SERVICE_UNAVAILABLE
+    """The accounts could not be asked. That is no login and no counted failure; try again later."""
 
 
 class AuditUnavailable(SecureDropError):
-    """The audit row could not be written where it must be."""
-
-    reply = replies.LOCAL_ERROR
+    """The audit row could not be written where it must be. Operator: look at the database."""
 
 
 # --- sessions ------------------------------------------------------------------------
 
 
 class SessionGone(BaseException):
-    """Raised in a parked verb when its session closed. Not an ``Exception``: nothing may
-    swallow it by mistake."""
+    """The session of a parked verb has closed. Not an ``Exception``: nothing may swallow it by
+    mistake."""

@@ -16,7 +16,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from django.apps import apps
 from django.contrib.auth import authenticate, get_user_model
@@ -26,7 +26,7 @@ from django.contrib.auth.signals import user_logged_in, user_login_failed
 from django.http import HttpRequest
 from django.views.decorators.debug import sensitive_variables
 
-from securedrop_ftp import clock, replies
+from securedrop_ftp import clock
 from securedrop_ftp.access import lockout, network
 from securedrop_ftp.access.certificates import (
     PeerCertificate,
@@ -41,11 +41,15 @@ from securedrop_ftp.access.names import clean_username, is_utf8, password_fits
 from securedrop_ftp.access.principal import Principal, principal_of
 from securedrop_ftp.db import renew_connections, write_transaction
 from securedrop_ftp.events import Event
-from securedrop_ftp.exceptions import AccessUnavailable, LoginFailed, TooManySessions
+from securedrop_ftp.exceptions import (
+    AccessUnavailable,
+    LoginFailed,
+    SecureDropError,
+    TooManySessions,
+)
 from securedrop_ftp.log import get_logger
 from securedrop_ftp.models import Account, ClientCertificates, IPRule, is_staff
 from securedrop_ftp.prepared import Given, Instances, Select
-from securedrop_ftp.replies import Reply
 from securedrop_ftp.signals import emit
 
 __all__ = [
@@ -72,6 +76,30 @@ Claim = Callable[[Principal], str]
 CERTIFICATE_STEP: Final = 0.05
 
 
+class Door(Protocol):
+    """What the login must know of the door that it came through: how it words an outcome. An audit
+    row says what the client was told, and is written before anybody is told."""
+
+    def refused(self, error: SecureDropError) -> str:
+        """What the client of a login that failed with ``error`` is told, one line."""
+
+    def logged_in(self, *, by_certificate: bool) -> str:
+        """What a client that is in is told, one line."""
+
+
+class _NoClient:
+    """For a caller that tells nobody."""
+
+    def refused(self, error: SecureDropError) -> str:
+        return ""
+
+    def logged_in(self, *, by_certificate: bool) -> str:
+        return ""
+
+
+_NO_CLIENT: Final = _NoClient()
+
+
 @dataclass(frozen=True, slots=True)
 class _Attempt:
     """Who tries, from where. Holds no password."""
@@ -83,6 +111,7 @@ class _Attempt:
     source: str
     session: str
     certificate: PeerCertificate | None = None
+    door: Door = _NO_CLIENT
 
     def event(
         self,
@@ -90,8 +119,9 @@ class _Attempt:
         outcome: str,
         reason: str,
         account: Account | None = None,
-        reply: Reply = replies.LOGIN_FAILED,
+        reply: str | None = None,
     ) -> Event:
+        """``reply``: what the client is told, where that is not the refusal of all logins."""
         return Event(
             name,
             outcome=outcome,
@@ -101,7 +131,7 @@ class _Attempt:
             remote_ip=self.remote_ip,
             session=self.session,
             reason="; ".join(text for text in (reason, self._shown_certificate) if text),
-            reply=str(reply),
+            reply=self.door.refused(LoginFailed()) if reply is None else reply,
         )
 
     @property
@@ -125,6 +155,7 @@ def log_in(
     session: str,
     certificate: PeerCertificate | None = None,
     claim: Claim | None = None,
+    door: Door = _NO_CLIENT,
 ) -> Principal:
     """Check a user name, a password and, where the partner asks for one, the certificate of the
     TLS handshake. Blocking; for a thread of the accounts pool.
@@ -139,7 +170,7 @@ def log_in(
     """
     began = time.monotonic()
     renew_connections()
-    attempt = _made(username, remote_ip, session, certificate)
+    attempt = _made(username, remote_ip, session, certificate, door)
     answer: Principal | _Refusal | None = None
     try:
         answer = _attempt(attempt, password, claim)
@@ -166,6 +197,7 @@ def log_in_by_certificate(
     remote_ip: str,
     session: str,
     claim: Claim | None = None,
+    door: Door = _NO_CLIENT,
 ) -> tuple[Principal | None, float]:
     """Whether USER alone is a login (RFC 4217 §5): the partner takes certificates instead of
     passwords, and this one is right for this account. Blocking; for a thread of the accounts pool.
@@ -179,7 +211,7 @@ def log_in_by_certificate(
     """
     began = time.monotonic()
     renew_connections()
-    attempt = _made(username, remote_ip, session, certificate)
+    attempt = _made(username, remote_ip, session, certificate, door)
     try:
         answer = _by_certificate(attempt, claim)
     except Exception as exc:
@@ -205,10 +237,11 @@ def _by_certificate(attempt: _Attempt, claim: Claim | None) -> Principal | _Refu
 
 
 def _made(
-    username: str, remote_ip: str, session: str, certificate: PeerCertificate | None
+    username: str, remote_ip: str, session: str, certificate: PeerCertificate | None, door: Door
 ) -> _Attempt:
     name, shown = clean_username(username)
-    return _Attempt(name, shown, username, remote_ip, _source(remote_ip), session, certificate)
+    source = _source(remote_ip)
+    return _Attempt(name, shown, username, remote_ip, source, session, certificate, door)
 
 
 def _reply_at(began: float, step: float = REFUSAL_STEP) -> float:
@@ -361,7 +394,7 @@ def _admit(
                 # Receivers that expect a session meet none here; they decide nothing.
                 logger.warning("login receiver failed", error=type(result).__name__)
         told = replace(attempt, certificate=shown)
-        reply = replies.LOGGED_IN if held is not None else replies.LOGGED_IN_BY_CERTIFICATE
+        reply = attempt.door.logged_in(by_certificate=held is None)
         emit(told.event("login.succeeded", "success", "", account, reply))
     return principal
 
@@ -377,7 +410,8 @@ def _refuse_for_place(
 ) -> _Refusal:
     """The credentials are right: nothing was guessed, and nothing is counted."""
     reason = _NO_PLACE[no_place]
-    told = attempt.event("login.failed", "denied", reason, account, replies.TOO_MANY_SESSIONS)
+    reply = attempt.door.refused(TooManySessions())
+    told = attempt.event("login.failed", "denied", reason, account, reply)
     with write_transaction():
         if held is not None:
             lockout.succeed(held)
@@ -394,13 +428,11 @@ def _refuse_by_the_clock(attempt: _Attempt) -> None:
     fault = clock.fault()
     if not fault:
         return
+    unavailable = AccessUnavailable(fault)
+    reply = attempt.door.refused(unavailable)
     with write_transaction():
-        emit(
-            attempt.event(
-                "login.failed", "denied", f"clock: {fault}", reply=replies.SERVICE_UNAVAILABLE
-            )
-        )
-    raise AccessUnavailable(fault)
+        emit(attempt.event("login.failed", "denied", f"clock: {fault}", reply=reply))
+    raise unavailable
 
 
 def _refuse(

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from securedrop_ftp.exceptions import SecureDropError, Truncated
+from securedrop_ftp.ftps.answers import CutShort
 from securedrop_ftp.ftps.candidate import Candidate
 from securedrop_ftp.ftps.channel import RECORD, CleanEnd, ConnectionLost, NoCloseNotify
 from securedrop_ftp.ftps.parking import Waiter
@@ -261,4 +262,4 @@ class DataChannel(Candidate):
 
 
 def _cut(error: ConnectionLost) -> SecureDropError:
-    return Truncated(str(error), reply=DOWNLOAD_ABORTED)
+    return CutShort(DOWNLOAD_ABORTED, str(error))

@@ -12,6 +12,7 @@ from securedrop_ftp import replies
 from securedrop_ftp.events import Event
 from securedrop_ftp.exceptions import SecureDropError, SessionGone, StorageUnavailable
 from securedrop_ftp.ftps import texts
+from securedrop_ftp.ftps.answers import answer
 from securedrop_ftp.ftps.nvt import to_nvt
 from securedrop_ftp.ftps.transfer import Transfer, require_data_channel
 from securedrop_ftp.storage.protocol import Entry
@@ -169,7 +170,7 @@ def download(session: Session, path: str, offset: int) -> Reply:
         reason = transfer.gone
         raise
     except SecureDropError as exc:
-        reply, reason = exc.reply, str(exc)
+        reply, reason = answer(exc), str(exc)
         return reply
     finally:
         if source is not None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 from securedrop_ftp import replies
 from securedrop_ftp.exceptions import BadName, NotADirectory, NotFound
 from securedrop_ftp.ftps import suspended
+from securedrop_ftp.ftps.answers import Refused
 from securedrop_ftp.ftps.patterns import Pattern, is_pattern
 from securedrop_ftp.storage.protocol import Entry
 
@@ -112,7 +113,7 @@ def _fitting(pages: Iterator[list[Entry]], pattern: Pattern) -> Iterator[list[En
         any_fits = any_fits or bool(fitting)
         yield fitting
     if not any_fits:
-        raise NotFound(reply=replies.NO_SUCH_FILE.but("No files found."))
+        raise Refused(replies.NO_SUCH_FILE.but("No files found."))
 
 
 def in_order(pages: Iterator[list[Entry]]) -> Iterator[list[Entry]]:

@@ -15,7 +15,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from securedrop_ftp import causes, replies
-from securedrop_ftp.exceptions import SecureDropError, Truncated
+from securedrop_ftp.exceptions import SecureDropError
+from securedrop_ftp.ftps.answers import CutShort
 
 if TYPE_CHECKING:
     from securedrop_ftp.ftps.data import JudgeFin
@@ -57,6 +58,6 @@ def judge(session: Session, *, whole: bool) -> JudgeFin:
     return ended
 
 
-def _refused(why: str, reason: str) -> Truncated:
+def _refused(why: str, reason: str) -> CutShort:
     text = f"{_NO_END}; nothing was stored: {why}."
-    return Truncated(reason, reply=_REPLY.but(text))
+    return CutShort(_REPLY.but(text), reason)

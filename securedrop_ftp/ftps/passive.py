@@ -26,6 +26,7 @@ from securedrop_ftp import causes, replies
 from securedrop_ftp.access import network
 from securedrop_ftp.causes import Cause
 from securedrop_ftp.exceptions import SecureDropError
+from securedrop_ftp.ftps.answers import NoDataChannel
 from securedrop_ftp.ftps.channel import ConnectionLost
 from securedrop_ftp.ftps.data import DataChannel
 from securedrop_ftp.ftps.header_wait import HeaderWaits
@@ -57,12 +58,6 @@ RETIREMENT = 2.0
 _BIND_TRIES = 64
 
 
-class NoDataChannel(SecureDropError):
-    """The data channel did not come, or was not the client's."""
-
-    reply = replies.NO_DATA_CHANNEL
-
-
 def bind_passive(control: socket.socket, ports: range) -> socket.socket:
     """A listening socket on a random port of the range, at the address that the control connection
     was made to (of a link-local one the interface, too).
@@ -85,10 +80,10 @@ def bind_passive(control: socket.socket, ports: range) -> socket.socket:
         except OSError as exc:
             sock.close()
             if exc.errno not in (errno.EADDRINUSE, errno.EACCES):
-                raise NoDataChannel(reply=replies.NO_PASSIVE_PORT) from exc
+                raise NoDataChannel(replies.NO_PASSIVE_PORT) from exc
         else:
             return sock
-    raise NoDataChannel(reply=replies.NO_PASSIVE_PORT)
+    raise NoDataChannel(replies.NO_PASSIVE_PORT)
 
 
 def _draw(ports: range) -> Iterator[int]:
@@ -332,7 +327,7 @@ class PassiveListener:
     def _give_up(self, refusals: int) -> None:
         waiting = self._waiter is not None and not self.closed and self._ready is None
         if waiting and refusals == self._refusals and not self._candidates:
-            self._fail(NoDataChannel(reply=self._why))
+            self._fail(_not_come(self._why))
 
     def _ready_lost(self, channel: DataChannel, error: ConnectionLost) -> None:
         channel.reset()
@@ -384,7 +379,7 @@ class PassiveListener:
                 self.close()
             return
         if self._overdue(now):
-            self._fail(NoDataChannel(reply=self._in_vain()))
+            self._fail(_not_come(self._in_vain()))
 
     def _overdue(self, now: float) -> bool:
         """Whether the client has owed its connection, or the command that is to use it, for too
@@ -448,3 +443,7 @@ class PassiveListener:
         if self._ready is not None:
             self._ready.reset()
             self._ready = None
+
+
+def _not_come(why: Reply | None) -> NoDataChannel:
+    return NoDataChannel(why) if why is not None else NoDataChannel()

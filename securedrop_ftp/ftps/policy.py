@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 from securedrop_ftp import replies
 from securedrop_ftp.events import Event
-from securedrop_ftp.exceptions import AccessDenied
+from securedrop_ftp.ftps.answers import Denied
 from securedrop_ftp.ftps.wire import Command
 from securedrop_ftp.models import Permission
 from securedrop_ftp.replies import Reply
@@ -134,7 +134,7 @@ def deny(session: Session, verb_name: str, argument: str) -> NoReturn:
     refuse.
 
     Raises:
-        AccessDenied: always.
+        Denied: always.
     """
     refusal = replies.NO_PERMISSION.but(f"This account may not use {verb_name} here.")
     session.record_durably(
@@ -146,4 +146,4 @@ def deny(session: Session, verb_name: str, argument: str) -> NoReturn:
             reply=str(refusal),
         )
     )
-    raise AccessDenied(reply=refusal)
+    raise Denied(refusal)

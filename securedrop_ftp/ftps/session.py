@@ -29,6 +29,7 @@ from securedrop_ftp.causes import Cause
 from securedrop_ftp.events import Event
 from securedrop_ftp.exceptions import Cancelled, SecureDropError, SessionGone
 from securedrop_ftp.ftps import attempts, policy
+from securedrop_ftp.ftps.answers import Stopped, answer
 from securedrop_ftp.ftps.channel import ConnectionLost
 from securedrop_ftp.ftps.control import ControlChannel
 from securedrop_ftp.ftps.course import Course, counts, is_about_a_name, is_transfer
@@ -354,7 +355,7 @@ class Session(ControlChannel):
         except SessionGone:
             raise
         except Exception as exc:
-            reply = exc.reply if isinstance(exc, SecureDropError) else replies.LOCAL_ERROR
+            reply = answer(exc)
             self.record_durably(
                 Event(name, outcome="failure", path=path, reason=str(exc), reply=str(reply))
             )
@@ -460,7 +461,7 @@ class Session(ControlChannel):
             return False
         if item.verb == "ABOR":
             aborted = replies.TRANSFER_ABORTED.because(causes.ABORTED)
-            transfer.cancel(Cancelled("ABOR", reply=aborted))
+            transfer.cancel(Stopped(aborted, "ABOR"))
             self.answer_next(item)  # its own reply follows the transfer's
             return True
         if item.verb == "STAT" and not item.argument.strip(" "):
@@ -515,7 +516,7 @@ class Session(ControlChannel):
             try:
                 reply = self._execute(item)
             except SecureDropError as exc:
-                reply, reason = exc.reply, str(exc)
+                reply, reason = answer(exc), str(exc)
             if reply is not None:
                 if self._transferring:
                     self._transfer_ended(well=not reply.is_error)

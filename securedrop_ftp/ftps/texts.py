@@ -10,12 +10,11 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Final
 
-from securedrop_ftp import replies
-from securedrop_ftp.exceptions import BadOffset, SecureDropError, WrongType
+from securedrop_ftp.exceptions import ConvertedFromStart, SecureDropError, WrongType
 from securedrop_ftp.ftps.nvt import FromNvt
 from securedrop_ftp.ftps.parking import Waiter
-from securedrop_ftp.intake.attempt import Sent
 from securedrop_ftp.intake.digest import new_digest
+from securedrop_ftp.intake.receipt import Sent
 from securedrop_ftp.models import AsciiPolicy
 
 if TYPE_CHECKING:
@@ -39,8 +38,8 @@ def converts(session: Session) -> bool:
 
     Raises:
         WrongType: the partner's files go under TYPE I only.
-        BadOffset: it would begin in the midst of a file. Where that is in the other form, nobody
-            knows before the file was converted up to there.
+        ConvertedFromStart: it would begin in the midst of a file. Where that is in the other form,
+            nobody knows before the file was converted up to there.
     """
     if not is_text(session):
         return False
@@ -48,7 +47,7 @@ def converts(session: Session) -> bool:
     if session.principal.ascii == AsciiPolicy.REFUSE:
         raise WrongType
     if session.said.restart_at:
-        raise BadOffset("REST under TYPE A", reply=replies.NO_RESTART_IN_ASCII)
+        raise ConvertedFromStart
     return True
 
 

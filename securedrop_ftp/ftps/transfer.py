@@ -13,12 +13,9 @@ from typing import TYPE_CHECKING, Final
 
 from securedrop_ftp import causes, replies
 from securedrop_ftp.causes import Cause
-from securedrop_ftp.exceptions import (
-    Cancelled,
-    Truncated,
-)
+from securedrop_ftp.exceptions import Cancelled
+from securedrop_ftp.ftps.answers import CutShort, NoDataChannel, Stopped
 from securedrop_ftp.ftps.data import DataChannel
-from securedrop_ftp.ftps.passive import NoDataChannel
 from securedrop_ftp.ftps.stall import AGED_RATE, Patience, StallClock
 from securedrop_ftp.log import get_logger
 from securedrop_ftp.replies import Reply
@@ -68,9 +65,9 @@ class Transfer:
     def cancel(self, cause: Cancelled) -> None:
         """Ask it to stop; the verb ends with ``cause``, unless the file is being published."""
         if self.cancelled is None:
+            if self.kind != UPLOAD:  # there was nothing to store
+                cause = Stopped(replies.DOWNLOAD_ABORTED, str(cause))
             self.cancelled = cause
-            if self.kind != "Upload":
-                cause.reply = replies.DOWNLOAD_ABORTED  # there was nothing to store
             if self.channel is not None:
                 self.channel.fail(cause)
             elif self.session.passive is not None and self.moving:
@@ -107,7 +104,7 @@ class Transfer:
         why = self._clock.stalled(now, channel.progress(), self._patience())
         if why:
             reply = replies.TRANSFER_ABORTED.but(f"Stalled: {why}.").because(causes.STALLED)
-            channel.fail(Truncated(f"stalled: {why}", reply=reply))
+            channel.fail(CutShort(reply, f"stalled: {why}"))
 
     def _patience(self) -> Patience:
         """The partner's; a trickle that has outlived its session's age must be worth its place."""
@@ -133,9 +130,11 @@ class Transfer:
             session.passive = None
         self.channel = channel
         # The session may have gone down to PROT C meanwhile; it never may (row 9).
-        if not session.data_protected:
+        try:
+            require_protection(session)
+        except NoDataChannel:
             channel.reset()
-            raise NoDataChannel(reply=replies.PROT_REQUIRED)
+            raise
         self._refuse_cancelled()
         return channel
 
@@ -144,9 +143,14 @@ class Transfer:
             raise self.cancelled
 
 
+def require_protection(session: Session) -> None:
+    """Raise unless PROT P holds (row 9)."""
+    if not session.data_protected:
+        raise NoDataChannel(replies.PROT_REQUIRED)
+
+
 def require_data_channel(session: Session) -> None:
     """Raise unless PASV or EPSV came before."""
-    if not session.data_protected:
-        raise NoDataChannel(reply=replies.PROT_REQUIRED)
+    require_protection(session)
     if session.passive is None:
-        raise NoDataChannel(reply=replies.NO_DATA_CHANNEL.because(causes.NO_PASSIVE_COMMAND))
+        raise NoDataChannel(replies.NO_DATA_CHANNEL.because(causes.NO_PASSIVE_COMMAND))

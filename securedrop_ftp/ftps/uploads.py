@@ -8,7 +8,7 @@ from securedrop_ftp import replies
 from securedrop_ftp.events import Event
 from securedrop_ftp.exceptions import Cancelled, SecureDropError, SessionGone
 from securedrop_ftp.ftps import missing_close_notify, texts
-from securedrop_ftp.ftps.passive import NoDataChannel
+from securedrop_ftp.ftps.answers import FTPS, NoDataChannel, answer, stored
 from securedrop_ftp.ftps.transfer import UPLOAD, Transfer, require_data_channel
 from securedrop_ftp.intake.service import UploadRequest
 from securedrop_ftp.log import get_logger
@@ -17,7 +17,7 @@ from securedrop_ftp.replies import Reply
 if TYPE_CHECKING:
     from securedrop_ftp.ftps.session import Session
     from securedrop_ftp.ftps.texts import TextUpload
-    from securedrop_ftp.intake.attempt import Sent
+    from securedrop_ftp.intake.receipt import Sent
     from securedrop_ftp.intake.stream import UploadStream
 
 logger = get_logger(__name__)
@@ -44,6 +44,7 @@ def upload(
         remote_ip=session.remote_ip,
         path=path,
         key=fs.key(path),
+        door=FTPS,
         announced=session.said.announced,
         offset=offset,
         append=append,
@@ -69,7 +70,7 @@ def _require_for_upload(session: Session, path: str) -> None:
                 outcome="failure",
                 path=path,
                 reason="no data channel",
-                reply=str(exc.reply),
+                reply=str(answer(exc)),
             )
         )
         raise
@@ -114,10 +115,7 @@ def _receive(
         stream.cancel(Cancelled(transfer.gone))
         raise
     except SecureDropError as exc:
-        if transfer.channel is not None:
-            transfer.channel.reset()
-        session.outcome(stream.cancel(exc))
-        return exc.reply
+        return _end_badly(session, transfer, stream, exc)
     except BaseException as exc:
         logger.exception("upload failed")
         stream.cancel(Cancelled(f"{type(exc).__name__}"))
@@ -126,7 +124,17 @@ def _receive(
         if text is not None:
             text.close()
     session.own_files.add(receipt.path)
-    return replies.TRANSFER_COMPLETE.but(receipt.reply_text)
+    return stored(receipt)
+
+
+def _end_badly(
+    session: Session, transfer: Transfer, stream: UploadStream, error: SecureDropError
+) -> Reply:
+    """Nothing is published; the reply waits for the row that says so."""
+    if transfer.channel is not None:
+        transfer.channel.reset()
+    session.outcome(stream.cancel(error))
+    return answer(error)
 
 
 def _rest_of(transfer: Transfer, text: TextUpload) -> Sent:

@@ -6,9 +6,9 @@ takes ``name (1).ext`` and so on. At most one live row of a key exists (a databa
 
 - the same account's older live session is fenced: it most likely is a dead connection that
   nobody has noticed yet, and its client is back. Under ``version`` both go on, under two names;
-- another account's live upload answers 450;
-- a row whose lease has run out is settled first, whoever had it; 450 while it may still land;
-- 450 as well where a put was tried again and its first, unanswered try may still land.
+- another account's live upload is :class:`~securedrop_ftp.exceptions.UploadBusy`;
+- a row whose lease has run out is settled first, whoever had it; busy while it may still land;
+- busy as well where a put was tried again and its first, unanswered try may still land.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from securedrop_ftp.intake import ledger
 from securedrop_ftp.intake.attempt import Attempt, Unconfirmed, UploadRequest
 from securedrop_ftp.intake.context import IntakeContext
 from securedrop_ftp.intake.digest import new_digest
+from securedrop_ftp.intake.door import Door
 from securedrop_ftp.intake.receipt import numbered
 from securedrop_ftp.intake.sizes import PartSizes
 from securedrop_ftp.intake.steps import step
@@ -101,9 +102,12 @@ class Opening:
     recent: bool = False  # another upload of the key ended lately: look whether it is there
 
 
-def open_row(row: Upload, *, exists: bool, replace: bool, resumable: bool, window: int) -> Opening:
+def open_row(
+    row: Upload, *, exists: bool, replace: bool, resumable: bool, window: int, door: Door
+) -> Opening:
     """A job: insert ``row`` unless policy or another writer stands against it. ``window``:
-    seconds for which an unconfirmed attempt answers a retry.
+    seconds for which an unconfirmed attempt answers a retry. ``door``: words what the
+    client is told whose upload this one ends.
 
     Raises:
         Exists: the name is taken and policy keeps it.
@@ -117,7 +121,10 @@ def open_row(row: Upload, *, exists: bool, replace: bool, resumable: bool, windo
     for pk, state, key, account_id, lease_until, finished, size, sha256 in _neighbours(row, now):
         if state == UploadState.COMMITTED and key == row.key and lease_until and lease_until > now:
             if not versions:
-                raise UploadBusy.by_echo((lease_until - now).total_seconds())
+                raise UploadBusy(
+                    "what was sent before may still land",
+                    seconds=(lease_until - now).total_seconds(),
+                )
             return Opening(taken=True)
         if state == UploadState.COMMITTED:
             if finished > now - timedelta(seconds=window):
@@ -135,8 +142,10 @@ def open_row(row: Upload, *, exists: bool, replace: bool, resumable: bool, windo
             raise UploadBusy
         else:
             other = _unless_it_went_on(pk, state, lease_until)
-            kept = _fence(other, row, resumable=resumable) if other is not None else None
-            if other is None or kept is None:
+            if other is None:
+                return Opening(taken=True)
+            kept = _fence(other, row, resumable=resumable, door=door)
+            if kept is None:
                 return Opening(taken=True)
             fenced.append((other, kept))
             suspended = suspended or kept
@@ -181,13 +190,13 @@ def _whole(pk: UUID) -> Upload:
     return Upload.objects.select_related("partner").get(pk=pk)
 
 
-def _fence(other: Upload, row: Upload, *, resumable: bool) -> bool | None:
+def _fence(other: Upload, row: Upload, *, resumable: bool, door: Door) -> bool | None:
     """The account's older session is ended: see :func:`.ledger.retire`."""
     return ledger.retire(
         other,
         resumable=resumable,
         reason=f"LeaseLost: taken over by session {row.session}",
-        reply=str(LeaseLost.reply),
+        reply=door.refused(LeaseLost()),
     )
 
 
@@ -222,6 +231,7 @@ class Admission:
                 exists=exists and number == 0,
                 replace=replace,
                 window=principal.resume_window,
+                door=request.door,
             )
             if not opening.opened:
                 continue
@@ -272,7 +282,14 @@ class Admission:
         return (number > 0 and name_taken(backend, key)) or reserved.exists()
 
     def _open(
-        self, row: Upload, backend: Backend, *, exists: bool, replace: bool, window: int
+        self,
+        row: Upload,
+        backend: Backend,
+        *,
+        exists: bool,
+        replace: bool,
+        window: int,
+        door: Door,
     ) -> Opening:
         job = partial(
             open_row,
@@ -281,6 +298,7 @@ class Admission:
             replace=replace,
             resumable=backend.capabilities.resumable,
             window=window,
+            door=door,
         )
         opening = self._book.begin(job, row.pk, row.epoch)
         for old, kept in opening.fenced:
@@ -337,12 +355,9 @@ def smaller(one: int | None, other: int | None) -> int | None:
 
 
 def refuse_too_large(announced: int | None, limit: int | None) -> None:
-    """552 before the first byte where ALLO tells that it would come to that."""
+    """Refuse before the first byte what was announced to be too large."""
     if announced is not None and limit is not None and announced > limit:
-        raise TooLarge(
-            f"{announced} bytes were announced, the limit is {limit}",
-            reply=TooLarge.reply.but(f"The file is larger than {limit} bytes."),
-        )
+        raise TooLarge(f"{announced} bytes were announced, the limit is {limit}", limit=limit)
 
 
 def file_exists(backend: Backend, key: str) -> bool:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import mimetypes
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID, uuid5
 
 from securedrop_ftp.access.principal import Principal
 from securedrop_ftp.events import Event
 from securedrop_ftp.exceptions import SecureDropError
 from securedrop_ftp.intake.digest import Digest
+from securedrop_ftp.intake.door import Door
 from securedrop_ftp.intake.sizes import PartSizes
 from securedrop_ftp.models import OverwritePolicy
 from securedrop_ftp.storage.protocol import (
@@ -31,30 +31,18 @@ def ending_id(upload_id: UUID, epoch: int) -> UUID:
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
-    """What came, where what is stored was converted from it: bytes and their SHA-256, hex."""
-
-    size: int
-    sha256: str
-
-    @property
-    def details(self) -> dict[str, Any]:
-        """For the audit row."""
-        return {"sent_size": self.size, "sent_sha256": self.sha256}
-
-
-@dataclass(frozen=True, slots=True)
 class UploadRequest:
     """What a client asks for.
 
     Attributes:
-        path, key: the resolved FTP path and its object key.
-        announced: bytes, from ALLO.
-        offset: from ``REST n``. With ``append`` it is the length that the client was last told
-            (SIZE, MLST); ``None``: it asked for none.
-        append: APPE.
-        converted: what is stored is made from what comes (TYPE A): it begins at the first byte, and
-            is not gone on with once it is interrupted.
+        path, key: the resolved path as the client sees it, and its object key.
+        door: words the outcome for the audit rows.
+        announced: bytes that the client said will come.
+        offset: where the client goes on. With ``append`` it is the length that the client was last
+            told; ``None``: it asked for none.
+        append: go on wherever the suspended upload ends.
+        converted: what is stored is made from what comes, its line ends are not the same: it begins
+            at the first byte, and is not gone on with once it is interrupted.
     """
 
     principal: Principal
@@ -62,6 +50,7 @@ class UploadRequest:
     remote_ip: str
     path: str
     key: str
+    door: Door
     announced: int | None = None
     offset: int | None = None
     append: bool = False
@@ -116,10 +105,10 @@ class Actor:
 
 def reason_of(cause: BaseException) -> str:
     """A failure as a short text for the ledger and the audit row."""
-    text = str(cause)
-    if cause.__cause__ is not None and isinstance(cause, SecureDropError):
-        text = f"{text} ({type(cause.__cause__).__name__})"
-    return f"{type(cause).__name__}: {text}"[:255]
+    if not isinstance(cause, SecureDropError):
+        return f"{type(cause).__name__}: {cause}"[:255]
+    behind = f" ({type(cause.__cause__).__name__})" if cause.__cause__ is not None else ""
+    return f"{cause.kind}: {cause}{behind}"[:255]
 
 
 @dataclass(frozen=True, slots=True)

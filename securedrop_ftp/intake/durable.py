@@ -2,8 +2,8 @@
 
 The durable length is the highest part boundary *strictly below* the bytes known to have come, so
 that no client takes a suspended upload for a finished one (curl and lftp send nothing and exit 0
-where SIZE is the local length). While an upload runs, the bytes known are those in recorded
-parts; so after a crash the durable length lies one part below the last recorded.
+where the length they see is the local one). While an upload runs, the bytes known are those in
+recorded parts; so after a crash the durable length lies one part below the last recorded.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from django.db.models import Q
 
-from securedrop_ftp import clock, replies
+from securedrop_ftp import clock
 from securedrop_ftp.disk import is_full
 from securedrop_ftp.events import Event
 from securedrop_ftp.exceptions import (
@@ -38,13 +38,13 @@ from securedrop_ftp.exceptions import (
     VerificationFailed,
 )
 from securedrop_ftp.intake import ledger
-from securedrop_ftp.intake.attempt import Attempt, Sent, Unconfirmed, reason_of
+from securedrop_ftp.intake.attempt import Attempt, Unconfirmed, reason_of
 from securedrop_ftp.intake.context import IntakeContext
 from securedrop_ftp.intake.durable import durable_parts, length_of
 from securedrop_ftp.intake.held import forget_parts
 from securedrop_ftp.intake.pipeline import Pipeline, as_known
 from securedrop_ftp.intake.readback import digest_of
-from securedrop_ftp.intake.receipt import Receipt
+from securedrop_ftp.intake.receipt import Receipt, Sent
 from securedrop_ftp.intake.space import disks_of
 from securedrop_ftp.intake.steps import step
 from securedrop_ftp.log import get_logger
@@ -207,8 +207,10 @@ class Ending:
     def _pending(self, cause: Exception) -> OutcomeUnknown:
         """The row stays ``publishing``; whoever comes first may settle it."""
         logger.warning("outcome pending", upload_id=str(self._claim.upload_id), cause=str(cause))
-        self._context.unsettled.leave(partial(ledger.expire_lease, self._claim))
-        return OutcomeUnknown(str(cause))
+        unknown = OutcomeUnknown(str(cause))
+        told = self._attempt.request.door.refused(unknown)
+        self._context.unsettled.leave(partial(ledger.expire_lease, self._claim, told))
+        return unknown
 
     def _echo_until(self) -> datetime:
         return clock.now() + timedelta(seconds=self._context.conf.storage_timeout)
@@ -241,7 +243,10 @@ class Ending:
                 partial(
                     ledger.mark_committed,
                     self._claim,
-                    event.but(reply=str(replies.OUTCOME_PENDING), event_id=event.event_id),
+                    event.but(
+                        reply=attempt.request.door.refused(OutcomeUnknown()),
+                        event_id=event.event_id,
+                    ),
                     unconfirmed=True,
                     supersedes=replaces,
                     echo_until=echo_until,
@@ -275,7 +280,7 @@ class Ending:
             size=receipt.size,
             sha256=receipt.sha256,
             reason="; ".join(reasons),
-            reply=str(replies.TRANSFER_COMPLETE.but(receipt.reply_text)),
+            reply=self._attempt.request.door.stored(receipt),
         ).but(details=self._details())
 
     # --- a retry whose first attempt was stored after all --------------------------------
@@ -289,7 +294,8 @@ class Ending:
         return None
 
     def _answer(self, earlier: Unconfirmed) -> Receipt:
-        """226 from the ledger: the bytes are there, put by an attempt whose client never knew."""
+        """The ledger has the answer: the bytes are there, put by an attempt whose client never
+        knew."""
         attempt = self._attempt
         path = f"{attempt.path.rpartition('/')[0]}/{earlier.key.rpartition('/')[2]}"
         receipt = Receipt(
@@ -307,7 +313,7 @@ class Ending:
             size=receipt.size,
             sha256=receipt.sha256,
             reason=f"stored already by upload {earlier.upload_id}",
-            reply=str(replies.TRANSFER_COMPLETE.but(receipt.reply_text)),
+            reply=attempt.request.door.stored(receipt),
         ).but(details=self._details())
         if not self._book.run(
             partial(ledger.answer_from, self._claim, event, earlier.upload_id, earlier.key)
@@ -333,7 +339,7 @@ class Ending:
             "upload.suspended" if keep else "upload.aborted",
             size=received,
             reason=reason_of(cause),
-            reply=str(cause.reply),
+            reply=self._attempt.request.door.refused(cause),
         )
         if keep:
             job = partial(

@@ -23,10 +23,11 @@ from securedrop_ftp import clock
 from securedrop_ftp.db import DatabaseWriter, is_deadlock
 from securedrop_ftp.events import Event
 from securedrop_ftp.exceptions import AuditUnavailable, LedgerUnavailable, SecureDropError
-from securedrop_ftp.intake.attempt import Actor, Sent, ending_id
+from securedrop_ftp.intake.attempt import Actor, ending_id
 from securedrop_ftp.intake.durable import durable_parts, from_json, to_json
 from securedrop_ftp.intake.owners import node_of
 from securedrop_ftp.intake.phases import Trigger, row_after, rows_before
+from securedrop_ftp.intake.receipt import Sent
 from securedrop_ftp.log import get_logger
 from securedrop_ftp.models import Upload, UploadState
 from securedrop_ftp.models.upload import LIVE
@@ -171,7 +172,7 @@ def actor_of(row: Upload) -> Actor:
 
 
 def stored_path(row: Upload) -> str:
-    """The FTP path under which the row is or would be stored (numbered versions differ from the
+    """The path under which the row is or would be stored (numbered versions differ from the
     one the client named)."""
     return f"{row.path.rpartition('/')[0]}/{row.key.rpartition('/')[2]}"
 
@@ -226,10 +227,13 @@ def mark_publishing(
     return bool(marked)
 
 
-def expire_lease(claim: Claim) -> bool:
-    """The outcome is unknown: whoever comes first may settle it."""
+def expire_lease(claim: Claim, told: str = "") -> bool:
+    """The outcome is unknown: whoever comes first may settle it. What a client was ``told`` is the
+    row's reason until then."""
     now = clock.now()
-    return bool(held(claim, UploadState.PUBLISHING).update(lease_until=now, updated=now))
+    reason = {"reason": told[:255]} if told else {}
+    publishing = held(claim, UploadState.PUBLISHING)
+    return bool(publishing.update(lease_until=now, updated=now, **reason))
 
 
 def free_lease(claim: Claim) -> bool:

@@ -4,8 +4,9 @@ A writer is ``node:service:boot:worker``. Each run of a service (a *boot*) has a
 workers keep fresh every :data:`BEAT_EVERY` seconds; after :data:`DEAD_AFTER` without, or without
 the row, its writers are dead. On one machine the kernel says so at once.
 
-Known dead is not fenced: it decides what SIZE tells and what a start, ``uploads_recover`` or a
-client that comes back may take over. Uploads that nobody asks for end with their lease.
+Known dead is not fenced: it decides which length an owner sees and what a start,
+``uploads_recover`` or a client that comes back may take over. Uploads that nobody asks for end with
+their lease.
 """
 
 from __future__ import annotations

@@ -1,16 +1,29 @@
-"""What the client is told about a stored file, and the names of numbered versions."""
+"""What is known of a stored file, and the names of numbered versions."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from securedrop_ftp.intake.attempt import Sent
 from securedrop_ftp.keys import MAX_COMPONENT_BYTES
 
 
 @dataclass(frozen=True, slots=True)
+class Sent:
+    """What came, where what is stored was converted from it: bytes and their SHA-256, hex."""
+
+    size: int
+    sha256: str
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """For the audit row."""
+        return {"sent_size": self.size, "sent_sha256": self.sha256}
+
+
+@dataclass(frozen=True, slots=True)
 class Receipt:
-    """A committed upload. ``path`` and ``key`` are where it is stored; ``version_of`` is the FTP
+    """A committed upload. ``path`` and ``key`` are where it is stored; ``version_of`` is the
     path that the client named, if a numbered name was taken instead, else ``""``;
     ``joined_at`` is the offset at which a resumed upload went on; ``sent`` is what came, where
     something else was made of it."""
@@ -23,20 +36,6 @@ class Receipt:
     joined_at: int | None = None
     already_stored: bool = False
     sent: Sent | None = None
-
-    @property
-    def reply_text(self) -> str:
-        """The text of the 226."""
-        text = f"Transfer complete; {self.size} bytes; SHA-256 {self.sha256}"
-        if self.sent is not None:
-            text += f"; {self.sent.size} bytes came under TYPE A, CR LF is stored as LF"
-        if self.version_of:
-            text += f"; stored as {self.path.rpartition('/')[2]}"
-        if self.joined_at is not None:
-            text += f"; joined at {self.joined_at}"
-        if self.already_stored:
-            text += "; it was stored already"
-        return text + "."
 
 
 def numbered(name: str, number: int) -> str:

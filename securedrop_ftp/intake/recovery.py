@@ -20,7 +20,7 @@ from functools import partial
 
 from django.db.models import Q
 
-from securedrop_ftp import clock, replies
+from securedrop_ftp import clock
 from securedrop_ftp.conf import Conf
 from securedrop_ftp.exceptions import (
     NotFound,
@@ -30,12 +30,13 @@ from securedrop_ftp.exceptions import (
     UploadBusy,
 )
 from securedrop_ftp.intake import ledger, sweep, tokens
-from securedrop_ftp.intake.attempt import Sent, reason_of
+from securedrop_ftp.intake.attempt import reason_of
 from securedrop_ftp.intake.durable import contiguous, from_json, length_of
 from securedrop_ftp.intake.held import forget_parts, partial_of
 from securedrop_ftp.intake.ledger import Claim, Ledger
 from securedrop_ftp.intake.locations import located_backend
 from securedrop_ftp.intake.readback import digest_of
+from securedrop_ftp.intake.receipt import Sent
 from securedrop_ftp.log import get_logger
 from securedrop_ftp.models import OverwritePolicy, Upload, UploadState
 from securedrop_ftp.models.upload import LIVE
@@ -188,7 +189,7 @@ class Recovery:
         if not backend.capabilities.lands_late or left <= 0:
             return
         self._book.run(partial(ledger.free_lease, Claim(row.pk, row.epoch)))
-        raise UploadBusy.by_echo(left)
+        raise UploadBusy("what was sent before may still land", seconds=left)
 
     def _publish(
         self, row: Upload, held: Partial, parts: list[Part], backend: Backend
@@ -229,7 +230,7 @@ class Recovery:
             size=found.size,
             sha256=sha256,
             reason="settled by recovery: storage has it",
-            reply=str(replies.OUTCOME_PENDING),
+            reply=row.reason,  # what the client was told meanwhile, if anybody told it anything
         )
         if row.sent_size is not None:
             event = event.but(details=Sent(row.sent_size, row.sent_sha256).details)

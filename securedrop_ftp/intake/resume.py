@@ -3,11 +3,11 @@
 An interrupted upload keeps its whole parts for ``resume_window`` seconds. Its owner (the account,
 on the same storage and path) sees it with its durable length and a time of now, where no finished
 file has that name; clients compare both (lftp ``mirror -c`` resumes only what is newer than its
-source). ``REST n`` + STOR and APPE go on with it on any worker, and on any node that storage lets
-see the parts.
+source). It goes on with it on any worker, and on any node that storage lets see the parts.
 
 Going on raises the row's epoch, restores the digest's midstate at the durable length, and drops
-the parts beyond it. An ``n`` that is not the durable length gets 554 naming it.
+the parts beyond it. An offset that is not the durable length is refused with it
+(:class:`~securedrop_ftp.exceptions.BadOffset`).
 """
 
 from __future__ import annotations
@@ -20,10 +20,12 @@ from functools import partial
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
-from securedrop_ftp import clock, replies
+from securedrop_ftp import clock
 from securedrop_ftp.access.principal import Principal
 from securedrop_ftp.exceptions import (
+    AlreadyFinished,
     BadOffset,
+    ConvertedFromStart,
     Exists,
     LeaseLost,
     NotFound,
@@ -199,10 +201,11 @@ class Resumption:
     # --- going on ---------------------------------------------------------------------
 
     def resume(self, request: UploadRequest, backend: Backend) -> Attempt | None:
-        """The attempt that goes on; ``None``: APPE to nothing, which is a new upload.
+        """The attempt that goes on; ``None``: there is nothing to go on with, and the
+        client said no offset: it is a new upload.
 
         Raises:
-            BadOffset: it cannot go on from there; the reply names the durable length.
+            BadOffset: it cannot go on from there; the exception names the durable length.
             Refused: it failed after it had begun; its audit rows are written.
         """
         principal = request.principal
@@ -210,7 +213,7 @@ class Resumption:
             raise UploadRejected("no permission to resume")
         if request.converted:
             if self.suspended_for(principal, request.path) is not None:
-                raise BadOffset("APPE under TYPE A", reply=replies.NO_RESTART_IN_ASCII)
+                raise ConvertedFromStart
             self._refuse_unless_new(request, backend)
             return None
         row = self._own(principal).filter(path=request.path).first()
@@ -229,12 +232,7 @@ class Resumption:
         if request.offset and not (request.append and file_exists(backend, request.key)):
             raise bad_offset(0)
         if file_exists(backend, request.key):
-            raise UploadRejected(
-                "APPE to a finished file",
-                reply=UploadRejected.reply.but(
-                    "The file is finished and cannot be appended to; send it whole with STOR."
-                ),
-            )
+            raise AlreadyFinished
 
     def _fenced(self, request: UploadRequest, backend: Backend) -> Upload | None:
         """Our own older session still seems to live: end it, if its durable length fits."""
@@ -264,7 +262,7 @@ class Resumption:
                 live,
                 resumable=backend.capabilities.resumable,
                 reason=f"LeaseLost: taken over by session {request.session}",
-                reply=str(LeaseLost.reply),
+                reply=request.door.refused(LeaseLost()),
             )
         )
         if kept is None:
@@ -351,7 +349,7 @@ class Resumption:
             "upload.aborted" if gone else "upload.suspended",
             size=attempt.joined_at,
             reason=reason_of(cause),
-            reply=str(cause.reply),
+            reply=attempt.request.door.refused(cause),
         )
         claim = Claim(attempt.upload_id, attempt.epoch)
         self._context.unsettled.leave(
@@ -376,10 +374,10 @@ def _states_at(row: Upload, offset: int) -> bytes | None:
 
 
 def bad_offset(durable: int) -> BadOffset:
-    """554 that names the length to go on from."""
+    """The refusal that names the length to go on from."""
     text = (
         f"Restart at {durable}: that is what is stored of this upload."
         if durable
         else "There is nothing to go on with; send the file whole."
     )
-    return BadOffset(text, reply=BadOffset.reply.but(text))
+    return BadOffset(text, durable=durable)

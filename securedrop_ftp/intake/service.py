@@ -10,16 +10,18 @@ from collections.abc import Callable
 from functools import partial
 from uuid import UUID, uuid4
 
-from securedrop_ftp import audit, replies
+from securedrop_ftp import audit
 from securedrop_ftp.access.principal import Principal
 from securedrop_ftp.conf import Conf
 from securedrop_ftp.db import DatabaseWriter, renew_connections
 from securedrop_ftp.disk import is_full
 from securedrop_ftp.exceptions import (
     AuditUnavailable,
+    LedgerFull,
     LedgerUnavailable,
     SecureDropError,
     StorageError,
+    UploadNotBegun,
 )
 from securedrop_ftp.intake import ledger, steps
 from securedrop_ftp.intake.admission import Admission
@@ -89,8 +91,7 @@ class Intake:
         except Refused as refused:
             raise refused.cause from refused.cause.__cause__
         except LedgerUnavailable as exc:
-            reply = replies.STORAGE_FULL if is_full(exc) else replies.SERVICE_UNAVAILABLE
-            cause = LedgerUnavailable(str(exc), reply=reply)
+            cause = LedgerFull() if is_full(exc) else UploadNotBegun()
             self._reject(request, cause, exc.ending_id)
             raise cause from exc.__cause__
         except Exception as exc:
@@ -132,7 +133,7 @@ class Intake:
                 else "denied",
                 size=request.announced,
                 reason=reason_of(cause),
-                reply=str(cause.reply),
+                reply=request.door.refused(cause),
             )
             .but(event_id=event_id or uuid4())
         )
@@ -149,15 +150,15 @@ class Intake:
     # --- suspended uploads, for the front's listing verbs -------------------------------
 
     def suspended_for(self, principal: Principal, path: str) -> Suspended | None:
-        """The principal's own suspended upload at an FTP path (SIZE, MLST). Blocks."""
+        """The principal's own suspended upload at a path. Blocks."""
         return self._resumption.suspended_for(principal, path)
 
     def suspended_under(self, principal: Principal, directory: str) -> list[Suspended]:
-        """The principal's own suspended uploads directly in an FTP directory (LIST). Blocks."""
+        """The principal's own suspended uploads directly in a directory. Blocks."""
         return self._resumption.suspended_under(principal, directory)
 
     def discard_suspended(self, principal: Principal, path: str) -> bool:
-        """DELE by the owner: whether there was one. Blocks; writes no audit row of its own."""
+        """The owner discards it: whether there was one. Blocks; writes no audit row of its own."""
         return self._resumption.discard(principal, path)
 
     # --- life ------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 Parts begin at ``part_size`` and grow with the object, so that the backend's number of parts
 suffices: from 200 parts on each is a two-hundredth of what has come, up to ``max_part_size``.
 With 8 MiB, 48 MiB and 10 000 parts that takes 452 GiB unannounced; an object whose size was
-announced (ALLO) gets parts that fit from the start, up to 10 000 × 48 MiB = 469 GiB. With the
+announced gets parts that fit from the start, up to 10 000 × 48 MiB = 469 GiB. With the
 disk spool switched on parts grow on to 512 MiB; those beyond ``max_part_size`` are received in
 pieces.
 """
@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Final
 
 from securedrop_ftp.conf import MIB, Conf
-from securedrop_ftp.exceptions import TooLarge
+from securedrop_ftp.exceptions import TooLargeForParts
 from securedrop_ftp.storage.protocol import Capabilities
 
 #: The largest part that is spooled: 10 000 of them are more than S3 takes in one object.
@@ -31,7 +31,7 @@ class PartSizes:
     """The sizes of one upload's parts."""
 
     def __init__(self, conf: Conf, capabilities: Capabilities, announced: int | None) -> None:
-        """Raises TooLarge where ``announced`` bytes can never be taken."""
+        """Raises TooLargeForParts where ``announced`` bytes can never be taken."""
         self._multiple = capabilities.part_multiple
         self.max_parts = capabilities.max_parts
         self._memory = conf.upload_memory
@@ -48,9 +48,9 @@ class PartSizes:
         capacity = self.ceiling * self.max_parts
         self.capacity = capacity if largest is None else min(capacity, largest)
         if announced is not None and announced > self.capacity:
-            raise TooLarge(
+            raise TooLargeForParts(
                 f"{announced} bytes were announced; at most {self.capacity} can be taken.",
-                reply=TooLarge.reply.but(f"At most {self.capacity} bytes can be taken."),
+                limit=self.capacity,
             )
         if announced is not None:
             first = max(first, self._rounded(-(-announced // self.max_parts)))

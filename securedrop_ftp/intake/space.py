@@ -2,8 +2,9 @@
 
 Some space is kept (``disk_reserve``) on the disk of the storage location, of the spool, and of the
 data directory, where SQLite and the audit spool are. It is asked for before an upload begins, with
-the size that ALLO announced, and again before every part. Parts that other threads of this process
-are writing count as written; other processes may dip into the reserve by what they have in flight.
+the size that the client announced, and again before every part. Parts that other threads of this
+process are writing count as written; other processes may dip into the reserve by what they have in
+flight.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ class Space:
 
 
 def disk_problem(alias: str) -> str:
-    """Why uploads to that storage get 452 now, as a sentence for the operator; ``""``: they do
+    """Why uploads to that storage are refused now, as a sentence for the operator; ``""``: they do
     not. Raises SecureDropError where the storage is not usable at all."""
     try:
         Space(get_conf()).refuse(backend_for(alias))

@@ -14,14 +14,14 @@ from concurrent.futures import Future
 from functools import partial
 
 from securedrop_ftp.exceptions import LeaseLost, SecureDropError, TooLarge
-from securedrop_ftp.intake.attempt import Attempt, Sent
+from securedrop_ftp.intake.attempt import Attempt
 from securedrop_ftp.intake.buffers import PartBuffer
 from securedrop_ftp.intake.context import IntakeContext
 from securedrop_ftp.intake.durable import length_of
 from securedrop_ftp.intake.ending import Ending, may_suspend
 from securedrop_ftp.intake.ledger import Claim
 from securedrop_ftp.intake.pipeline import FullPart, Pipeline, resolve
-from securedrop_ftp.intake.receipt import Receipt
+from securedrop_ftp.intake.receipt import Receipt, Sent
 
 
 class UploadStream:
@@ -240,7 +240,4 @@ class UploadStream:
 
 
 def _too_large(limit: int) -> TooLarge:
-    return TooLarge(
-        f"more than {limit} bytes",
-        reply=TooLarge.reply.but(f"The file is larger than {limit} bytes."),
-    )
+    return TooLarge(f"more than {limit} bytes", limit=limit)

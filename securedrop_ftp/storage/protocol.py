@@ -50,7 +50,7 @@ class Capabilities:
         lands_late: a publishing call whose caller died or gave up may still be carried out
             afterwards, as whatever goes over a network may.
         versions_by_copy: can make a new object of an old one plus new parts on the server
-            (APPE to a finished object).
+            (bytes added to a finished object).
     """
 
     resumable: bool = False

@@ -16,6 +16,7 @@ from securedrop_ftp.access import lockout
 from securedrop_ftp.access.login import REFUSAL_STEP, log_in
 from securedrop_ftp.access.principal import Principal
 from securedrop_ftp.exceptions import AccessUnavailable, LoginFailed
+from securedrop_ftp.ftps.answers import answer
 from securedrop_ftp.models import Account, AuditEvent, IPRule, LoginAttempt, Partner, Permission
 from tests.access.conftest import PASSWORD, events
 
@@ -122,7 +123,7 @@ def test_every_refusal_leaves_at_the_same_time(
     for name, password in (("alice", "wrong"), ("nobody", "x"), ("alice", PASSWORD[:-1])):
         with pytest.raises(LoginFailed) as caught:
             _try(name, password)
-        replies.add((caught.value.reply_at, caught.value.reply))
+        replies.add((caught.value.reply_at, answer(caught.value)))
     assert [at for at, _ in replies] == [100.0 + REFUSAL_STEP]
 
 
@@ -188,7 +189,7 @@ def test_a_database_that_fails_never_logs_in_and_counts_nothing(
             for _ in range(6):
                 with pytest.raises(AccessUnavailable) as caught:
                     _try()
-                assert caught.value.reply.code == 421
+                assert answer(caught.value).code == 421
     assert not LoginAttempt.objects.exists()
     assert events() == []
     _try()

@@ -123,6 +123,7 @@ def upload(plan: Plan) -> str:
     """One STOR as the data channel does it; "226" is told when the receipt is there."""
     from securedrop_ftp.db import DatabaseWriter
     from securedrop_ftp.exceptions import Truncated
+    from securedrop_ftp.ftps.answers import FTPS
     from securedrop_ftp.intake.service import Intake, UploadRequest
     from securedrop_ftp.keys import key_for
     from securedrop_ftp.server.pools import FairPool
@@ -143,6 +144,7 @@ def upload(plan: Plan) -> str:
         remote_ip="192.0.2.7",
         path=plan.path,
         key=key_for(principal.root, plan.path),
+        door=FTPS,
         offset=plan.offset or None,
     )
     stream = intake.begin(request)

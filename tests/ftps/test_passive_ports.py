@@ -7,7 +7,8 @@ import socket
 
 import pytest
 
-from securedrop_ftp.ftps.passive import NoDataChannel, _draw, bind_passive
+from securedrop_ftp.ftps.answers import NoDataChannel
+from securedrop_ftp.ftps.passive import _draw, bind_passive
 from tests.fixtures.processes import free_port
 
 

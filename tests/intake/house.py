@@ -13,6 +13,7 @@ from securedrop_ftp.access.principal import Principal, principal_of
 from securedrop_ftp.conf import KIB, Conf
 from securedrop_ftp.db import DatabaseWriter
 from securedrop_ftp.exceptions import SecureDropError
+from securedrop_ftp.ftps.answers import FTPS
 from securedrop_ftp.intake.receipt import Receipt
 from securedrop_ftp.intake.service import Intake, UploadRequest, UploadStream
 from securedrop_ftp.keys import key_for
@@ -68,6 +69,7 @@ class House:
             remote_ip="192.0.2.7",
             path=path,
             key=key_for(principal.root, path),
+            door=FTPS,
             **changes,
         )
         return self.intake.begin(request)

@@ -32,6 +32,7 @@ def work(number: int, policy: str, size: int, barrier: Barrier, queue: Queue[Any
     from securedrop_ftp.conf import KIB, get_conf
     from securedrop_ftp.db import DatabaseWriter
     from securedrop_ftp.exceptions import SecureDropError
+    from securedrop_ftp.ftps.answers import FTPS, answer
     from securedrop_ftp.intake.service import Intake, UploadRequest
     from securedrop_ftp.models import Account, OverwritePolicy
     from securedrop_ftp.server.pools import FairPool
@@ -52,7 +53,7 @@ def work(number: int, policy: str, size: int, barrier: Barrier, queue: Queue[Any
     def send(thread: int) -> list[str]:
         data = f"{number} {thread} ".encode() * (size // 8)
         request = UploadRequest(
-            principal, f"{number}-{thread}", "192.0.2.7", path, f"{principal.root}{path[1:]}"
+            principal, f"{number}-{thread}", "192.0.2.7", path, f"{principal.root}{path[1:]}", FTPS
         )
         ready = threading.Event()
         try:
@@ -71,7 +72,7 @@ def work(number: int, policy: str, size: int, barrier: Barrier, queue: Queue[Any
                 rest = rest[taken:]
             receipt = stream.finish().result(60)
         except SecureDropError as exc:
-            return [str(exc.reply.code)]
+            return [str(answer(exc).code)]
         finally:
             connections.close_all()
         return [receipt.key, receipt.sha256]

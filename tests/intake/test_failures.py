@@ -20,6 +20,7 @@ from securedrop_ftp.exceptions import (
     StorageUnavailable,
     Truncated,
 )
+from securedrop_ftp.ftps.answers import answer
 from securedrop_ftp.models import AuditEvent, Permission, Upload
 from securedrop_ftp.storage.filesystem.backend import FilesystemBackend
 from securedrop_ftp.storage.protocol import Backend
@@ -152,7 +153,7 @@ def test_a_refusal_by_storage_is_told_as_such(
     faulty.fail("put_object", error=StorageRefused("no such bucket"))
     error = attempt(house, alice, b"x")
     assert error is not None
-    assert error.reply.code == 550
+    assert answer(error).code == 550
     assert rows() == ["upload.aborted"]
 
 
@@ -283,7 +284,7 @@ def test_whichever_ledger_write_fails_the_row_is_settled_when_the_database_is_ba
         assert error is None
     else:
         assert error is not None
-        assert error.reply.code == (421 if step == "open_row" else 451)
+        assert answer(error).code == (421 if step == "open_row" else 451)
     assert len(rows()) == 1, rows()
     assert states() in ([["committed"]] if published else [["aborted"], ["suspended"], []])
     assert (stored(house.backend, "acme/a") == data) == published

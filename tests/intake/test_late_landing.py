@@ -14,6 +14,7 @@ from django.db.models import F
 from securedrop_ftp.access.principal import Principal
 from securedrop_ftp.conf import KIB
 from securedrop_ftp.exceptions import OutcomeUnknown, StorageRefused, UploadBusy
+from securedrop_ftp.ftps.answers import answer
 from securedrop_ftp.models import OverwritePolicy, Upload
 from securedrop_ftp.storage.memory import MemoryBackend
 from securedrop_ftp.storage.protocol import ObjectSpec, Partial, Published
@@ -87,8 +88,8 @@ def test_a_name_is_not_given_away_while_a_dead_workers_put_may_land(
     house = House(storage)
     with pytest.raises(UploadBusy) as caught:
         house.upload(alice, "/a", B)
-    assert caught.value.reply.code == 450
-    assert "try again in" in caught.value.reply.text
+    assert answer(caught.value).code == 450
+    assert "try again in" in answer(caught.value).text
     storage.land()
     house.upload(alice, "/a", B)
     assert stored(storage.inner, "acme/a") == B
@@ -155,7 +156,7 @@ def test_a_put_that_was_tried_again_holds_the_name_though_it_is_acknowledged(
     house.upload(alice, "/a", A)
     with pytest.raises(UploadBusy) as caught:
         house.upload(alice, "/a", B)
-    assert "try again in" in caught.value.reply.text
+    assert "try again in" in answer(caught.value).text
     assert house.upload(alice, "/b", B).size == len(B)
     Upload.objects.update(lease_until=F("lease_until") - timedelta(seconds=60))
     house.upload(alice, "/a", B)

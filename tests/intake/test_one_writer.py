@@ -20,6 +20,8 @@ from securedrop_ftp.exceptions import (
     UploadBusy,
     UploadRejected,
 )
+from securedrop_ftp.ftps.answers import answer
+from securedrop_ftp.ftps.answers import stored as told
 from securedrop_ftp.intake import admission
 from securedrop_ftp.intake.receipt import numbered
 from securedrop_ftp.models import AuditEvent, OverwritePolicy, Permission, Upload, UploadState
@@ -83,7 +85,7 @@ def test_another_accounts_live_upload_is_busy(
     stream = house.begin(alice, "/a")
     with pytest.raises(UploadBusy) as caught:
         house.begin(bob, "/a")
-    assert caught.value.reply.code == 450
+    assert answer(caught.value).code == 450
     house.feed(stream, b"alice's")
     house.finish(stream)
     assert stored(house.backend, "acme/a") == b"alice's"
@@ -214,7 +216,7 @@ def test_a_file_that_appears_meanwhile_is_kept_under_reject(house: House, alice:
 
 def test_version_stores_under_a_numbered_name_and_says_so(house: House, alice: Principal) -> None:
     keeps = replace(alice, overwrite=OverwritePolicy.VERSION)
-    texts = [house.upload(keeps, "/in/a.txt", b"%d" % n).reply_text for n in range(5)]
+    texts = [told(house.upload(keeps, "/in/a.txt", b"%d" % n)).text for n in range(5)]
     assert "stored as" not in texts[0]
     assert "stored as a (1).txt" in texts[1]
     assert [stored(house.backend, f"acme/in/a ({n}).txt") for n in range(1, 5)] == [
@@ -290,7 +292,7 @@ def test_an_announced_size_over_the_limit_is_refused_early(house: House, alice: 
     house.begin(replace(alice, max_file_size=10), "/a", announced=10)
     with pytest.raises(TooLarge) as caught:
         house.begin(replace(alice, max_file_size=10), "/b", announced=11)
-    assert caught.value.reply.code == 552
+    assert answer(caught.value).code == 552
     assert rows()[-1] == "upload.rejected"
 
 

@@ -24,6 +24,8 @@ from securedrop_ftp.exceptions import (
     UploadBusy,
     UploadRejected,
 )
+from securedrop_ftp.ftps.answers import answer
+from securedrop_ftp.ftps.answers import stored as told
 from securedrop_ftp.intake import digest
 from securedrop_ftp.intake.steps import set_hook
 from securedrop_ftp.models import AuditEvent, OverwritePolicy, Permission, Upload
@@ -87,7 +89,7 @@ def test_a_cut_upload_goes_on_at_another_worker_byte_for_byte(
     receipt = other.finish(stream)
     assert stored(backend, "acme/a") == DATA
     assert receipt.sha256 == hashlib.sha256(DATA).hexdigest()
-    assert f"; joined at {offset}" in receipt.reply_text
+    assert f"; joined at {offset}" in told(receipt).text
     assert Upload.objects.get().digest_source == "midstate"
     assert rows() == ["upload.suspended", "upload.resumed", "upload.committed"]
     event = AuditEvent.objects.get(event="upload.committed")
@@ -122,8 +124,8 @@ def test_another_offset_than_the_durable_length_gets_554_naming_it(
     cut(house, alice, 3 * PART + 17)
     with pytest.raises(BadOffset) as caught:
         house.begin(alice, "/a", offset=offset)
-    assert caught.value.reply.code == 554
-    assert str(3 * PART) in caught.value.reply.text
+    assert answer(caught.value).code == 554
+    assert str(3 * PART) in answer(caught.value).text
     assert length(house, alice) == 3 * PART
     assert rows() == ["upload.suspended", "upload.rejected"]
 

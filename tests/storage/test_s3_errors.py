@@ -11,6 +11,7 @@ import pytest
 from securedrop_ftp import exceptions as errors
 from securedrop_ftp import replies
 from securedrop_ftp.conf import Conf
+from securedrop_ftp.ftps.answers import answer
 from securedrop_ftp.replies import Reply
 from securedrop_ftp.storage.protocol import META_UPLOAD_ID, Entry, Part, Partial
 from securedrop_ftp.storage.retry import retry_counts
@@ -87,7 +88,7 @@ def test_an_error_code_becomes_our_exception_and_its_reply(
     server.script = lambda request: error(status, code)
     with pytest.raises(kind) as caught:
         s3.check()
-    assert caught.value.reply.code == reply.code
+    assert answer(caught.value).code == reply.code
     assert "bucket" in str(caught.value)
 
 

@@ -7,9 +7,11 @@ import re
 
 from securedrop_ftp import causes, replies
 from securedrop_ftp.access import network
-from securedrop_ftp.ftps.passive import NoDataChannel, PassiveListener, bind_passive
+from securedrop_ftp.ftps.answers import NoDataChannel
+from securedrop_ftp.ftps.passive import PassiveListener, bind_passive
 from securedrop_ftp.ftps.policy import verb
 from securedrop_ftp.ftps.session import Session
+from securedrop_ftp.ftps.transfer import require_protection
 from securedrop_ftp.replies import Reply
 
 
@@ -60,13 +62,12 @@ def _listen(session: Session) -> int:
     """A new listener in place of an unused one; its port."""
     principal = session.principal
     assert principal is not None
-    if not session.data_protected:
-        raise NoDataChannel(reply=replies.PROT_REQUIRED)
+    require_protection(session)
     session.close_listeners()
     runtime = session.runtime
     limit = principal.max_passive_listeners
     if not runtime.passive_listener_opened(principal.partner_id, limit):
-        raise NoDataChannel(reply=replies.NO_PASSIVE_PORT)
+        raise NoDataChannel(replies.NO_PASSIVE_PORT)
     try:
         sock = bind_passive(session.socket, session.conf.passive_ports)
         session.passive = PassiveListener(session, sock)

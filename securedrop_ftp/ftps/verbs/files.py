@@ -8,6 +8,7 @@ from securedrop_ftp import replies
 from securedrop_ftp.events import Event
 from securedrop_ftp.exceptions import NotFound
 from securedrop_ftp.ftps import policy, suspended, texts
+from securedrop_ftp.ftps.answers import Refused
 from securedrop_ftp.ftps.facts import timestamp
 from securedrop_ftp.ftps.policy import verb
 from securedrop_ftp.ftps.session import Session
@@ -110,7 +111,7 @@ def mdtm(session: Session, argument: str) -> Reply:
         modified = suspended.stat_file(session, session.fs.resolve_file(argument)).modified
     except NotFound:
         if re.match(r"[0-9]{14}(?:\.[0-9]+)? .", argument):
-            raise NotFound(reply=_SETS_NO_TIME) from None
+            raise Refused(_SETS_NO_TIME) from None
         raise
     if modified is None:
         return replies.NO_SUCH_FILE.but("The time is not known.")
@@ -138,5 +139,5 @@ def _digest(session: Session, argument: str) -> tuple[str, int, str]:
     entry = session.fs.stat_file(path)
     digest = session.accounts(digest_of_object, session.principal.storage, entry)
     if not digest:
-        raise NotFound(reply=replies.BAD_PARAMETER.but("No digest is known of this file."))
+        raise Refused(replies.BAD_PARAMETER.but("No digest is known of this file."))
     return path, entry.size, digest

@@ -17,6 +17,7 @@ from securedrop_ftp.exceptions import (
     LoginFailed,
     TooManySessions,
 )
+from securedrop_ftp.ftps.answers import FTPS, answer
 from securedrop_ftp.ftps.policy import verb
 from securedrop_ftp.ftps.runtime import Refused
 from securedrop_ftp.ftps.session import Session
@@ -124,9 +125,9 @@ def password(session: Session, argument: str) -> Reply | None:
         if cause is not None:  # the reply tells all of them alike
             session.troubled(cause)
         if session.failed_logins >= MAX_FAILED_LOGINS:
-            session.end(exc.reply, "too many failed logins")
+            session.end(answer(exc), "too many failed logins")
             return None
-        return exc.reply
+        return answer(exc)
     except (AccessUnavailable, TooManySessions) as exc:
         _end(session, exc)
         return None
@@ -141,7 +142,7 @@ def acct(_session: Session, _argument: str) -> Reply:
 
 def _end(session: Session, exc: AccessUnavailable | TooManySessions) -> None:
     unavailable = isinstance(exc, AccessUnavailable)
-    session.end(exc.reply, "accounts database unavailable" if unavailable else str(exc))
+    session.end(answer(exc), "accounts database unavailable" if unavailable else str(exc))
 
 
 def _rate_allows(session: Session, username: str) -> bool:
@@ -185,6 +186,7 @@ def _authenticate(
         session=session.id,
         certificate=PeerCertificate.from_der(shown),
         claim=session.claim_place,
+        door=FTPS,
     )
 
 
@@ -199,6 +201,7 @@ def _by_certificate(
         remote_ip=session.remote_ip,
         session=session.id,
         claim=session.claim_place,
+        door=FTPS,
     )
 
 

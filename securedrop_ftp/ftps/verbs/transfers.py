@@ -6,7 +6,6 @@ import re
 import uuid
 
 from securedrop_ftp import replies
-from securedrop_ftp.exceptions import BadOffset
 from securedrop_ftp.ftps import policy, texts
 from securedrop_ftp.ftps.downloads import download
 from securedrop_ftp.ftps.policy import verb
@@ -39,7 +38,7 @@ def stou(session: Session, _argument: str) -> Reply:
     REST asked for is refused: the end of a file would be stored as a whole one (RFC 3659 §5.3)."""
     assert session.fs is not None
     if session.said.restart_at:
-        raise BadOffset(reply=replies.BAD_OFFSET.but("STOU stores whole files; send REST 0."))
+        return replies.BAD_OFFSET.but("STOU stores whole files; send REST 0.")
     name = f"{uuid.uuid4().hex}.dat"
     opening = replies.OPENING_DATA.but(f"FILE: {name}")
     path = session.fs.resolve_file(name)

@@ -74,17 +74,7 @@ ROWS: Final = (
     Mend(
         "3",
         "ABOR publishes the partial",
-        (
-            Cut(
-                "ftps/uploads.py",
-                """        session.outcome(stream.cancel(exc))
-        return exc.reply
-""",
-                """        session.outcome(stream.finish())
-        return exc.reply
-""",
-            ),
-        ),
+        (Seam("ftps.uploads:_end_badly", "stream.finish()", call="cancel"),),
         (f"{ENDINGS}::test_a_truncated_upload_changes_no_object_and_is_never_acknowledged",),
     ),
     Mend(
@@ -236,34 +226,20 @@ ROWS: Final = (
                 """session.data_protected = False
         return replies.OK""",
             ),
-            Seam("ftps.transfer:Transfer.open", "False", test="data_protected"),
+            Seam("ftps.transfer:Transfer.open", "None", call="require_protection"),
         ),
         (f"{CHANNEL}::test_row_9_data_channels_in_the_clear_are_refused_for_good",),
     ),
     Mend(
         "9",
-        "a data channel without PROT P (three layers)",
-        (
-            Seam("ftps.verbs.data_connection:_listen", "False", test="data_protected"),
-            Seam("ftps.transfer:require_data_channel", "False", test="data_protected"),
-            Seam("ftps.transfer:Transfer.open", "False", test="data_protected"),
-        ),
+        "a data channel without PROT P (asked in three places)",
+        (Seam("ftps.transfer:require_protection", "return None"),),
         (f"{CHANNEL}::test_row_9_without_prot_p_there_is_no_data_channel",),
     ),
     Mend(
         "10",
         "an error in write or commit has no reply",
-        (
-            Cut(
-                "ftps/uploads.py",
-                """        session.outcome(stream.cancel(exc))
-        return exc.reply
-""",
-                """        session.outcome(stream.cancel(exc))
-        return None
-""",
-            ),
-        ),
+        (Seam("ftps.uploads:_end_badly", "None", call="answer"),),
         (f"{STORAGE}::test_row_10_whatever_fails_in_an_upload_there_is_one_reply",),
     ),
     Mend(
@@ -330,7 +306,7 @@ ROWS: Final = (
             Cut(
                 "ftps/downloads.py",
                 """    except SecureDropError as exc:
-        reply, reason = exc.reply, str(exc)
+        reply, reason = answer(exc), str(exc)
         return reply
 """,
                 """    except SecureDropError as exc:
@@ -588,20 +564,7 @@ ROWS: Final = (
     Mend(
         "26",
         "a full passive range takes another port",
-        (
-            Cut(
-                "ftps/passive.py",
-                """            return sock
-    raise NoDataChannel(reply=replies.NO_PASSIVE_PORT)
-""",
-                """            return sock
-    sock = socket.socket(control.family, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-    sock.bind((host, 0))
-    sock.listen(MAX_CANDIDATES)
-    return sock
-""",
-            ),
-        ),
+        (Seam("ftps.passive:_draw", "yield from random.sample(ports, len(ports))\nyield 0"),),
         (f"{CHANNEL}::test_row_26_a_full_passive_range_is_425_and_never_another_port",),
     ),
     Mend(
