@@ -20,11 +20,14 @@ RESERVED_ROOT: Final = ".securedrop"
 MAX_KEY_BYTES: Final = 1024
 MAX_COMPONENT_BYTES: Final = 255
 
+#: What other systems take for a separator, so that it would climb out behind our back.
+_FOREIGN_SEPARATOR: Final = "\\"
+_NO_NAMES: Final = ("", ".", "..")
 _FORBIDDEN_CATEGORIES: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 
 def _check_text(text: str) -> None:
-    if "\\" in text:
+    if _FOREIGN_SEPARATOR in text:
         raise BadName("A backslash is not allowed in a name.")
     if text.isascii():
         if not text.isprintable():
@@ -36,10 +39,15 @@ def _check_text(text: str) -> None:
 
 
 def _check_component(name: str) -> None:
-    if name in ("", ".", ".."):
+    if name in _NO_NAMES:
         raise BadName("Empty and dot segments are not allowed in a key.")
     if len(name.encode("utf-8")) > MAX_COMPONENT_BYTES:
         raise BadName(f"A name is longer than {MAX_COMPONENT_BYTES} bytes.")
+
+
+def _climb(parts: list[str]) -> None:
+    if parts:
+        parts.pop()
 
 
 def resolve(cwd: str, argument: str) -> str:
@@ -58,8 +66,7 @@ def resolve(cwd: str, argument: str) -> str:
         if name in ("", "."):
             continue
         if name == "..":
-            if parts:
-                parts.pop()
+            _climb(parts)
             continue
         _check_component(name)
         parts.append(name)

@@ -138,6 +138,17 @@ def belongings(partner: Partner) -> Belongings:
     return Belongings(partner.accounts.count(), partner.ip_rules.count(), partner.uploads.count())
 
 
+def _refuse_while_uploads_run(partner: Partner) -> None:
+    running = Upload.objects.filter(partner=partner, state__in=LIVE).count()
+    if running:
+        raise ValidationError(
+            f"{running} upload{'s' if running > 1 else ''} of “{partner.name}” "
+            f"{'are' if running > 1 else 'is'} running. Disable it (partner_set "
+            f"{partner.name} --enabled off), wait until its sessions have ended, and delete "
+            "it then."
+        )
+
+
 def delete_partner(partner: Partner, by: By) -> Belongings:
     """Delete a partner with its accounts, network rules and ledger rows. Its files in storage and
     its audit rows stay.
@@ -147,14 +158,7 @@ def delete_partner(partner: Partner, by: By) -> Belongings:
     """
     with write_transaction():
         _locked(partner)
-        running = Upload.objects.filter(partner=partner, state__in=LIVE).count()
-        if running:
-            raise ValidationError(
-                f"{running} upload{'s' if running > 1 else ''} of “{partner.name}” "
-                f"{'are' if running > 1 else 'is'} running. Disable it (partner_set "
-                f"{partner.name} --enabled off), wait until its sessions have ended, and delete "
-                "it then."
-            )
+        _refuse_while_uploads_run(partner)
         gone = belongings(partner)
         for account in partner.accounts.select_related("user", "partner"):
             delete_account(account, by)

@@ -181,8 +181,7 @@ def log_in(
         logger.error("login failed to run", error=type(exc).__name__, account=attempt.shown)
     # Raised out here, so that neither its frames nor a chained exception hold the password.
     del password
-    if answer is None:
-        raise AccessUnavailable
+    answer = _unless_it_failed(answer)
     if isinstance(answer, _Refusal):
         if answer.no_place:
             raise TooManySessions(answer.reason)
@@ -277,10 +276,7 @@ def _attempt(attempt: _Attempt, password: str, claim: Claim | None) -> Principal
         if account is not None and not reason and replaces_password(account):
             user = account.user  # the certificate is right, and is the whole login
         elif account is None or reason or not password_fits(password):
-            burn_one_hash()
-            user_login_failed.send_robust(
-                sender=__name__, credentials={"username": attempt.shown}, request=request
-            )
+            _fail_unseen(attempt, request)
         else:
             user = _verified(request, attempt, password, account.user)
         if account is not None and user is not None and user.pk == account.user_id:
@@ -292,6 +288,21 @@ def _attempt(attempt: _Attempt, password: str, claim: Claim | None) -> Principal
 
 
 @sensitive_variables("password")
+def _fail_unseen(attempt: _Attempt, request: HttpRequest) -> None:
+    """A failure that costs what the look at a password would, and is counted as one."""
+    burn_one_hash()
+    user_login_failed.send_robust(
+        sender=__name__, credentials={"username": attempt.shown}, request=request
+    )
+
+
+def _unless_it_failed(answer: Principal | _Refusal | None) -> Principal | _Refusal:
+    """An error is never taken for consent, nor for a wrong password."""
+    if answer is None:
+        raise AccessUnavailable
+    return answer
+
+
 def _verified(
     request: HttpRequest, attempt: _Attempt, password: str, user: AbstractBaseUser
 ) -> Any:

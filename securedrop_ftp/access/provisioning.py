@@ -144,12 +144,16 @@ def set_password(account: Account, password: str, by: By) -> None:
         account_changed(account, f"password changed by {by}", by)
 
 
+def _goes_too(account: Account) -> bool:
+    return account.governs_user
+
+
 def delete_account(account: Account, by: By) -> bool:
     """Delete the account, and its user where that one was made with it and has no other power;
     else the user stays as it is. Returns whether the user went too."""
     with write_transaction():
         user = _user_again(account)
-        both = account.governs_user
+        both = _goes_too(account)
         account_changed(account, f"deleted by {by}{'' if both else '; its user stays'}", by)
         if both:
             user.delete()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
@@ -15,6 +15,10 @@ from django.utils.html import format_html
 from django.utils.text import capfirst
 
 from securedrop_ftp.admin.typed import ModelAdmin
+
+#: What a filter raises at a value in an address, typed or cut by somebody, that no row can have,
+#: such as a number beyond the column's range.
+_NO_SUCH_VALUE: Final = (OverflowError, ValueError, DataError)
 
 
 class ListedAdmin(ModelAdmin):
@@ -44,10 +48,9 @@ class ListedAdmin(ModelAdmin):
         context = {"title": title, "empty": self.empty, **(extra_context or {})}
         try:
             return super().changelist_view(request, context)
-        except (OverflowError, ValueError, DataError):
+        except _NO_SUCH_VALUE:
             if not request.GET:
                 raise
-            # Such as a number beyond the column's range, in an address typed or cut by somebody.
             self.message_user(request, "A filter's value was none that a row can have.", "warning")
             return HttpResponseRedirect(request.path)
 

@@ -30,6 +30,11 @@ class StateFilter(admin.SimpleListFilter):
         return queryset.filter(state=self.value()) if self.value() else queryset
 
 
+def _asked_path(row: Any) -> str:
+    """The path that the client named; for a page that escapes it."""
+    return escape(row.path, 1024)
+
+
 @admin.register(Upload)
 class UploadAdmin(KeysetAdmin):
     """``resume_token`` is a bearer credential (security bar, row 34) and ``digest_state`` and
@@ -98,7 +103,7 @@ class UploadAdmin(KeysetAdmin):
     def named(self, row: Any) -> str:
         """For the list: the path that the client named, and the name given where it is another."""
         asked, given = (escape(text, 1024).rpartition("/")[2] for text in (row.path, row.key))
-        path = escape(row.path, 1024)
+        path = _asked_path(row)
         return path if asked == given else f"{path} (stored as {given})"
 
     @admin.display(description="name asked for")

@@ -83,6 +83,10 @@ def _inert(value: Any) -> Any:
             return [_inert(item) for item in value[:DETAIL_ITEMS]]
         case None | bool() | int():
             return value
+    return _inert_text(value)
+
+
+def _inert_text(value: Any) -> str:
     return escape(str(value), DETAIL_TEXT)
 
 

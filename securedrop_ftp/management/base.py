@@ -68,13 +68,17 @@ def disk_sentence(exc: OSError) -> str:
     return f"{where}{exc.strerror or exc}."
 
 
+def _name_of(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:  # no name for this user id
+        return f"uid {uid}"
+
+
 def operator() -> Operator:
     """Who runs the command, for the audit trail: the process's own user, and who became it by
     sudo. The environment's ``LOGNAME`` is anybody's word."""
     uid = os.getuid()
-    try:
-        name = pwd.getpwuid(uid).pw_name
-    except KeyError:  # no name for this user id
-        name = f"uid {uid}"
+    name = _name_of(uid)
     before = os.environ.get("SUDO_USER", "") if uid == 0 else ""
     return Operator(f"{before} as {name}" if before and before != name else name, "command")

@@ -110,7 +110,7 @@ class ConnectionTable:
                 return "sessions"
             at = self._ids + slot * _ID
             self._map[at : at + _ID] = value
-            self._map[slot] = _PROVED
+            self._prove(slot)
             return ""
 
     def is_beyond(self, ticket: int, partner_id: int, limit: int) -> bool:
@@ -153,6 +153,10 @@ class ConnectionTable:
                 found.append(self._time(slot) * self._total + slot)
                 slot = self._map.find(bytes((_LEAVING,)), slot + 1, first + self._slots)
         return found
+
+    def _prove(self, slot: int) -> None:
+        """Who has logged in never makes room for strangers."""
+        self._map[slot] = _PROVED
 
     def _make_room(self) -> bool:
         """Tell the stranger that came first to leave; whether there was one."""

@@ -101,7 +101,7 @@ class Families:
         account = records[own][:_ACCOUNT] if own in records else _STRANGER
         if account == _STRANGER:
             return []
-        slots = [slot for slot, record in records.items() if record[:_ACCOUNT] == account]
+        slots = [slot for slot, record in records.items() if _is_of(record, account)]
         slots.sort(key=lambda slot: slot != own)
         slots += [slot for slot, record in records.items() if record[:_ACCOUNT] == _STRANGER]
         return [_member(records[slot], pages[slot]) for slot in slots[:MAX_FAMILY]]
@@ -134,6 +134,10 @@ class Families:
         for array_at, size in ((0, _IP), (self._pages, _PAGE), (self._records, _RECORD.size)):
             at = array_at + slot * size
             self._map[at : at + slots * size] = bytes(slots * size)
+
+
+def _is_of(record: bytes, account: bytes) -> bool:
+    return record[:_ACCOUNT] == account
 
 
 def _member(record: bytes, page: bytes) -> Member:

@@ -36,6 +36,10 @@ class Place:
     minute: int
 
 
+def _is_full(count: int, limit: int) -> bool:
+    return count >= limit
+
+
 class AddressRates:
     """Made by the supervisor before the fork."""
 
@@ -62,7 +66,7 @@ class AddressRates:
             return Place(address, minute)
         with self._lock.held():
             at, count, checks = self._find(ip, minute)
-            if count >= limit:
+            if _is_full(count, limit):
                 return Refused.WAIT if count - checks < limit else Refused.NOW
             _ENTRY.pack_into(self._map, at, ip, minute, count + 1, checks + still_open)
         return Place(address, minute)

@@ -20,6 +20,10 @@ from securedrop_ftp.exceptions import ConfigurationError
 from securedrop_ftp.project.demo.children import Child
 
 START_TIMEOUT: Final = 60.0
+#: Of the admin site. Not "auto": granian 2.8.7 over HTTP/2 leaves the thread whose request body was
+#: reset spinning for ever, so that two requests of a stranger's took the site and both cores
+#: (docs/upstream/granian-http2-reset.md).
+HTTP_VERSION: Final = "1"
 _STOPPING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _READY: Final = re.compile(r"^ready ftps://(\S+)$", re.MULTILINE)
 
@@ -141,15 +145,10 @@ class Tree:
 
 
 def web_command(address: Address, certificate: Path, key: Path) -> list[str]:
-    """The command that serves the admin site over TLS.
-
-    HTTP/1.1 only: granian 2.8.7 over HTTP/2 leaves the thread whose request body was reset
-    spinning for ever, so that two requests of a stranger's took the site and both cores
-    (docs/upstream/granian-http2-reset.md).
-    """
+    """The command that serves the admin site over TLS."""
     options = {
         "--interface": "wsgi",
-        "--http": "1",
+        "--http": HTTP_VERSION,
         "--host": address.host,
         "--port": str(address.port),
         "--ssl-certificate": str(certificate),

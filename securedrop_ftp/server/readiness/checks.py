@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -69,6 +69,11 @@ def _database() -> Answer:
     return Answer()
 
 
+def _some_are_usable(failing: Collection[str], aliases: Collection[str]) -> bool:
+    """One partner's storage does not take the node away from all others."""
+    return len(failing) < len(aliases)
+
+
 def _storage() -> Answer:
     aliases = storages.aliases_of_partners()
     failing = storages.unusable(aliases, STORAGE_PATIENCE)
@@ -76,7 +81,7 @@ def _storage() -> Answer:
         return Answer()
     reason = " ".join(f"“{alias}”: {why}" for alias, why in failing.items())
     word = f"{len(failing)} of {len(aliases)} unusable"
-    return Answer(word, reason, serves=len(failing) < len(aliases))
+    return Answer(word, reason, serves=_some_are_usable(failing, aliases))
 
 
 def _trail() -> Answer:

@@ -138,7 +138,7 @@ class Seam:
         used = {n.id for n in ast.walk(body) if isinstance(n, ast.Name)}
         known = {n.id for n in ast.walk(body) if isinstance(n, ast.Name) and _is_set(n)}
         known |= {a.arg for a in ast.walk(function.args) if isinstance(a, ast.arg)}
-        for node in ast.walk(module):
+        for node in (*ast.walk(module), *ast.walk(body)):
             if isinstance(node, ast.Import | ast.ImportFrom):
                 known |= {(a.asname or a.name).partition(".")[0] for a in node.names}
             elif isinstance(node, ast.FunctionDef | ast.ClassDef):

@@ -23,7 +23,7 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "71",
         "the user goes with its account, whoever it is",
-        (Cut("access/provisioning.py", "both = account.governs_user", "both = True"),),
+        (Seam("access.provisioning:_goes_too", "return True"),),
         (
             f"{POWER}::test_a_user_with_a_life_of_its_own_survives_its_account",
             f"{ADMIN_POWER}::test_who_may_change_accounts_does_not_reach_a_superuser",
@@ -58,23 +58,16 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "72",
         "who may change users sets a superuser's password",
-        (
-            Cut(
-                "project/reach.py",
-                "    if user.is_superuser:\n        return False\n",
-                "    return True\n",
-            ),
-        ),
+        (Seam("project.reach:reaches", "return True"),),
         (f"{ADMIN_POWER}::test_who_keeps_users_does_not_reach_those_with_more_power",),
     ),
     Mend(
         "72",
         "who may change users becomes a superuser",
         (
-            Cut(
-                "project/reach.py",
-                "return fields if request.user.is_superuser else (*fields, *self.powers)",
-                "return fields",
+            Seam(
+                "project.reach:WithinReach.get_readonly_fields",
+                "return tuple(super().get_readonly_fields(request, obj))",
             ),
         ),
         (f"{ADMIN_POWER}::test_who_keeps_users_gives_nobody_power",),
@@ -82,13 +75,7 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "72",
         "who may delete groups takes away their members' power",
-        (
-            Cut(
-                "project/reach.py",
-                "return permissions_of(Q(group=group)) <= set(operator.get_all_permissions())",
-                "return True",
-            ),
-        ),
+        (Seam("project.reach:reaches_group", "return True"),),
         (f"{ADMIN_POWER}::test_a_group_with_more_power_is_not_taken_from_its_members",),
     ),
     Mend(
@@ -130,7 +117,7 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "74",
         "an operator's session outlives the enrolment of a second factor",
-        (Cut("project/admin_site.py", " and not any(devices_for_user(user))", ""),),
+        (Seam("project.admin_site:SecureAdminSite.has_permission", "False", call="any"),),
         (f"{FACTOR}::test_sessions_from_before_the_second_factor_end_with_its_enrolment",),
     ),
     Mend(

@@ -14,7 +14,7 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "81",
         "two requests that are reset in their body take the admin site",
-        (Cut("project/demo/run.py", '"--http": "1"', '"--http": "auto"'),),
+        (Seam("project.demo.run:HTTP_VERSION", "'auto'"),),
         (f"{WEB}::test_requests_that_are_reset_in_their_body_leave_the_admin_site_answering",),
     ),
     Mend(
@@ -36,24 +36,14 @@ ROWS: Final[tuple[Mend, ...]] = (
         "a value in an address is an error of the server",
         (
             Seam("admin.filters:DaysFilter.queryset", "last is not None", test="_LAST_DAY"),
-            Cut(
-                "admin/pages.py",
-                "except (OverflowError, ValueError, DataError):",
-                "except ZeroDivisionError:",
-            ),
+            Seam("admin.pages:_NO_SUCH_VALUE", "(ZeroDivisionError,)"),
         ),
         (f"{SEARCH}::test_no_value_of_no_parameter_is_a_server_error",),
     ),
     Mend(
         "84",
         "buttons that answer with a refusal",
-        (
-            Cut(
-                "admin/pages.py",
-                'hidden = set() if self._allowed(request) else {"button"}',
-                "hidden: set[str] = set()",
-            ),
-        ),
+        (Seam("admin.pages:AskingAdmin.get_list_display", "True", test="_allowed"),),
         (f"{COLLEAGUE}::test_every_link_on_every_page_answers",),
     ),
 )

@@ -38,19 +38,8 @@ ADVISORIES: Final = (
         "paths by every verb",
         "a generated name reaches the neighbour (CVE-2026-30914, CVE-2024-4040, CVE-2024-39330)",
         (
-            Cut(
-                "keys.py",
-                """        if name == "..":
-            if parts:
-                parts.pop()
-            continue
-""",
-                """        if name == "..":
-            parts.append(name)
-            continue
-""",
-            ),
-            Cut("keys.py", 'if name in ("", ".", ".."):', 'if name == "":'),
+            Seam("keys:_climb", "parts.append('..')"),
+            Seam("keys:_NO_NAMES", "('',)"),
         ),
         (
             f"{ISOLATION}::test_no_name_reaches_storage_outside_the_prefix",
@@ -82,12 +71,11 @@ ADVISORIES: Final = (
         "hostile text in admin",
         "a name is markup on the operator's page (Django's escaping taken out)",
         (
-            Cut(
-                "admin/upload.py",
-                "        path = escape(row.path, 1024)\n",
-                """        from django.utils.safestring import mark_safe
-
-        path = mark_safe(row.path)
+            Seam(
+                "admin.upload:_asked_path",
+                """
+from django.utils.safestring import mark_safe
+return mark_safe(row.path)
 """,
             ),
         ),
@@ -97,13 +85,14 @@ ADVISORIES: Final = (
         "a failing back end",
         "a back end's error is taken for consent (CVE-2024-5806)",
         (
-            Cut(
-                "access/login.py",
-                "user = _verified(request, attempt, password, account.user)",
-                """try:
-                user = _verified(request, attempt, password, account.user)
-            except Exception:
-                user = account.user""",
+            Seam(
+                "access.login:_verified",
+                """
+try:
+    return authenticate(request, username=attempt.name, password=password)
+except Exception:
+    return user
+""",
             ),
         ),
         (f"{GUESSING}::test_a_back_end_that_raises_never_logs_in",),
@@ -111,17 +100,7 @@ ADVISORIES: Final = (
     Mend(
         "a failing back end",
         "a database that is away is taken for a wrong password",
-        (
-            Cut(
-                "access/login.py",
-                """    if answer is None:
-        raise AccessUnavailable
-""",
-                """    if answer is None:
-        answer = _Refusal("password")
-""",
-            ),
-        ),
+        (Seam("access.login:_unless_it_failed", "return answer or _Refusal('password')"),),
         (
             (
                 f"{RESILIENCE}::"
@@ -251,22 +230,9 @@ ADVISORIES: Final = (
         "long passwords",
         "a password without a bound is hashed",
         (
-            Cut(
-                "access/names.py",
-                "MAX_PASSWORD_BYTES: Final = 1024",
-                """MAX_PASSWORD_BYTES: Final = 1024
-
-_NO_BOUND: Final = 1 << 30""",
-            ),
             Seam(
                 "access.names:password_fits",
-                "not password or len(password) > _NO_BOUND or '\\x00' in password",
-                test="MAX_PASSWORD_BYTES",
-            ),
-            Cut(
-                "access/names.py",
-                "return len(password.encode()) <= MAX_PASSWORD_BYTES",
-                "return len(password.encode()) <= _NO_BOUND",
+                "return bool(password) and '\\0' not in password and is_utf8(password)",
             ),
         ),
         (f"{GUESSING}::test_no_password_longer_than_a_kilobyte_is_hashed",),

@@ -118,11 +118,10 @@ ROWS: Final[tuple[Mend, ...]] = (
         "63",
         "a resolver that fails takes the passive address away",
         (
-            Cut(
-                "server/passive_address.py",
-                "            answers = self._resolve(name)",
-                """            self.address = ""
-            answers = self._resolve(name)""",
+            Seam(
+                "server.passive_address:PassiveAddress._look_up",
+                "(setattr(self, 'address', ''), self._resolve(name))[1]",
+                call="_resolve",
             ),
         ),
         (f"{PASSIVE}::test_the_last_good_answer_is_kept_when_the_resolver_fails",),

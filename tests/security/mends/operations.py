@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.security.mends import Cut, Mend, Seam, never
+from tests.security.mends import Mend, Seam, never
 
 CODES: Final = "tests/access/test_exit_codes.py"
 EXPORTED_NOBODY: Final = (
@@ -54,59 +54,31 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "78",
         "one partner's storage takes the node out of the balancer",
-        (
-            Cut(
-                "server/readiness/checks.py",
-                "serves=len(failing) < len(aliases)",
-                "serves=False",
-            ),
-        ),
+        (Seam("server.readiness.checks:_some_are_usable", "return False"),),
         (f"{HEALTH}::test_one_partners_storage_does_not_take_the_node_away",),
     ),
     Mend(
         "78",
         "operators behind a proxy on another port are refused",
-        (
-            Cut(
-                "project/environment.py",
-                """            )
-    return origins
-""",
-                """            )
-    return []
-""",
-            ),
-        ),
+        (Seam("project.environment:trusted_origins", "return []"),),
         (f"{HEALTH}::test_a_proxy_on_another_port_is_let_in_by_its_origin",),
     ),
     Mend(
         "79",
         "what a command changed is laid to somebody else's name",
-        (
-            Cut(
-                "management/base.py",
-                "name = pwd.getpwuid(uid).pw_name",
-                'name = os.environ.get("LOGNAME", "")',
-            ),
-        ),
+        (Seam("management.base:_name_of", "return os.environ.get('LOGNAME', '')"),),
         (f"{COMMANDS}::test_the_trail_says_from_what_to_what_and_who",),
     ),
     Mend(
         "79",
         "a partner that has uploads running is deleted",
-        (never("access/changes.py", "running"),),
+        (Seam("access.changes:_refuse_while_uploads_run", "pass"),),
         (f"{COMMANDS}::test_a_prefix_that_holds_files_moves_only_when_told_to",),
     ),
     Mend(
         "79",
         "a command that was run twice is two changes in the trail",
-        (
-            Cut(
-                "access/changes.py",
-                "for name, old, new in pairs if old != new]",
-                "for name, old, new in pairs]",
-            ),
-        ),
+        (Seam("access.changes:_compared", "True", test="old"),),
         (f"{COMMANDS}::test_what_changes_nothing_writes_nothing",),
     ),
     Mend(

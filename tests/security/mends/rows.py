@@ -92,26 +92,15 @@ ROWS: Final = (
     Mend(
         "4",
         "a backslash is somebody's separator",
-        (never("keys.py", '"\\\\" in text'),),
+        (Seam("keys:_check_text", "False", test="_FOREIGN_SEPARATOR"),),
         (f"{NAMES}::test_row_4_a_name_that_storage_could_misread_is_refused_by_every_verb",),
     ),
     Mend(
         "4",
         "dot segments climb out (path, key and storage check alike)",
         (
-            Cut(
-                "keys.py",
-                """        if name == "..":
-            if parts:
-                parts.pop()
-            continue
-""",
-                """        if name == "..":
-            parts.append(name)
-            continue
-""",
-            ),
-            Cut("keys.py", 'if name in ("", ".", ".."):', 'if name == "":'),
+            Seam("keys:_climb", "parts.append('..')"),
+            Seam("keys:_NO_NAMES", "('',)"),
         ),
         (f"{PERMISSIONS}::test_the_neighbours_file_is_out_of_reach_of_every_verb",),
     ),
@@ -394,7 +383,7 @@ ROWS: Final = (
     Mend(
         "17",
         "one address logs in all the time",
-        (never("server/rates.py", "count >= limit"),),
+        (Seam("server.rates:_is_full", "return False"),),
         (f"{CHANNEL}::test_row_17_logins_from_one_address_have_a_rate",),
     ),
     Mend(
@@ -610,16 +599,7 @@ ROWS: Final = (
     Mend(
         "29",
         "refusals tell by the work they do",
-        (
-            Cut(
-                "access/login.py",
-                """            burn_one_hash()
-            user_login_failed.send_robust(
-""",
-                """            user_login_failed.send_robust(
-""",
-            ),
-        ),
+        (Seam("access.login:_fail_unseen", "None", call="burn_one_hash"),),
         ("tests/access/test_login.py::test_every_refusal_does_the_work_of_one_hash",),
     ),
     Mend(

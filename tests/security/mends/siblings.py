@@ -39,7 +39,7 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "95",
         "any session of the same address opens a data channel",
-        (Cut("server/families.py", "if record[:_ACCOUNT] == account]", "if record]"),),
+        (Seam("server.families:_is_of", "return True"),),
         (f"{REFUSED}[tickets-a colleague]", f"{REFUSED}[ids-another partner]", RANDOM),
     ),
     Mend(

@@ -81,7 +81,7 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "50",
         "nothing is let go for the database when somebody else fills the disk",
-        (Cut("ballast.py", "        path.unlink()\n", "        return False\n"),),
+        (Seam("ballast:drop", "None", call="unlink"),),
         (
             (
                 f"{FULL}::"

@@ -15,15 +15,7 @@ WHY_NOT = "tests/ftps/test_why_not.py"
 WRITER = "tests/server/test_database_writer.py"
 
 #: A refusal leaves its row however many there were.
-NO_BOUND: Final = Cut(
-    "refusals.py",
-    """        if not per_minute:
-            return True
-        strange""",
-    """        if True:
-            return True
-        strange""",
-)
+NO_BOUND: Final = Seam("refusals:Refusals.admit", "return True")
 
 ROWS: Final[tuple[Mend, ...]] = (
     Mend(
@@ -41,7 +33,7 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "64",
         "who has logged in makes room for strangers",
-        (Cut("server/connections.py", "self._map[slot] = _PROVED", "pass"),),
+        (Seam("server.connections:ConnectionTable._prove", "pass"),),
         (f"{STRANGERS}::test_row_64_who_has_logged_in_keeps_its_place_whoever_comes",),
     ),
     Mend(
@@ -65,15 +57,7 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "65",
         "a login without a session to have is a success in the trail",
-        (
-            Cut(
-                "access/login.py",
-                'no_place = claim(principal) if claim is not None else ""',
-                """no_place = ""
-    if claim is not None:
-        claim(principal)""",
-            ),
-        ),
+        (Seam("access.login:_admit", "False", test="no_place"),),
         (f"{STRANGERS}::test_row_65_a_login_that_finds_no_session_free_is_a_refused_login",),
     ),
     Mend(
@@ -242,7 +226,7 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "101",
         "details of a row drive a terminal",
-        (Cut("audit/receivers.py", "return escape(str(value), DETAIL_TEXT)", "return str(value)"),),
+        (Seam("audit.receivers:_inert_text", "return str(value)"),),
         (
             f"{WHY_NOT}::test_what_a_client_calls_itself_is_bounded_and_inert",
             "tests/audit/test_trail.py::test_details_are_escaped_and_bounded",
