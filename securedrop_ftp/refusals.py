@@ -210,7 +210,7 @@ class Refusals:
                 try:
                     emit(event)
                 except Exception as exc:
-                    logger.error("refusals not recorded", counted=event.reason, error=str(exc))
+                    logger.error("refusals.not_recorded", counted=event.reason, error=str(exc))
         finally:
             connections.close_all()
 

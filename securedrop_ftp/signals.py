@@ -74,6 +74,6 @@ def emit(event: Event) -> None:
             if getattr(receiver, REQUIRED, False):
                 failed = result
             else:
-                logger.error("signal receiver failed", signal_name=event.name, exc_info=result)
+                logger.error("signal.receiver_failed", signal_name=event.name, exc_info=result)
     if failed is not None:
         raise AuditUnavailable(f"the audit row of {event.name} was not written") from failed

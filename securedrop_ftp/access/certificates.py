@@ -130,7 +130,7 @@ def note_certificate(account: Account, certificate: PeerCertificate) -> None:
     end = certificate.not_after
     if end is not None and end - datetime.now(UTC) < EXPIRY_WARNING:
         logger.warning(
-            "client certificate expires soon",
+            "client_certificate.expires_soon",
             partner=account.partner.name,
             account=account.username,
             certificate=certificate.fingerprint,
@@ -277,7 +277,7 @@ def _service_anchors() -> tuple[x509.Certificate, ...]:
     try:
         return _anchors_in(path, Path(path).stat().st_mtime_ns)
     except (OSError, ValueError) as exc:
-        logger.error("client CA file cannot be used", path=path, error=str(exc))
+        logger.error("client_certificate.ca_file_unusable", path=path, error=str(exc))
         return ()
 
 

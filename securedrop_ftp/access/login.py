@@ -175,10 +175,10 @@ def log_in(
     try:
         answer = _attempt(attempt, password, claim)
     except AccessUnavailable as exc:
-        logger.warning("login not possible", reason=str(exc))
+        logger.warning("login.unavailable", reason=str(exc))
     except Exception as exc:
         # Type only: the text or the frames of a back end's exception may hold the password.
-        logger.error("login failed to run", error=type(exc).__name__, account=attempt.shown)
+        logger.error("login.internal_error", error=type(exc).__name__, account=attempt.shown)
     # Raised out here, so that neither its frames nor a chained exception hold the password.
     del password
     answer = _unless_it_failed(answer)
@@ -214,7 +214,7 @@ def log_in_by_certificate(
     try:
         answer = _by_certificate(attempt, claim)
     except Exception as exc:
-        logger.error("login failed to run", error=type(exc).__name__, account=attempt.shown)
+        logger.error("login.internal_error", error=type(exc).__name__, account=attempt.shown)
         raise AccessUnavailable from exc
     if isinstance(answer, _Refusal):
         raise TooManySessions(answer.reason)
@@ -403,7 +403,7 @@ def _admit(
         ):
             if isinstance(result, Exception):
                 # Receivers that expect a session meet none here; they decide nothing.
-                logger.warning("login receiver failed", error=type(result).__name__)
+                logger.warning("login.receiver_failed", error=type(result).__name__)
         told = replace(attempt, certificate=shown)
         reply = attempt.door.logged_in(by_certificate=held is None)
         emit(told.event("login.succeeded", "success", "", account, reply))

@@ -198,7 +198,7 @@ class Spool:
             event = _load(line)
         except (ValueError, TypeError, KeyError):
             # The last line of a process killed while writing: its caller never heard "recorded".
-            logger.error("unreadable line in the audit spool", length=len(line))
+            logger.error("audit.spool_line_unreadable", length=len(line))
             return
         try:
             with transaction.atomic():
@@ -214,7 +214,7 @@ class Spool:
             file.write(line)
             file.flush()
             os.fsync(file.fileno())
-        logger.error("audit event set aside", error=str(exc), file="audit-spool/rejected")
+        logger.error("audit.event_set_aside", error=str(exc), file="audit-spool/rejected")
 
 
 _spool: Spool | None = None
@@ -258,10 +258,10 @@ def record(writer: DatabaseWriter, event: Event, *, later: bool = False) -> Futu
         try:
             _spool_durably(spool, event)
         except OSError as disk:
-            logger.critical("audit event lost", audit_event=_dump(event).decode(), error=str(disk))
+            logger.critical("audit.event_lost", audit_event=_dump(event).decode(), error=str(disk))
             recorded.set_exception(AuditUnavailable("Neither database nor spool took the event."))
         else:
-            logger.warning("audit event spooled", audit_event=event.name, error=type(exc).__name__)
+            logger.warning("audit.event_spooled", audit_event=event.name, error=type(exc).__name__)
             recorded.set_result(None)
 
     writer.submit(lambda: _write(event), later=later).add_done_callback(finish)

@@ -198,7 +198,7 @@ def test_row_50_a_disk_that_somebody_else_fills_stops_uploads_until_there_is_roo
     assert len(ftps.audit("upload.aborted")) == 1
     wait_until(lambda: len(ftps.audit("session.closed")) == 2, "the sessions' rows")
     assert len(ftps.audit("login.succeeded")) == 2
-    assert not ftps.log_lines("audit event lost")
+    assert not ftps.log_lines("audit.event_lost")
 
 
 def test_row_50_a_crowd_that_fills_the_disk_at_once_leaves_room_for_what_must_be_written(

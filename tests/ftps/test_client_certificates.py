@@ -123,7 +123,7 @@ def test_the_end_of_a_certificate_is_announced(
     pair = ca.issue("x", days=12)
     with certified.login("erin", certificate=pair.save(tmp_path, "x")):
         pass
-    (line,) = certified.log_lines("client certificate expires soon")
+    (line,) = certified.log_lines("client_certificate.expires_soon")
     assert (line["partner"], line["account"]) == ("hooli", "erin")
     assert line["certificate"] == pair.fingerprint
 
