@@ -214,6 +214,12 @@ class Refusals:
         finally:
             connections.close_all()
 
+    def start_over(self) -> None:
+        """In a child: what its parent has counted is the parent's to tell, and its timer, and
+        whoever calls :meth:`due`, are not here."""
+        self._lock = threading.Lock()
+        self._counts, self._timer, self.told_by_owner = {}, None, False
+
     def close(self) -> None:
         """At the process's end: what was counted is told."""
         with self._lock:
@@ -233,6 +239,7 @@ def of_address(source: str) -> str:
     return f"address {source}"
 
 
-#: This process's, and its children's.
+#: This process's; its buckets are its children's too.
 refusals = Refusals()
 atexit.register(refusals.close)
+os.register_at_fork(after_in_child=refusals.start_over)

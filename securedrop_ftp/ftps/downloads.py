@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
@@ -23,31 +23,6 @@ if TYPE_CHECKING:
 
 #: A download's first range is small, so that its first byte comes soon.
 FIRST_RANGE = 256 * 1024
-
-
-class ReadBudget:
-    """Bytes that all downloads of a worker, and uploads that are converted, may hold at once, a
-    partner's no more than what is still free (the rule of :mod:`securedrop_ftp.intake.buffers`):
-    slow readers of one partner cannot take the others' share. For the loop's thread."""
-
-    def __init__(self, size: int) -> None:
-        self._left = size
-        self._held: Counter[str] = Counter()
-
-    def take(self, partner: str, size: int, *, force: bool = False) -> bool:
-        """Whether there is room; it is taken then."""
-        if not force and self._held[partner] + size > self._left - size:
-            return False
-        self._left -= size
-        self._held[partner] += size
-        return True
-
-    def give(self, partner: str, size: int) -> None:
-        """Back."""
-        self._left += size
-        self._held[partner] -= size
-        if not self._held[partner]:
-            del self._held[partner]
 
 
 class RangeSource:

@@ -15,7 +15,7 @@ from securedrop_ftp.events import Event
 from securedrop_ftp.intake.service import Intake
 
 if TYPE_CHECKING:
-    from securedrop_ftp.ftps.downloads import ReadBudget
+    from securedrop_ftp.engine.reads import ReadBudget
     from securedrop_ftp.ftps.handshakes import HandshakeBudget
     from securedrop_ftp.ftps.kinship import Kinship
 

@@ -29,10 +29,12 @@ DEAD_AFTER: Final = 15.0
 #: Rows that old are of no use to anybody.
 FORGOTTEN: Final = timedelta(days=1)
 
-#: Services that beat. Commands do not: their leases run out.
+#: Services that beat: ours, and any other process whose engine runs (a web server's worker).
+#: Commands that only settle do not: their leases run out.
 FTPS: Final = "ftps"
+PROCESS: Final = "process"
 COMMAND: Final = "command"
-BEATING: Final = (FTPS,)
+BEATING: Final = (FTPS, PROCESS)
 _SERVICES: Final = (*BEATING, COMMAND)
 
 

@@ -1,4 +1,4 @@
-"""How glibc's allocator serves a worker, so that what was taken is given back.
+"""How a worker's memory is managed: what was taken is given back, what stays is not looked at.
 
 Two things here are large: the memory of a password hash (19 MiB) and the ranges of downloads (up to
 8 MiB). Left to itself glibc raises its threshold for mapped memory with the first hash, and keeps
@@ -13,6 +13,7 @@ given back is the next one's, whoever asks.
 from __future__ import annotations
 
 import ctypes
+import gc
 from typing import Final
 
 #: mallopt(3) and glibc's malloc.h.
@@ -36,3 +37,11 @@ def bound_allocator() -> None:
     mallopt(_M_ARENA_MAX, 1)
     mallopt(_M_MMAP_THRESHOLD, MAPPED_FROM)
     mallopt(_M_TRIM_THRESHOLD, KEPT)
+
+
+def spare_what_was_loaded() -> None:
+    """Django's and our modules stay: a full collection need not walk their objects again and
+    again. (With the collector off altogether a login took 25 % less CPU, a small file 15 %.) What
+    dies in a cycle waits for one all the same, so they are not rarer than every 100 000 objects."""
+    gc.freeze()
+    gc.set_threshold(5_000, 5, 4)

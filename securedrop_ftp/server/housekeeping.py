@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from django.core.checks import CheckMessage
@@ -17,17 +17,13 @@ from securedrop_ftp.checks import (
     value_problems,
 )
 from securedrop_ftp.conf import Conf, from_mapping, get_conf
-from securedrop_ftp.exceptions import ConfigurationError, SecureDropError, StorageUnavailable
+from securedrop_ftp.engine import housekeeping
+from securedrop_ftp.engine.heartbeat import Heartbeat, claim_name
+from securedrop_ftp.exceptions import ConfigurationError, SecureDropError
 from securedrop_ftp.intake import owners
-from securedrop_ftp.intake.ledger import Ledger
-from securedrop_ftp.intake.locations import located_backend
 from securedrop_ftp.intake.owners import Boot
-from securedrop_ftp.intake.recovery import Recovery
 from securedrop_ftp.log import get_logger
-from securedrop_ftp.server import presence
-from securedrop_ftp.server.heartbeat import Heartbeat, claim_name
 from securedrop_ftp.server.readiness import database, storages
-from securedrop_ftp.storage.protocol import Backend
 
 logger = get_logger(__name__)
 
@@ -89,7 +85,7 @@ def preflight(boot: Boot) -> str:
 
 def _look_at_storages(boot: Boot) -> str:
     try:
-        recover_node(boot, _storages_that_fail())
+        housekeeping.recover_node(boot, _storages_that_fail())
     except ConfigurationError as exc:
         return str(exc)
     except SecureDropError as exc:
@@ -156,42 +152,18 @@ def warn_of_certificates(conf: Conf) -> None:
         logger.warning("certificate", problem=problem.msg, hint=problem.hint, id=problem.id)
 
 
-def _recovery(boot: Boot, reached: Callable[[str], Backend] = located_backend) -> Recovery:
-    conf = get_conf()
-    owner = boot.writer("housekeeping")
-    return Recovery(Ledger(None, owner=owner, lease_seconds=conf.lease_seconds), reached, conf)
-
-
-def recover_node(boot: Boot, silent: Container[str] = ()) -> None:
-    """At start, in a child of a supervisor that has no workers yet: settle what dead writers of
-    this node left; in the storages that are ``silent``, later (a worker's heartbeat does)."""
-
-    def reached(alias: str) -> Backend:
-        if alias in silent:
-            raise StorageUnavailable(f"storage “{alias}” cannot be used")
-        return located_backend(alias)
-
-    def left(owner: str) -> bool:
-        known = owners.boot_of(owner)
-        return known is not None and known[:2] == (boot.node, boot.service) and known[2] != boot.id
-
-    _recovery(boot, reached).recover(lambda owner: left(owner) and bool(owners.gone([owner])))
-
-
 def recover_owner(boot: Boot, dead: str) -> None:
     """One worker died."""
     try:
-        presence.forget(dead)
-        _recovery(boot).recover(lambda owner: owner == dead)
+        housekeeping.recover_owner(boot, dead)
     finally:
         connections.close_all()
 
 
 def prune(boot: Boot) -> None:
-    """Expired partials, orphan multiparts."""
+    """Every hour: what may be removed, and what should be known."""
     try:
         _warn(serving_problems())
-        presence.forget_stale()
-        _recovery(boot).prune()
+        housekeeping.prune(boot)
     finally:
         connections.close_all()

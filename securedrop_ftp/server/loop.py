@@ -79,6 +79,10 @@ class Loop(Epoll):  # type: ignore[misc]  # pyftpdlib has no type hints
         self._soon.append((function, args))
         self._wake_up.wake()
 
+    def watch(self, fd: int, callback: Callable[[], None]) -> None:
+        """Call back on each round in which the descriptor is readable, or was hung up."""
+        self.register(fd, _Watch(self, fd, callback), self.READ)
+
     def stop(self) -> None:
         """Leave :meth:`run` after this round."""
         self._stopped = True
@@ -99,3 +103,29 @@ class Loop(Epoll):  # type: ignore[misc]  # pyftpdlib has no type hints
             # Last: callbacks make timers, and the next poll must not sleep past them (a reply that
             # was due in 50 ms came after the next second's tick, seen).
             timeout = self.sched.poll()
+
+
+class _Watch:
+    """A descriptor that is only looked at; speaks the interface that the loop expects."""
+
+    def __init__(self, loop: Loop, fd: int, callback: Callable[[], None]) -> None:
+        self._loop, self._fileno, self._callback = loop, fd, callback
+
+    def readable(self) -> bool:
+        return True
+
+    def writable(self) -> bool:
+        return False
+
+    def handle_read_event(self) -> None:
+        self._callback()
+
+    def handle_close(self) -> None:
+        self._loop.unregister(self._fileno)
+        self._callback()
+
+    def handle_error(self) -> None:
+        logger.exception("watch failed")
+
+    def close(self) -> None:
+        pass

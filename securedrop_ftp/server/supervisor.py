@@ -17,14 +17,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from securedrop_ftp.conf import Conf, from_mapping, get_conf
+from securedrop_ftp.engine.identity import new_boot, of_worker
 from securedrop_ftp.exceptions import ConfigurationError
 from securedrop_ftp.log import get_logger
 from securedrop_ftp.server import housekeeping
 from securedrop_ftp.server.connections import ConnectionTable
 from securedrop_ftp.server.families import Families
-from securedrop_ftp.server.identity import new_boot, owner_name
 from securedrop_ftp.server.rates import AddressRates
 from securedrop_ftp.server.reload import read_settings
+from securedrop_ftp.server.shared import Shared
 from securedrop_ftp.server.signals import SignalPipe
 from securedrop_ftp.server.status import ServiceStatus, remove_status, write_status
 from securedrop_ftp.server.worker import worker_main
@@ -123,10 +124,13 @@ class Supervisor:
         problem = housekeeping.run_in_child(lambda: housekeeping.preflight(self._boot))
         if problem:
             raise ConfigurationError(problem)
-        self._table = ConnectionTable(conf.workers, conf.max_connections)
-        self._families = Families(conf.workers, conf.max_connections)
-        self._pages = Pages()  # before the fork: all workers have these
-        self._rates, self._arrivals = AddressRates(), AddressRates()
+        self._shared = Shared(
+            ConnectionTable(conf.workers, conf.max_connections),
+            Families(conf.workers, conf.max_connections),
+            Pages(),  # before the fork: all workers have these
+            AddressRates(),
+            AddressRates(),
+        )
         # The workers watch the read end: it closes with us, however we end.
         self._life_read, self._life_write = os.pipe()
         self._signals = SignalPipe(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
@@ -166,7 +170,7 @@ class Supervisor:
     def _spawn(self, index: int) -> None:
         generation = self._generations.get(index, 0) + 1
         self._generations[index] = generation
-        owner = owner_name(self._boot, index, generation)
+        identity = of_worker(self._boot, index, generation)
         ready_read, ready_write = os.pipe()
         os.set_blocking(ready_read, False)
 
@@ -174,14 +178,9 @@ class Supervisor:
             os.close(ready_read)
             return worker_main(
                 index,
-                owner,
-                self._boot,
+                identity,
+                self._shared,
                 self._listener,
-                self._table,
-                self._families,
-                self._pages,
-                self._rates,
-                self._arrivals,
                 self._certificate,
                 self._life_read,
                 ready_write,
@@ -189,7 +188,7 @@ class Supervisor:
 
         pid = self._fork(body)
         os.close(ready_write)
-        self._children[index] = _Child(pid, ready_read, owner)
+        self._children[index] = _Child(pid, ready_read, identity.owner)
         logger.info("worker started", worker=index, pid=pid)
 
     def _wait(self) -> None:
@@ -288,8 +287,8 @@ class Supervisor:
     def _worker_ended(self, index: int, child: _Child, status: int) -> None:
         if child.ready >= 0:
             os.close(child.ready)
-        self._table.clear_worker(index)
-        self._families.clear_worker(index)
+        self._shared.table.clear_worker(index)
+        self._shared.families.clear_worker(index)
         if self._stopping:
             logger.info("worker ended", worker=index, pid=child.pid)
             return
@@ -326,8 +325,8 @@ class Supervisor:
             self._turn_pages()
 
     def _turn_pages(self) -> None:
-        self._pages.drop_before(self._families.oldest_page())
-        if self._pages.used_up:
+        self._shared.pages.drop_before(self._shared.families.oldest_page())
+        if self._shared.pages.used_up:
             logger.warning(
                 "the last page of ticket keys is in use past its time",
                 hint="restart the service when it suits",

@@ -33,7 +33,7 @@ from django.conf import settings
 NODE = "kills"
 ALREADY = [
     "securedrop_ftp.intake.service",
-    "securedrop_ftp.server.pools",
+    "securedrop_ftp.engine.pools",
     "securedrop_ftp.storage.registry",
 ]
 #: Steps that an upload of several parts passes more than once.
@@ -122,11 +122,11 @@ def alice() -> Any:
 def upload(plan: Plan) -> str:
     """One STOR as the data channel does it; "226" is told when the receipt is there."""
     from securedrop_ftp.db import DatabaseWriter
+    from securedrop_ftp.engine.pools import FairPool
     from securedrop_ftp.exceptions import Truncated
     from securedrop_ftp.ftps.answers import FTPS
     from securedrop_ftp.intake.service import Intake, UploadRequest
     from securedrop_ftp.keys import key_for
-    from securedrop_ftp.server.pools import FairPool
     from securedrop_ftp.storage.registry import backend_for
 
     pool = FairPool("storage", 4, 4)

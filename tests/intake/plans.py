@@ -49,9 +49,9 @@ def periodic() -> Iterator[Callable[[], Any]]:
     from securedrop_ftp.access import lockout
     from securedrop_ftp.access.axes_handler import forget_attempts
     from securedrop_ftp.conf import get_conf
+    from securedrop_ftp.engine import presence
     from securedrop_ftp.intake import ledger, locations, sweep
     from securedrop_ftp.intake.recovery import recovery_for_command
-    from securedrop_ftp.server import presence
 
     recovery = recovery_for_command(get_conf(), "here:boot:0")
     shot = presence.Snapshot("s", "acme", "alice", "192.0.2.7", "", 0, timezone.now())

@@ -31,11 +31,11 @@ def work(number: int, policy: str, size: int, barrier: Barrier, queue: Queue[Any
     from securedrop_ftp.access.principal import principal_of
     from securedrop_ftp.conf import KIB, get_conf
     from securedrop_ftp.db import DatabaseWriter
+    from securedrop_ftp.engine.pools import FairPool
     from securedrop_ftp.exceptions import SecureDropError
     from securedrop_ftp.ftps.answers import FTPS, answer
     from securedrop_ftp.intake.service import Intake, UploadRequest
     from securedrop_ftp.models import Account, OverwritePolicy
-    from securedrop_ftp.server.pools import FairPool
     from securedrop_ftp.storage.registry import backend_for
 
     writer = DatabaseWriter().start()

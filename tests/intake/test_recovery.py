@@ -188,8 +188,8 @@ def test_the_recover_command_settles_dead_writers_and_spares_the_living(
     backend: Backend, alice: Principal, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from securedrop_ftp.conf import get_conf
+    from securedrop_ftp.engine.identity import new_boot
     from securedrop_ftp.intake import owners
-    from securedrop_ftp.server.identity import new_boot
 
     living, dead = (new_boot(get_conf()) for _ in "ab")  # only one of them beats
     owners.beat(living)

@@ -13,9 +13,9 @@ from typing import Any
 
 from securedrop_ftp.access.principal import Principal
 from securedrop_ftp.conf import Conf
+from securedrop_ftp.engine.reads import ReadBudget
 from securedrop_ftp.exceptions import SecureDropError
 from securedrop_ftp.ftps import policy, verbs
-from securedrop_ftp.ftps.downloads import ReadBudget
 from securedrop_ftp.ftps.origin import Origin
 from securedrop_ftp.ftps.parking import Waiter
 from securedrop_ftp.ftps.session import Session

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
-from securedrop_ftp.ftps.downloads import ReadBudget
+from securedrop_ftp.engine.reads import ReadBudget
 from securedrop_ftp.ftps.stall import Patience, StallClock
 from tests.clients import FtpsClient
 from tests.faults.behind import BehindProxy, through_tls

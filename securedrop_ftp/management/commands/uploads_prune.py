@@ -7,9 +7,9 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from securedrop_ftp.conf import get_conf
+from securedrop_ftp.engine.identity import command_owner
 from securedrop_ftp.intake.recovery import recovery_for_command
 from securedrop_ftp.management.base import SentenceCommand
-from securedrop_ftp.server.identity import command_owner
 from securedrop_ftp.server.readiness.storages import aliases_of_partners, unusable
 
 

@@ -8,12 +8,12 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from securedrop_ftp.conf import get_conf
+from securedrop_ftp.engine.identity import command_owner
 from securedrop_ftp.intake.owners import BEAT_EVERY, gone
 from securedrop_ftp.intake.recovery import recovery_for_command
 from securedrop_ftp.management.base import SentenceCommand
 from securedrop_ftp.models import Upload
 from securedrop_ftp.models.upload import LIVE
-from securedrop_ftp.server.identity import command_owner
 
 
 def _dead_writers() -> set[str]:

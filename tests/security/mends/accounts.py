@@ -99,19 +99,13 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "73",
         "more sessions than the partner may have now",
-        (
-            Cut(
-                "server/worker.py",
-                "if fewer and self._table.is_beyond(",
-                "if False and self._table.is_beyond(",
-            ),
-        ),
+        (Seam("server.controlled:FtpsSession._is_one_too_many", "return False"),),
         (f"{TIGHTENED}::test_sessions_beyond_a_lower_limit_end_and_no_others",),
     ),
     Mend(
         "73",
         "a reload does not reach live sessions",
-        (Cut("server/worker.py", "                session.conf = conf", "                pass"),),
+        (Seam("server.worker:Worker._take_limits", "self.conf = conf"),),
         (f"{TIGHTENED}::test_limits_of_the_service_reach_live_sessions_by_a_reload",),
     ),
     Mend(

@@ -105,11 +105,7 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "46",
         "slow readers of one partner hold all that is read ahead",
-        (
-            Seam(
-                "ftps.downloads:ReadBudget.take", "not force and size > self._left", test="partner"
-            ),
-        ),
+        (Seam("engine.reads:ReadBudget._is_fair", "return size <= self._left"),),
         (f"{FAIR}_46_slow_readers_of_a_partner_leave_room_for_the_others",),
     ),
     Mend(

@@ -12,24 +12,24 @@ LOST = "tests/faults/test_lost_connections.py"
 WRITER = "tests/intake/test_one_writer.py"
 LOCK = "tests/server/test_process_lock.py"
 
-PRESENCE = "tests/server/test_presence.py"
+PRESENCE = "tests/engine/test_presence.py"
 
 ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "54",
         "a lost database connection stays with its thread, and every upload on it fails",
-        (Cut("server/pools.py", "with renewed_connections():", "if True:"),),
+        (Seam("engine.pools:FairPool._do", "job()"),),
         (
             f"{LOST}::test_uploads_begun_after_every_connection_was_ended_under_load_are_stored",
             f"{LOST}::test_uploads_go_on_after_postgresql_was_killed_and_started_again",
-            "tests/server/test_pools.py::test_a_thread_outlives_its_connection_to_the_database",
+            "tests/engine/test_pools.py::test_a_thread_outlives_its_connection_to_the_database",
         ),
     ),
     Mend(
         "54",
         "a project that does not have Django ask its connections",
         (Seam("db:_check", "pass"),),
-        ("tests/server/test_pools.py::test_a_thread_outlives_its_connection_to_the_database",),
+        ("tests/engine/test_pools.py::test_a_thread_outlives_its_connection_to_the_database",),
     ),
     Mend(
         "55",
@@ -49,7 +49,7 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "56",
         "two services of one name take each other's writers for their own dead",
-        (Seam("server.heartbeat:claim_name", "(rivals := {})", test="namesakes"),),
+        (Seam("engine.heartbeat:_outlast_namesakes", "return"),),
         (f"{NODES}::test_a_second_service_of_a_nodes_name_does_not_start_and_ends_no_upload",),
     ),
     Mend(
@@ -80,8 +80,8 @@ ROWS: Final[tuple[Mend, ...]] = (
         "58",
         "live sessions are written anew all the time, strangers' too",
         (
-            Seam("server.presence:Board.publish", "key in shown", test="_differ"),
-            Seam("server.presence:Board.publish", "True", test="account"),
+            Seam("engine.presence:_differ", "return True"),
+            Seam("engine.presence:_is_shown", "return True"),
         ),
         (
             f"{PRESENCE}::test_row_58_what_did_not_change_is_not_written",

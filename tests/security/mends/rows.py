@@ -357,13 +357,7 @@ ROWS: Final = (
     Mend(
         "17",
         "a crowd that comes and goes fills the memory with rows that wait for the database",
-        (
-            Cut(
-                "server/worker.py",
-                "overloaded=lambda: self._writer.waiting > MAX_WAITING",
-                "overloaded=lambda: False",
-            ),
-        ),
+        (Seam("server.worker:Worker._is_overloaded", "return False"),),
         (
             f"{BLOCKED}::test_a_crowd_that_comes_and_goes_meanwhile_fills_no_memory_and_loses_no_row",
         ),
@@ -539,13 +533,11 @@ ROWS: Final = (
             certificate = self._certificate
 """,
             ),
-            Cut(
-                "server/worker.py",
-                """            conf = reload_settings()
-            self._certificate = Certificate.load""",
-                """            self._certificate = None
-            conf = reload_settings()
-            self._certificate = Certificate.load""",
+            Seam(
+                "server.worker:Worker._read_anew",
+                """self.contexts.certificate = None
+conf = reload_settings()
+return conf, Certificate.load(conf.tls_cert_file, conf.tls_key_file)""",
             ),
         ),
         (f"{ROW}::test_row_25_a_broken_rotation_is_refused_and_a_good_one_taken",),
@@ -623,7 +615,7 @@ ROWS: Final = (
     Mend(
         "31",
         "sessions of a disabled account live on",
-        (Seam("server.worker:Worker._tick", "None", call="_check_sessions"),),
+        (Seam("engine.live:LiveControl.check", "return"),),
         (f"{LIVE}::test_a_session_ends_when",),
     ),
     Mend(
@@ -631,9 +623,9 @@ ROWS: Final = (
         "a crowd that logs in keeps sessions alive",
         (
             Seam(
-                "server.worker:Worker._check_sessions",
-                "self.accounts(standings, asked)",
-                call="_ask_accounts",
+                "engine.live:LiveControl.check",
+                'self._accounts.submit("", standings, asked)',
+                call="submit",
             ),
         ),
         (f"{LIVE}::test_a_crowd_that_logs_in_keeps_no_session_alive",),

@@ -31,7 +31,7 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "49",
         "a service that runs never looks at what an operator adopted",
-        (Seam("server.worker:Worker._tick", "None", call="_heed_adoptions"),),
+        (Seam("engine.engine:Engine._heed_adoptions", "return"),),
         (f"{VANISHED}::test_row_49_a_service_that_runs_serves_from_what_was_adopted",),
     ),
     Mend(

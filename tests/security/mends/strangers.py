@@ -39,13 +39,19 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "65",
         "good logins use up the rate",
-        (Seam("server.worker:Worker.login_ended", "self._rates.failed(place)", call="give_back"),),
+        (
+            Seam(
+                "server.runtime:WorkerRuntime.login_ended",
+                "self.shared.rates.failed(place)",
+                call="give_back",
+            ),
+        ),
         (f"{STRANGERS}::test_row_65_a_job_that_logs_in_for_each_file_is_never_turned_away",),
     ),
     Mend(
         "65",
         "good logins use up the rate of connections",
-        (Seam("server.worker:Worker.login_ended", "None", call="forgive"),),
+        (Seam("server.runtime:WorkerRuntime.login_ended", "None", call="forgive"),),
         (f"{STRANGERS}::test_row_65_a_job_that_logs_in_for_each_file_is_never_turned_away",),
     ),
     Mend(

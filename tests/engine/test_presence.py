@@ -9,9 +9,9 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from securedrop_ftp.engine import presence
+from securedrop_ftp.engine.presence import Board, Snapshot
 from securedrop_ftp.models import LiveSession
-from securedrop_ftp.server import presence
-from securedrop_ftp.server.presence import Board, Snapshot
 from tests.fixtures.databases import SharedDatabase
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

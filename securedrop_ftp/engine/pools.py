@@ -92,6 +92,11 @@ class FairPool:
                 return key, job
         return None
 
+    @staticmethod
+    def _do(job: Callable[[], None]) -> None:
+        with renewed_connections():
+            job()
+
     def _next(self, sleeper: threading.Lock) -> tuple[str, Callable[[], None]] | None:
         """A job that may run, as soon as there is one; ``None`` when the pool closes."""
         while True:
@@ -110,8 +115,7 @@ class FairPool:
         while (taken := self._next(sleeper)) is not None:
             key, job = taken
             try:
-                with renewed_connections():
-                    job()
+                self._do(job)
             except Exception:
                 logger.exception("pool job failed")
             finally:

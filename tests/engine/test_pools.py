@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from securedrop_ftp.server.pools import FairPool
+from securedrop_ftp.engine.pools import FairPool
 from tests.fixtures.postgres import PostgresServer
 from tests.server.test_database_writer import run
 
@@ -16,7 +16,7 @@ from django.conf import settings
 settings.DATABASES["default"] |= {"CONN_MAX_AGE": None, "CONN_HEALTH_CHECKS": False}
 from django.db import OperationalError, connection, transaction
 from securedrop_ftp.db import check_connections
-from securedrop_ftp.server.pools import FairPool
+from securedrop_ftp.engine.pools import FairPool
 
 def ask(sql):
     with connection.cursor() as cursor:

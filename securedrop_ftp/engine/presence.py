@@ -1,4 +1,4 @@
-"""A worker's sessions, written where operators see them; and their wish to end one.
+"""A process's sessions, written where operators see them; and their wish to end one.
 
 Who is not logged in is not shown: a crowd of strangers would cost a row each. A row is written
 when something changed, apart from the trail's transactions: a thousand sessions that were written
@@ -10,13 +10,12 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from django.db import connections, router, transaction
 
 from securedrop_ftp import clock
-from securedrop_ftp.ftps.session import Session
 from securedrop_ftp.intake import owners
 from securedrop_ftp.models import LiveSession
 
@@ -29,7 +28,7 @@ RECONCILE_EVERY: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One session at one moment; taken on the loop, written elsewhere."""
+    """One session at one moment."""
 
     id: str
     partner: str
@@ -40,26 +39,9 @@ class Snapshot:
     started: datetime
 
 
-def snapshot(session: Session) -> Snapshot:
-    """What an operator wants to know of a session."""
-    principal, transfer = session.principal, session.transfer
-    doing = session.doing
-    if transfer is not None:
-        doing = f"{transfer.kind} of {transfer.path}"
-    return Snapshot(
-        id=session.id,
-        partner=principal.partner if principal else "",
-        account=principal.username if principal else "",
-        remote_ip=session.remote_ip,
-        doing=doing[:255],
-        bytes_moved=session.bytes_moved,
-        started=datetime.now(UTC) - timedelta(seconds=session.age),
-    )
-
-
 @dataclass(slots=True)
 class Board:
-    """What stands in the database of one worker's sessions, as far as the worker knows.
+    """What stands in the database of one process's sessions, as far as the process knows.
 
     :meth:`publish` is called by one thread at a time.
     """
@@ -74,7 +56,7 @@ class Board:
 
         Returns the sessions that operators want ended: session id to operator.
         """
-        alive = {s.id: s for s in snapshots if s.account}
+        alive = {s.id: s for s in snapshots if _is_shown(s)}
         own = LiveSession.objects.filter(owner=self.owner)
         shown = self._shown
         if reconciling := time.monotonic() >= self._reconcile_at:
@@ -130,6 +112,11 @@ class Board:
                 _update(alias, changed, now)
 
 
+def _is_shown(shot: Snapshot) -> bool:
+    """Who is not logged in is not."""
+    return bool(shot.account)
+
+
 def _differ(shown: Snapshot, now: Snapshot) -> bool:
     """The start is computed anew each time, a few microseconds apart."""
     return (shown.partner, shown.account, shown.doing, shown.bytes_moved) != (
@@ -160,12 +147,12 @@ def _update(alias: str, changed: Sequence[Snapshot], now: datetime) -> None:
 
 
 def forget(owner: str) -> None:
-    """A worker has ended; its sessions have too."""
+    """A process has ended; its sessions have too."""
     LiveSession.objects.filter(owner=owner).delete()
 
 
 def forget_stale() -> None:
-    """Rows whose worker is gone without a word: by its heartbeat, else by their age."""
+    """Rows whose process is gone without a word: by its heartbeat, else by their age."""
     known = set(LiveSession.objects.values_list("owner", flat=True).distinct().order_by())
     gone = owners.gone(known)
     if gone:

@@ -67,6 +67,10 @@ def claim_name(boot: Boot) -> None:
         ConfigurationError: another process serves under the name.
     """
     owners.register(boot)
+    _outlast_namesakes(boot)
+
+
+def _outlast_namesakes(boot: Boot) -> None:
     first = owners.namesakes(boot)
     while rivals := owners.namesakes(boot):
         for rival in rivals.values():

@@ -1,0 +1,250 @@
+"""The engine: all that stands behind the doors of one process.
+
+Pools, the database writer, the intake, memory budgets, the heartbeat, live control and the rounds
+that keep leases, are made together after the fork and closed together. A door asks for what it
+needs (:attr:`Engine.intake`, :meth:`Engine.record`, …); the first who asks starts the engine. It
+speaks no protocol, and has neither loop nor greenlet.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+from django.db import DatabaseError, InterfaceError
+
+from securedrop_ftp import audit
+from securedrop_ftp.conf import Conf
+from securedrop_ftp.db import DatabaseWriter, check_connections
+from securedrop_ftp.engine import presence
+from securedrop_ftp.engine.heartbeat import Heartbeat
+from securedrop_ftp.engine.identity import Identity, command_owner
+from securedrop_ftp.engine.live import CONTROL, LiveControl
+from securedrop_ftp.engine.pools import FairPool
+from securedrop_ftp.engine.reads import ReadBudget
+from securedrop_ftp.engine.rounds import TICK, Round, Rounds, log_failure
+from securedrop_ftp.events import Event
+from securedrop_ftp.exceptions import AccessUnavailable, LedgerUnavailable
+from securedrop_ftp.intake import owners
+from securedrop_ftp.intake.locations import heed_adoptions, located_backend
+from securedrop_ftp.intake.recovery import Recovery, recovery_for_command
+from securedrop_ftp.intake.service import Intake
+from securedrop_ftp.refusals import refusals
+
+#: Seconds that a start waits for the database to know this process.
+REGISTERED_WITHIN: Final = 30.0
+#: Seconds that the end waits for each thread that looks at accounts.
+GOODBYE: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What runs between start and close."""
+
+    writer: DatabaseWriter
+    accounts: FairPool
+    storage: FairPool
+    intake: Intake
+    live: LiveControl
+    reads: ReadBudget
+    heartbeat: Heartbeat
+
+
+class Engine:
+    """See the module's docstring. Thread-safe.
+
+    :meth:`start` is implied by the use of any part; :meth:`close` may be called at any time, and
+    again. After a fork the parent's engine is of no use: :func:`securedrop_ftp.engine.current`
+    makes the child's own.
+    """
+
+    def __init__(self, identity: Identity, conf: Conf) -> None:
+        self.identity, self.conf = identity, conf
+        self._pid = os.getpid()
+        self._lock = threading.RLock()  # a signal's handler may close what is being closed
+        self._parts: _Parts | None = None
+        self._rounds: Rounds | None = None
+        self._closed = self._looking_at_marks = False
+
+    # --- life ------------------------------------------------------------------------
+
+    def start(self) -> Engine:
+        """Start what is not started yet.
+
+        Raises:
+            LedgerUnavailable: the database does not answer; the next use tries again.
+            AccessUnavailable: it was closed.
+        """
+        self._running()
+        return self
+
+    @property
+    def started(self) -> bool:
+        """Whether its threads run."""
+        return self._parts is not None
+
+    @property
+    def closed(self) -> bool:
+        """Whether it has ended: it starts no more."""
+        return self._closed
+
+    def _running(self) -> _Parts:
+        if os.getpid() != self._pid:
+            raise RuntimeError("the engine of another process; after a fork ask engine.current()")
+        if (parts := self._parts) is not None:
+            return parts
+        with self._lock:
+            if self._closed:
+                raise AccessUnavailable("The service is shutting down.")
+            if self._parts is None:
+                self._parts = self._make()
+                self._rounds = Rounds(self._each_round(self._parts)).start()
+            return self._parts
+
+    def _make(self) -> _Parts:
+        conf = self.conf
+        check_connections()
+        writer = DatabaseWriter().start()
+        self._register(writer)
+        accounts = FairPool("accounts", conf.account_threads, conf.account_threads)
+        storage = FairPool("storage", conf.storage_threads, conf.partner_storage_jobs)
+        intake = Intake(
+            conf,
+            submit=storage.run,
+            writer=writer,
+            backend_for=located_backend,
+            owner=self.identity.owner,
+        )
+        board = presence.Board(self.identity.owner, self.identity.boot.node)
+        refusals.told_by_owner = True
+        return _Parts(
+            writer,
+            accounts,
+            storage,
+            intake,
+            LiveControl(accounts, board),
+            ReadBudget(conf.worker_memory // 2),
+            Heartbeat(self.identity.boot).start(),
+        )
+
+    def _register(self, writer: DatabaseWriter) -> None:
+        """On the writer's own connection: the caller may be in a transaction of its own."""
+        if not self.identity.alone:
+            return
+        try:
+            writer.call(partial(owners.register, self.identity.boot), REGISTERED_WITHIN)
+        except (DatabaseError, InterfaceError, TimeoutError) as exc:
+            writer.close()
+            raise LedgerUnavailable("the database does not take this process's row") from exc
+
+    def reload(self, conf: Conf) -> None:
+        """Take limits and intervals as they are set now. What is held stays until it is given
+        back; the number of threads stays."""
+        self.conf = conf
+        if (parts := self._parts) is not None:
+            parts.intake.take_limits(conf)
+
+    def close(self) -> None:
+        """Finish what was begun, tell what is left to tell, and stop. What can be asked of
+        storage within its deadline is waited for."""
+        if os.getpid() != self._pid:
+            return
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            if self._parts is not None and self._rounds is not None:
+                self._rounds.stop()
+                self._end(self._parts)
+                self._parts = None
+
+    def _end(self, parts: _Parts) -> None:
+        # What the closed sessions left to do: cancelled uploads, audit rows.
+        parts.storage.close(self.conf.storage_timeout)
+        parts.accounts.close(GOODBYE)
+        refusals.told_by_owner = False
+        _tell_refusals(parts.writer, everything=True)
+        parts.writer.submit(partial(presence.forget, self.identity.owner))
+        parts.heartbeat.stop()
+        if self.identity.alone:
+            parts.writer.submit(partial(owners.withdraw, self.identity.boot))
+        parts.writer.close()
+
+    # --- for doors -------------------------------------------------------------------
+
+    @property
+    def intake(self) -> Intake:
+        """Uploads."""
+        return self._running().intake
+
+    @property
+    def accounts(self) -> FairPool:
+        """Threads for what may wait for the database, or hashes passwords."""
+        return self._running().accounts
+
+    @property
+    def storage(self) -> FairPool:
+        """Threads for what may wait for storage; its keys are partners' names."""
+        return self._running().storage
+
+    @property
+    def live(self) -> LiveControl:
+        """Sessions of this process."""
+        return self._running().live
+
+    @property
+    def reads(self) -> ReadBudget:
+        """Memory for downloads."""
+        return self._running().reads
+
+    @property
+    def rows_waiting(self) -> int:
+        """Database jobs that are not begun yet."""
+        return self._running().writer.waiting
+
+    def record(self, event: Event, *, later: bool = False) -> Future[None]:
+        """Into the audit trail, in order; see :func:`securedrop_ftp.audit.record`."""
+        return audit.record(self._running().writer, event, later=later)
+
+    def recovery(self) -> Recovery:
+        """What settles uploads of dead writers; for commands: it starts no thread, and writes on
+        the caller's own connection."""
+        return recovery_for_command(self.conf, command_owner(self.conf))
+
+    # --- again and again -------------------------------------------------------------
+
+    def _each_round(self, parts: _Parts) -> list[Round]:
+        return [
+            Round("leases", self._third_of_a_lease, partial(_keep_leases, parts)),
+            Round("marks", self._third_of_a_lease, partial(self._heed_adoptions, parts)),
+            Round("presence", lambda: self.conf.presence_interval, parts.live.publish),
+            Round("control", lambda: self.conf.control_check_interval, parts.live.check),
+            Round("refusals", lambda: TICK, partial(_tell_refusals, parts.writer)),
+        ]
+
+    def _third_of_a_lease(self) -> float:
+        return self.conf.lease_seconds / 3
+
+    def _heed_adoptions(self, parts: _Parts) -> None:
+        """See :func:`~securedrop_ftp.intake.locations.heed_adoptions`; one look at a time, however
+        long storage takes."""
+        if self._looking_at_marks:
+            return
+        self._looking_at_marks = True
+        future: Future[Any] = parts.storage.submit(CONTROL, heed_adoptions)
+        future.add_done_callback(lambda _: setattr(self, "_looking_at_marks", False))
+        log_failure(future, "look at the marks of storages")
+
+
+def _keep_leases(parts: _Parts) -> None:
+    audit.replay(parts.writer)
+    log_failure(parts.accounts.submit("heartbeat", parts.intake.heartbeat), "heartbeat")
+
+
+def _tell_refusals(writer: DatabaseWriter, *, everything: bool = False) -> None:
+    for event in refusals.due(everything=everything):
+        audit.record(writer, event, later=True)
