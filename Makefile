@@ -104,9 +104,10 @@ check: $(STAMP)  ## format, lint, types, import layers, migrations, deploy check
 	@.ci/django-checks $(PY)
 	@$(PY) -m sphinx -E -W --keep-going -q -b html docs docs/_build
 
-format: $(STAMP)  ## format and mend what ruff can
+format: $(STAMP)  ## format, mend what ruff can, write the tables of settings
 	@$(PY) -m ruff format .
 	@$(PY) -m ruff check --fix .
+	@$(PY) docs/settings_tables.py
 
 docs: $(STAMP)  ## the documentation, into docs/_build
 	@$(PY) -m sphinx -W -b html docs docs/_build

@@ -16,54 +16,7 @@ from django.utils.module_loading import import_string
 
 from securedrop_ftp.access import network
 from securedrop_ftp.checks.networks import network_problems
-from securedrop_ftp.conf import KIB, MIB, Conf, field_names, from_mapping
-
-#: Field to its least and greatest value; ``None``: no bound.
-_RANGES: Final[dict[str, tuple[float, float | None]]] = {
-    "ftps_workers": (0, 256),
-    "max_connections": (1, 1_000_000),
-    "max_connections_per_ip": (1, 1_000_000),
-    "connection_rate_per_ip": (0, 1_000_000),
-    "max_queued_output": (4 * KIB, 64 * MIB),
-    "max_queued_lines": (1, 1024),
-    "max_line_length": (512, 64 * KIB),
-    "max_bad_commands": (1, 1000),
-    "handshake_timeout": (0.1, 3600),
-    "login_timeout": (0.1, 3600),
-    "idle_timeout": (0.1, 86400),
-    "passive_timeout": (0.1, 3600),
-    "ftps_passive_lookup_interval": (0.05, 86400),
-    "stall_window": (0.1, 86400),
-    "min_transfer_rate": (0, None),
-    "max_session_age": (1, 7 * 86400),
-    "operation_timeout": (0.1, 86400),
-    "drain_timeout": (0, 86400),
-    "control_check_interval": (0.05, 60),
-    "presence_interval": (0.05, 60),
-    "storage_threads": (1, 256),
-    "account_threads": (1, 64),
-    "partner_storage_jobs": (1, 256),
-    "concurrent_hashes": (1, 64),
-    "part_size": (64 * KIB, 5 * 1024 * MIB),
-    "max_part_size": (64 * KIB, 5 * 1024 * MIB),
-    "parts_in_flight": (1, 64),
-    "upload_memory": (64 * KIB, None),
-    "worker_memory": (64 * KIB, None),
-    "disk_reserve": (0, None),
-    "lease_seconds": (0.5, 86400),
-    "resume_window": (0, 366 * 86400),
-    "storage_timeout": (0.1, 86400),
-    "read_ahead": (1, 64),
-    "read_range": (64 * KIB, 1024 * MIB),
-    "lockout_user_ip_limit": (1, 1_000_000),
-    "lockout_ip_limit": (1, 1_000_000),
-    "lockout_window": (1, 366 * 86400),
-    "lockout_seconds": (1, 366 * 86400),
-    "login_rate_per_ip": (0, 1_000_000),
-    "refusal_rows_per_minute": (0, 1_000_000),
-}
-
-_CHOICES: Final = {"tls_profile": ("tls12", "modern"), "log_format": ("", "console", "json")}
+from securedrop_ftp.conf import Conf, field_names, from_mapping, settings_of
 
 #: Characters of a secret key: 128 bits where they are hexadecimal.
 SHORTEST_KEY: Final = 32
@@ -180,23 +133,24 @@ def _wrong_types(values: Mapping[str, Any]) -> Iterator[CheckMessage]:
 
 
 def _out_of_range(conf: Conf) -> Iterator[CheckMessage]:
-    for name, (least, most) in _RANGES.items():
+    for name, setting in settings_of().items():
         value = getattr(conf, name)
-        if value < least or (most is not None and value > most):
-            limits = f"at least {least}" if most is None else f"between {least} and {most}"
+        below = setting.least is not None and value < setting.least
+        above = setting.most is not None and value > setting.most
+        if below or above:
             yield Error(
                 f"SECUREDROP_{name.upper()} is {value}, which is out of range.",
-                hint=f"It must be {limits}; the default is {getattr(Conf(), name)}.",
+                hint=f"It must be {setting.limits}; the default is {getattr(Conf(), name)}.",
                 id="securedrop.E003",
             )
 
 
 def _wrong_choices(conf: Conf) -> Iterator[CheckMessage]:
-    for name, choices in _CHOICES.items():
-        if getattr(conf, name) not in choices:
+    for name, setting in settings_of().items():
+        if setting.choices and getattr(conf, name) not in setting.choices:
             yield Error(
                 f"SECUREDROP_{name.upper()} is {getattr(conf, name)!r}, which is not known.",
-                hint="Choose " + " or ".join(repr(c) for c in choices if c) + ".",
+                hint="Choose " + " or ".join(repr(c) for c in setting.choices if c) + ".",
                 id="securedrop.E004",
             )
 
