@@ -1,7 +1,7 @@
 """What happens, as typed payloads: the vocabulary of signals, log lines and audit rows.
 
 One :class:`Event` travels from where the act ended to every receiver. Its ``name`` is one of
-:data:`EVENT_NAMES` (dotted, past tense; the interface contract). Text that came from a client
+:data:`EVENT_NAMES` (dotted, past tense; docs/reference/audit.md). Text that came from a client
 is kept as sent here; :mod:`securedrop_ftp.audit` escapes it before it is stored or logged.
 """
 

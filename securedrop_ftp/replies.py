@@ -176,7 +176,7 @@ IS_A_DIRECTORY = Reply(550, "That is a directory.")
 DIRECTORY_NOT_EMPTY = Reply(550, "The directory is not empty.")
 STORAGE_REFUSED = Reply(550, "Storage refused the request.", causes.STORAGE_REFUSED)
 TOO_LARGE = Reply(552, "The file is larger than this service takes.", causes.TOO_LARGE)
-NAME_NOT_ALLOWED = Reply(553, "That name is not allowed.")
+INTO_ITSELF = Reply(553, "A directory cannot be moved into itself.")
 BAD_OFFSET = Reply(554, "The restart offset does not fit.", causes.BAD_OFFSET)
 NO_RESTART_IN_ASCII = Reply(
     554, "Under TYPE A a file goes from its first byte; send TYPE I first.", causes.BAD_OFFSET

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from securedrop_ftp.access.certificates import PeerCertificate
 from securedrop_ftp.conf import get_conf
-from securedrop_ftp.models import Account, AsciiPolicy, Mode, OverwritePolicy, Permission
+from securedrop_ftp.models import Account, AsciiPolicy, OverwritePolicy, Permission
 
 _STAMP_KEY: Final = secrets.token_bytes(32)
 
@@ -36,13 +36,11 @@ class Principal:
     """
 
     account_id: int
-    user_id: int
     username: str
     partner_id: int
     partner: str
     root: str
     storage: str
-    mode: Mode
     permissions: frozenset[Permission]
     overwrite: OverwritePolicy
     max_file_size: int | None
@@ -73,13 +71,11 @@ def principal_of(
     stall, rate = partner.stall_window, partner.min_transfer_rate
     return Principal(
         account_id=account.pk,
-        user_id=account.user_id,
         username=account.username,
         partner_id=partner.pk,
         partner=partner.name,
         root=account.root,
         storage=partner.storage,
-        mode=Mode(partner.mode),
         permissions=account.effective_permissions,
         overwrite=partner.overwrite_policy,
         max_file_size=partner.max_file_size,

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from securedrop_ftp.models import AuditEvent, AuditHead
 
-#: The columns of an exported row, in order (the interface contract).
+#: The columns of an exported row, in order (docs/reference/audit.md).
 COLUMNS: Final = (
     "seq",
     "time",

@@ -55,7 +55,7 @@ def _bad_name(error: errors.BadName) -> Reply:
 
 
 def _into_itself(error: errors.IntoItself) -> Reply:
-    return replies.NAME_NOT_ALLOWED.but(str(error))
+    return replies.INTO_ITSELF.but(str(error))
 
 
 def _too_large(error: errors.TooLarge) -> Reply:

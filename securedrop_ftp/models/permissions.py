@@ -23,7 +23,7 @@ class Permission(StrEnum):
 
 _P = Permission
 
-#: Mode name to the permissions it gives (interface.md: "Modes").
+#: Mode name to the permissions it gives (docs/howto/partners.md).
 DEFAULT_PERMISSIONS: Final[dict[str, frozenset[Permission]]] = {
     "drop": frozenset({_P.UPLOAD, _P.RESUME, _P.RENAME_OWN, _P.MKDIR}),
     "dropbox": frozenset({_P.UPLOAD, _P.RESUME, _P.LIST, _P.RENAME_OWN, _P.MKDIR}),

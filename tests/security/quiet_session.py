@@ -23,7 +23,7 @@ from securedrop_ftp.ftps.storage_fs import StorageFS
 from securedrop_ftp.ftps.wire import Command
 from securedrop_ftp.intake.receipts import digest_of_object
 from securedrop_ftp.intake.service import UploadRequest
-from securedrop_ftp.models import Mode, OverwritePolicy, Permission
+from securedrop_ftp.models import OverwritePolicy, Permission
 from securedrop_ftp.replies import Reply
 from securedrop_ftp.storage.confined import ConfinedStorage
 from securedrop_ftp.storage.protocol import Backend, ObjectSpec
@@ -144,7 +144,7 @@ class QuietSession(Session):
         self.tls = object()  # type: ignore[assignment]
         self.data_protected = self.binary = True
         self.principal = Principal(
-            1, 1, "alice", 1, "acme", root, "default", Mode.EXCHANGE, frozenset(Permission),
+            1, "alice", 1, "acme", root, "default", frozenset(Permission),
             OverwritePolicy.REPLACE, None, 20, 20, True, 3600, 300, 0,
         )  # fmt: skip
         self.fs = StorageFS(storage, root, self.storage)

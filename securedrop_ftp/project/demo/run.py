@@ -107,11 +107,6 @@ class Tree:
                 if child.exit_code is not None:
                     raise _ended(child)
 
-    @property
-    def asked_to_stop(self) -> bool:
-        """Whether a signal came."""
-        return self._asked.is_set()
-
     def stop(self, timeout: float) -> None:
         """Stop both at once; a second Ctrl-C stops waiting for transfers."""
         impatient = threading.Event()

@@ -4,7 +4,6 @@ session."""
 from __future__ import annotations
 
 import ftplib
-import hashlib
 import io
 import socket
 import ssl
@@ -59,11 +58,6 @@ class FtpsClient(ftplib.FTP_TLS):
         except BaseException:
             plain.close()
             raise
-
-    def certificate_sha256(self) -> str:
-        """Of the server's certificate."""
-        assert isinstance(self.sock, ssl.SSLSocket)
-        return hashlib.sha256(self.sock.getpeercert(binary_form=True) or b"").hexdigest()
 
     def upload(self, name: str, data: bytes) -> str:
         """Store; the final reply."""
