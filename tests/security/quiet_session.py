@@ -21,6 +21,7 @@ from securedrop_ftp.ftps.parking import Waiter
 from securedrop_ftp.ftps.session import Session
 from securedrop_ftp.ftps.storage_fs import StorageFS
 from securedrop_ftp.ftps.wire import Command
+from securedrop_ftp.intake.receipt import Receipt
 from securedrop_ftp.intake.receipts import digest_of_object
 from securedrop_ftp.intake.service import UploadRequest
 from securedrop_ftp.models import OverwritePolicy, Permission
@@ -68,7 +69,7 @@ class QuietUpload:
     def finish(self, _sent: object = None) -> Future[Any]:
         spec = ObjectSpec(self._request.key, NOBODY)
         self._storage.put_object(spec, memoryview(b"x"), sha256="", replace=True)
-        return given(SimpleNamespace(path=self._request.path, reply_text="Stored."))
+        return given(Receipt(1, "", self._request.path, self._request.key))
 
     def cancel(self, _cause: Exception) -> Future[Any]:
         return given()
