@@ -55,7 +55,7 @@ class Troubles:
         self._counts: Counter[str] | None = None  # most sessions have none
 
     def add(self, cause: Cause) -> None:
-        """Once more."""
+        """Count this cause once more."""
         if self._counts is None:
             self._counts = Counter()
         self._counts[cause.name] += 1

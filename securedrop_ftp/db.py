@@ -164,7 +164,7 @@ class DatabaseWriter:
         self._closed = False
 
     def start(self) -> DatabaseWriter:
-        """Start the thread."""
+        """Start the writer's thread."""
         self._thread.start()
         return self
 

@@ -38,7 +38,7 @@ class Metrics:
         self._values: dict[tuple[str, _Labels], float] = {}
 
     def add(self, name: str, value: float = 1, **labels: str) -> None:
-        """Raise a counter."""
+        """Raise a counter by ``value``."""
         key = (name, tuple(sorted(labels.items())))
         with self._lock:
             self._values[key] = self._values.get(key, 0) + value

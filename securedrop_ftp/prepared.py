@@ -85,7 +85,7 @@ class Select(_Statement):
         return compiler
 
     def rows(self, **values: Any) -> list[_Row]:
-        """All rows."""
+        """Run the query with these values; all its rows."""
         database = connections[DEFAULT_DB_ALIAS]
         with database.cursor() as cursor:
             self._execute(database, cursor, values)

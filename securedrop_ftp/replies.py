@@ -49,7 +49,7 @@ class Reply:
 
     @property
     def is_error(self) -> bool:
-        """4xx and 5xx."""
+        """Whether the code is 4xx or 5xx."""
         return self.code >= 400
 
     def line(self) -> bytes:

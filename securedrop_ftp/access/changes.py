@@ -134,7 +134,7 @@ class Belongings:
 
 
 def belongings(partner: Partner) -> Belongings:
-    """Counted now."""
+    """Count what goes with the partner, now."""
     return Belongings(partner.accounts.count(), partner.ip_rules.count(), partner.uploads.count())
 
 

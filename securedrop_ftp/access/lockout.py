@@ -233,7 +233,7 @@ def unlock_source(source: str) -> int:
 
 
 def unlock(lockout: Lockout) -> int:
-    """Lift one lockout."""
+    """Lift one lockout; how many were in force (0 or 1)."""
     return _unlock(username=lockout.username, source=lockout.source)
 
 

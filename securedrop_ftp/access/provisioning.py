@@ -208,7 +208,7 @@ def unlock_address(address: str, by: By) -> int:
 
 
 def unlock(rows: Sequence[Lockout], by: By) -> int:
-    """Lift single lockouts."""
+    """Lift the lockouts of these rows, each with its audit row; how many were in force."""
     count = 0
     for row in rows:
         if row.username == lockout.WHOLE_SOURCE:

@@ -191,7 +191,7 @@ class AccountAdmin(AuditedAdmin):
             self.delete_model(request, account)
 
     def audit(self, request: HttpRequest, obj: Account, reason: str) -> None:
-        """``account.changed``."""
+        """Emit ``account.changed`` in the operator's name."""
         provisioning.account_changed(obj, reason, operator(request))
 
     # --- password and unlock ---------------------------------------------------------

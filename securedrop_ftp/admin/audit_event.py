@@ -51,12 +51,12 @@ class AuditEventAdmin(KeysetAdmin):
 
     @admin.display(description="time (UTC)")
     def second(self, row: Any) -> str:
-        """For the list."""
+        """The time of the row, to the second, for the list."""
         return utc(row.time)
 
     @admin.display(description="outcome")
     def came_to(self, row: Any) -> str:
-        """For the list."""
+        """The outcome as a coloured tag, for the list."""
         return tag(row.outcome)
 
     @admin.display(empty_value="-")

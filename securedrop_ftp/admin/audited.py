@@ -51,7 +51,7 @@ class AuditedAdmin(ListedAdmin):
 
     @admin.display(description="created (UTC)")
     def made(self, obj: Any) -> str:
-        """When."""
+        """When the object was made, in UTC."""
         return utc(obj.created)
 
     @admin.display(description="changed (UTC)")
@@ -130,17 +130,17 @@ class EachDeletionLogged(ModelAdmin):
         return f"{'Added' if add else 'Changed'}. {'; '.join(changes)}."
 
     def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> Any:
-        """Django's log entry."""
+        """Django's log entry, with the operator's address for the audit row."""
         with _coming_from(request):
             return super().log_addition(request, obj, message)
 
     def log_change(self, request: HttpRequest, obj: Any, message: Any) -> Any:
-        """Django's log entry."""
+        """Django's log entry, with the operator's address for the audit row."""
         with _coming_from(request):
             return super().log_change(request, obj, message)
 
     def log_deletions(self, request: HttpRequest, queryset: Any) -> Any:
-        """Django's log entries."""
+        """Django's log entries, one call for each object, so that each leaves an audit row."""
         entries: list[LogEntry] = []
         with _coming_from(request):
             for found in queryset:

@@ -196,7 +196,8 @@ class KeysetAdmin(ReadOnlyAdmin):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        """See :mod:`securedrop_ftp.admin.search`."""
+        """Narrow ``queryset`` to what the term finds by index;
+        :mod:`securedrop_ftp.admin.search` says how."""
         term = search_term.strip()
         if not term:
             return queryset, False

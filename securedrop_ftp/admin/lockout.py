@@ -31,7 +31,7 @@ class LockoutAdmin(AskingAdmin):
     sortable_by = ("source", "began", "ends")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Lockout]:
-        """In force only."""
+        """The lockouts that are in force."""
         return super().get_queryset(request).filter(until__gt=clock.now())
 
     @admin.display(ordering="username")
@@ -61,7 +61,7 @@ class LockoutAdmin(AskingAdmin):
         )
 
     def act(self, request: HttpRequest, row: Lockout) -> str:
-        """Lift it."""
+        """Lift the lockout; the message for the operator."""
         provisioning.unlock([row], operator(request))
         return f"{row}: unlocked."
 
@@ -71,7 +71,7 @@ class LockoutAdmin(AskingAdmin):
 
     @admin.action(description="Lift the selected lockouts", permissions=("unlock",))
     def unlock_selected(self, request: HttpRequest, queryset: QuerySet[Lockout]) -> None:
-        """Lift each."""
+        """Lift each of the lockouts that were ticked."""
         lifted = provisioning.unlock(list(queryset), operator(request))
         self.message_user(request, f"Lockouts lifted: {lifted}.", messages.SUCCESS)
 

@@ -103,7 +103,7 @@ class AskingAdmin(ListedAdmin):
         return [path(f"<str:pk>/{self.verb}/", view, name=self._page), *super().get_urls()]
 
     def ask_view(self, request: HttpRequest, pk: str) -> HttpResponse:
-        """Ask, then act."""
+        """Show the question; act when it is answered by POST."""
         if not self._allowed(request):
             raise PermissionDenied
         request.current_app = self.admin_site.name

@@ -162,5 +162,5 @@ class PartnerAdmin(AuditedAdmin):
         return False
 
     def audit(self, request: HttpRequest, obj: Partner, reason: str) -> None:
-        """``partner.changed``."""
+        """Emit ``partner.changed`` in the operator's name."""
         partner_changed(obj, reason, operator(request))

@@ -73,7 +73,7 @@ class UploadAdmin(KeysetAdmin):
 
     @admin.display(description="started (UTC)")
     def began(self, row: Any) -> str:
-        """For the list."""
+        """When the upload began, in UTC, for the list."""
         return utc(row.started)
 
     @admin.display(description="updated (UTC)")
@@ -88,12 +88,12 @@ class UploadAdmin(KeysetAdmin):
 
     @admin.display(description="state")
     def stage(self, row: Any) -> str:
-        """For the list."""
+        """The state as a coloured tag, for the list."""
         return tag(row.state)
 
     @admin.display(description="finished (UTC)")
     def ended(self, row: Any) -> str:
-        """For the list."""
+        """When the upload ended, in UTC, for the list."""
         return utc(row.finished)
 
     # A client chose these names: an override of the writing direction would show another ending

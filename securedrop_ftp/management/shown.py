@@ -25,7 +25,7 @@ _WIDEST: Final = 200
 
 
 def add_format(parser: CommandParser) -> None:
-    """``--format table|json``."""
+    """Add the option ``--format table|json``."""
     parser.add_argument(
         "--format", choices=FORMATS, default=FORMATS[0], help="for people, or for scripts"
     )
@@ -78,7 +78,7 @@ def account_row(account: Account) -> Row:
 
 
 def rule_row(rule: IPRule) -> Row:
-    """A network rule."""
+    """The columns of a network rule."""
     return {"action": rule.action, "network": rule.network, "note": rule.note}
 
 

@@ -123,7 +123,7 @@ class Account(models.Model):
             )
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Validates first."""
+        """Validate, then save; ``ValidationError`` where a field is wrong."""
         if not kwargs.get("update_fields"):
             self.full_clean()
         super().save(*args, **kwargs)

@@ -18,11 +18,11 @@ class AuditEventQuerySet(models.QuerySet["AuditEvent"]):
     """Reading only."""
 
     def update(self, **kwargs: Any) -> NoReturn:
-        """Refused."""
+        """Raise ``AppendOnly``: rows are never changed."""
         raise AppendOnly("Audit rows are append-only: they cannot be updated.")
 
     def delete(self) -> NoReturn:
-        """Refused."""
+        """Raise ``AppendOnly``: rows are never deleted."""
         raise AppendOnly("Audit rows are append-only: they cannot be deleted.")
 
 
@@ -87,14 +87,14 @@ class AuditEvent(models.Model):
         return f"{self.seq} {self.event}"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Inserts only."""
+        """Insert the row; ``AppendOnly`` where it is in the table already."""
         if not self._state.adding:
             raise AppendOnly("Audit rows are append-only: they cannot be updated.")
         kwargs["force_insert"] = True
         super().save(*args, **kwargs)
 
     def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Refused."""
+        """Raise ``AppendOnly``: rows are never deleted."""
         raise AppendOnly("Audit rows are append-only: they cannot be deleted.")
 
 

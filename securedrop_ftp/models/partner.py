@@ -242,7 +242,7 @@ class Partner(models.Model):
         return self.pk is not None and self.accounts.exclude(client_fingerprints="").exists()
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Validates first."""
+        """Validate, then save; ``ValidationError`` where a field is wrong."""
         if not kwargs.get("update_fields"):
             self.full_clean()
         super().save(*args, **kwargs)

@@ -31,6 +31,7 @@ class AuditedUserAdmin(EachDeletionLogged, WithinReach, UserAdmin):  # type: ign
     powers = ("is_staff", "is_superuser", "groups", "user_permissions")
 
     def within_reach(self, operator: Any, obj: Any) -> bool:
+        """Whether the operator has at least the power of this user."""
         return reaches(operator, obj)
 
 
@@ -41,6 +42,7 @@ class AuditedGroupAdmin(EachDeletionLogged, WithinReach, GroupAdmin):
     powers = ("permissions",)
 
     def within_reach(self, operator: Any, obj: Any) -> bool:
+        """Whether the operator has at least the power that this group gives."""
         return reaches_group(operator, obj)
 
 
@@ -53,6 +55,7 @@ class SecondFactorAdmin(WithinReach):
     fields = list_display
 
     def within_reach(self, operator: Any, obj: Any) -> bool:
+        """Whether the operator has at least the power of the device's user."""
         return reaches(operator, obj.user)
 
     def log_deletions(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:

@@ -53,7 +53,7 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """The process id."""
+        """The process id of the child."""
         return self.process.pid
 
     @property
@@ -67,7 +67,7 @@ class Child:
         return "\n".join(text.splitlines()[-lines:])
 
     def ask_to_stop(self) -> None:
-        """SIGTERM."""
+        """Send SIGTERM; :meth:`stop` waits for the end."""
         if self.exit_code is None:
             self.process.terminate()
 

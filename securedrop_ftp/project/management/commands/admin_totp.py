@@ -24,12 +24,12 @@ class Command(SentenceCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """USERNAME and --remove."""
+        """Take USERNAME and ``--remove``."""
         parser.add_argument("username", help="a user of the admin site")
         parser.add_argument("--remove", action="store_true", help="take the second factor away")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Enrol or remove."""
+        """Enrol a second factor, or remove the user's."""
         model = get_user_model()
         name = options["username"]
         user = model._default_manager.filter(**{model.USERNAME_FIELD: name}).first()
