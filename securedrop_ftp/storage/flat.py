@@ -8,18 +8,14 @@ name exists, and until every copy is made nothing is deleted.
 from __future__ import annotations
 
 import time
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from itertools import islice
 from typing import Any, ClassVar, Final
 
 from securedrop_ftp.conf import Conf
 from securedrop_ftp.exceptions import (
-    Exists,
-    IntoItself,
-    IsADirectory,
     NotADirectory,
     NotEmpty,
     NotFound,
@@ -28,16 +24,17 @@ from securedrop_ftp.exceptions import (
     VerificationFailed,
 )
 from securedrop_ftp.storage.errors import not_there, refuse_root
+from securedrop_ftp.storage.listing import PAGE, in_pages
 from securedrop_ftp.storage.protocol import RESERVED, Entry
+from securedrop_ftp.storage.remote_tree import RemoteTree
 
-PAGE: Final = 1000
 PARALLEL: Final = 8
 
 #: Directories' keys and files of one page of a listing.
 Page = tuple[list[str], list[Entry]]
 
 
-class FlatStore(ABC):
+class FlatStore(RemoteTree):
     """The half of a backend that looks and changes, from a few primitives."""
 
     conf: Conf
@@ -57,7 +54,7 @@ class FlatStore(ABC):
 
     @abstractmethod
     def _remove(self, key: str) -> None:
-        """Delete the object; it may be gone already."""
+        """Delete the object; no error where it is gone already."""
 
     @abstractmethod
     def _copy(self, entry: Entry, target: str) -> None:
@@ -84,6 +81,11 @@ class FlatStore(ABC):
                 return Entry(key, is_dir=True)
             raise
 
+    def _every(self, prefix: str) -> Iterator[Entry]:
+        """Every object whose key begins with ``prefix``."""
+        for _, files in self._list(prefix, deep=True):
+            yield from files
+
     def _first(self, key: str, limit: int = 1) -> list[str]:
         """Some keys under a directory."""
         _, files = next(self._list(f"{key}/", deep=True, limit=limit), ([], []))
@@ -98,9 +100,7 @@ class FlatStore(ABC):
         exists = not key
         for directories, files in self._list(base):
             exists = exists or bool(directories or files)
-            shown = iter(self._shown(base, directories, files))
-            while page := list(islice(shown, PAGE)):
-                yield page
+            yield from in_pages(self._shown(base, directories, files))
         if not exists:
             self._refuse_file(key)
             raise not_there("directory")
@@ -122,46 +122,18 @@ class FlatStore(ABC):
 
     # --- changing --------------------------------------------------------------------
 
-    def delete(self, key: str) -> None:
-        """See the protocol."""
-        refuse_root(key)
-        if self.stat(key).is_dir:
-            raise IsADirectory
-        self._remove(key)
-
-    def rename(self, source: str, target: str, *, replace: bool) -> None:
-        """See the protocol."""
-        refuse_root(source)
-        refuse_root(target)
-        found = self.stat(source)
-        if source == target:
-            return
-        if target.startswith(f"{source}/"):
-            raise IntoItself("A directory cannot move into itself.")
-        self._refuse_taken(target, directory=found.is_dir, replace=replace)
-        if found.is_dir:
-            self._move_directory(source, target)
-        else:
-            self._copy(found, target)
-            if self._head(target).size != found.size:
-                raise VerificationFailed("The copy is not as long as its source.")
-            self._remove(source)
-
-    def _refuse_taken(self, target: str, *, directory: bool, replace: bool) -> None:
-        try:
-            taken = self.stat(target)
-        except NotFound:
-            return
-        if directory or not (taken.is_dir or replace):
-            raise Exists
-        if taken.is_dir:
-            raise IsADirectory
+    def _move_file(self, found: Entry, target: str, *, taken: bool) -> None:
+        del taken  # a copy replaces
+        self._copy(found, target)
+        if self._head(target).size != found.size:
+            raise VerificationFailed("The copy is not as long as its source.")
+        self._remove(found.key)
 
     def _move_directory(self, source: str, target: str) -> None:
         """Everything under ``source/``, its marker included. If a copy fails, the copies made
         are removed again and the error is raised."""
         end = time.monotonic() + self.conf.operation_timeout
-        entries = [e for _, files in self._list(f"{source}/", deep=True) for e in files]
+        entries = list(self._every(f"{source}/"))
         sizes = {entry.key[len(source) :]: entry.size for entry in entries}
 
         def copy(entry: Entry) -> None:
@@ -171,8 +143,8 @@ class FlatStore(ABC):
 
         try:
             in_parallel(copy, entries)
-            listed = (e for _, files in self._list(f"{target}/", deep=True) for e in files)
-            if sizes != {entry.key[len(target) :]: entry.size for entry in listed}:
+            copies = self._every(f"{target}/")
+            if sizes != {entry.key[len(target) :]: entry.size for entry in copies}:
                 raise VerificationFailed("The copies are not what was copied.")
         except SecureDropError:
             with suppress(SecureDropError):
@@ -180,12 +152,7 @@ class FlatStore(ABC):
             raise
         self._remove_all([entry.key for entry in entries])
 
-    def mkdir(self, key: str) -> None:
-        """See the protocol. An object of no bytes marks the directory."""
-        refuse_root(key)
-        with suppress(NotFound):
-            self.stat(key)
-            raise Exists
+    def _make_directory(self, key: str) -> None:
         self._put_marker(self._marker(key))
 
     def rmdir(self, key: str) -> None:

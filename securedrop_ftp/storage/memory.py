@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from dataclasses import replace as but
 from datetime import UTC, datetime
-from itertools import islice
 from typing import Any
 
 from securedrop_ftp.exceptions import (
@@ -25,7 +24,9 @@ from securedrop_ftp.exceptions import (
     VerificationFailed,
 )
 from securedrop_ftp.storage.errors import not_there, refuse_root
-from securedrop_ftp.storage.parts import check_parts, check_upload_id
+from securedrop_ftp.storage.listing import in_pages
+from securedrop_ftp.storage.names import check_upload_id
+from securedrop_ftp.storage.parts import check_parts
 from securedrop_ftp.storage.protocol import (
     META_UPLOAD_ID,
     RESERVED,
@@ -36,8 +37,6 @@ from securedrop_ftp.storage.protocol import (
     Partial,
     Published,
 )
-
-PAGE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,9 +200,7 @@ class MemoryBackend:
                 for name, found in self._objects.items()
                 if name.startswith(base) and "/" not in name[len(base) :]
             ]
-        rest = iter([entry for entry in entries if entry.key != RESERVED[:-1]])
-        while page := list(islice(rest, PAGE)):
-            yield page
+        yield from in_pages(entry for entry in entries if entry.key != RESERVED[:-1])
 
     def read(self, entry: Entry, offset: int, length: int) -> bytes:
         """See the protocol."""

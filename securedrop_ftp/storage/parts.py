@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from typing import Final
 
-from securedrop_ftp.exceptions import BadName, VerificationFailed
+from securedrop_ftp.exceptions import VerificationFailed
 from securedrop_ftp.storage.protocol import Capabilities, Part
-
-_UPLOAD_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}\Z")
 
 
 def check_parts(parts: Sequence[Part], size: int) -> list[Part]:
@@ -39,10 +35,3 @@ def holds(held: Sequence[Part] | None, recorded: Sequence[Part], caps: Capabilit
         return sum(part.size for part in held) >= sum(part.size for part in recorded)
     there = {part.number: part.size for part in held}
     return all(there.get(part.number) == part.size for part in recorded)
-
-
-def check_upload_id(upload_id: str) -> str:
-    """``upload_id`` becomes part of names in storage: letters, digits, ``-`` and ``_``."""
-    if not _UPLOAD_ID.match(upload_id):
-        raise BadName("That is not an upload id.")
-    return upload_id

@@ -92,7 +92,7 @@ def reset() -> None:
         try:
             backend.close()
         except Exception as exc:
-            logger.warning("storage backend did not close", backend=backend.name, exc_info=exc)
+            logger.warning("storage.backend.not_closed", backend=backend.name, exc_info=exc)
 
 
 def _make(alias: str) -> Backend:

@@ -12,11 +12,11 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from securedrop_ftp.exceptions import SecureDropError, VerificationFailed
 from securedrop_ftp.log import get_logger
+from securedrop_ftp.storage.faults import Fault
 
 logger = get_logger(__name__)
 
@@ -27,21 +27,6 @@ LONGEST_PAUSE: Final = 5.0
 
 _counts: Counter[str] = Counter()
 _counts_lock = threading.Lock()
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """What a failed try means.
-
-    Attributes:
-        error: ours.
-        retry: another try may go better.
-        may_have_happened: the server may have carried the request out.
-    """
-
-    error: SecureDropError
-    retry: bool = False
-    may_have_happened: bool = False
 
 
 class Attempts:
@@ -92,7 +77,7 @@ class Attempts:
                 wait = random.uniform(pause / 2, pause)
                 if not found.retry or time.monotonic() + wait >= self._end:
                     raise found.error from exc
-                logger.info("storage call is tried again", call=name, reason=str(found.error))
+                logger.info("storage.call.retried", call=name, reason=str(found.error))
                 count_retry(name)
             time.sleep(wait)
             pause = min(pause * 2, LONGEST_PAUSE)
@@ -107,7 +92,7 @@ def twice(name: str, put: Callable[..., T], **params: Any) -> T:
     try:
         return put(**params)
     except VerificationFailed as exc:
-        logger.warning("damaged bytes are sent again", call=name, reason=str(exc))
+        logger.warning("storage.bytes.damaged", call=name, reason=str(exc))
         count_retry(name)
         return put(**params)
 

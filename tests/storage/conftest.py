@@ -52,6 +52,26 @@ def gcs_emulator() -> Iterator[str]:
             child.stop(10)
 
 
+class PausesOnly:
+    """A clock that goes on only while something sleeps, at once."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.fixture
+def instant_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retries and their deadlines count pauses, not time: however slow the machine is, as many
+    tries are made, and none waits."""
+    monkeypatch.setattr("securedrop_ftp.storage.retry.time", PausesOnly())
+
+
 @pytest.fixture(params=servers.parameters())
 def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backend]:
     made = servers.make_backend(request.param, tmp_path, request.getfixturevalue)

@@ -14,14 +14,17 @@ from storages.backends.azure_storage import AzureStorage
 
 from securedrop_ftp import exceptions as errors
 from securedrop_ftp.conf import Conf
-from securedrop_ftp.storage.azure.backend import AzureBackend, _block_id, _decode, _encode
+from securedrop_ftp.storage.azure.backend import AzureBackend, _block_id, _decoded, _encoded
 from securedrop_ftp.storage.azure.errors import fault
 from securedrop_ftp.storage.protocol import Entry
 from tests.fixtures.processes import free_port
 from tests.storage.scripted_s3 import HANG_UP, Answer, Request, ScriptedS3, scripted_s3
 from tests.storage.uploads import commit, content, listing, put, put_parts, spec_for
 
-CONF = Conf(storage_timeout=6.0, operation_timeout=12.0)
+#: Long enough for a machine that is busy.
+PATIENT = Conf(storage_timeout=60, operation_timeout=120)
+
+pytestmark = pytest.mark.usefixtures("instant_retries")
 MODIFIED = "Sun, 02 Aug 2026 10:00:00 GMT"
 
 
@@ -30,7 +33,7 @@ def backend_at(address: str) -> AzureBackend:
         f"DefaultEndpointsProtocol=http;AccountName=test;AccountKey=dGVzdA==;"
         f"BlobEndpoint={address}/test;"
     )
-    return AzureBackend(AzureStorage(azure_container="c", connection_string=connection), CONF)
+    return AzureBackend(AzureStorage(azure_container="c", connection_string=connection), PATIENT)
 
 
 @pytest.fixture
@@ -149,10 +152,10 @@ def test_a_read_of_a_replaced_blob_is_not_found(server: ScriptedS3, azure: Azure
 
 
 def test_metadata_is_named_as_azure_takes_it() -> None:
-    encoded = _encode({"securedrop-account": "Zoë %", "empty": ""})
+    encoded = _encoded({"securedrop-account": "Zoë %", "empty": ""})
     assert list(encoded) == ["securedrop_account"]
     assert encoded["securedrop_account"].isascii()
-    assert _decode(encoded) == {"securedrop-account": "Zoë %"}
+    assert _decoded(encoded) == {"securedrop-account": "Zoë %"}
 
 
 def test_a_block_id_is_known_encoded_or_not() -> None:

@@ -33,14 +33,17 @@ from tests.storage.scripted_s3 import (
 from tests.storage.servers import fresh_location
 from tests.storage.uploads import commit, content, pieces, put, put_parts, spec_for
 
-CONF = Conf(storage_timeout=1.5, operation_timeout=3.0)
+#: Long enough for a machine that is busy.
+PATIENT = Conf(storage_timeout=60, operation_timeout=120)
+
+pytestmark = pytest.mark.usefixtures("instant_retries")
 
 
 def backend_at(address: str) -> GCSBackend:
     storage = GoogleCloudStorageAt(
         bucket_name="contract", custom_endpoint=address, location=fresh_location()
     )
-    return GCSBackend(storage, CONF)
+    return GCSBackend(storage, PATIENT)
 
 
 @pytest.fixture
@@ -55,7 +58,7 @@ def server() -> Iterator[ScriptedS3]:
 
 
 def session_of(server: ScriptedS3) -> Session:
-    return Session(requests.Session(), server.bucket.endpoint_url, (1, 1), Attempts(1))
+    return Session(requests.Session(), server.bucket.endpoint_url, (20, 20), Attempts(1))
 
 
 def always(answer: Answer) -> Script:
@@ -153,7 +156,7 @@ def test_no_mark_stays_behind_an_upload_that_ended(gcs: GCSBackend) -> None:
 
 def test_only_the_storages_own_addresses_are_sent_to() -> None:
     with pytest.raises(errors.StorageRefused):
-        Session(None, "http://attacker.example/x", (1, 1), Attempts(1))
+        Session(None, "http://attacker.example/x", (20, 20), Attempts(1))
 
 
 def test_finishing_without_an_answer_is_unknown(server: ScriptedS3) -> None:
@@ -206,7 +209,8 @@ def test_a_listing_that_fails_half_way_is_not_taken_for_its_end(
         (api.InternalServerError("no"), errors.StorageUnavailable),
         (auth.DefaultCredentialsError("no"), errors.StorageRefused),
         (auth.RefreshError("no", retryable=True), errors.StorageUnavailable),
-        (requests.exceptions.SSLError("no"), errors.StorageRefused),
+        (requests.exceptions.SSLError("CERTIFICATE_VERIFY_FAILED"), errors.StorageRefused),
+        (requests.exceptions.SSLError("EOF occurred"), errors.StorageUnavailable),
         (requests.exceptions.ConnectTimeout("no"), errors.StorageUnavailable),
         (requests.exceptions.ReadTimeout("no"), errors.StorageUnavailable),
         (RuntimeError("no"), errors.StorageError),
@@ -220,6 +224,7 @@ def test_only_what_may_have_been_done_is_ambiguous() -> None:
     assert [of_status(s).may_have_happened for s in (403, 404, 429, 503)] == [False] * 4
     assert of_status(500).may_have_happened
     assert fault(requests.exceptions.ReadTimeout("no")).may_have_happened
+    assert fault(requests.exceptions.SSLError("EOF occurred")).may_have_happened
     assert not fault(requests.exceptions.ConnectionError("Connection refused")).may_have_happened
 
 

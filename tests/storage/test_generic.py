@@ -174,7 +174,7 @@ def test_a_directory_rename_that_fails_leaves_the_source(
     with pytest.raises(errors.StorageUnavailable):
         generic.rename("acme/in", "acme/out", replace=False)
     assert set(listing(generic, "acme/in")) == {"a", "b"}
-    assert generic._names("acme/out")[1] == []
+    assert generic._api.names("acme/out")[1] == []
 
 
 def test_a_storage_without_times_lists_none(

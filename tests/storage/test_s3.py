@@ -22,8 +22,9 @@ from securedrop_ftp.exceptions import (
     UnsupportedByBackend,
     VerificationFailed,
 )
+from securedrop_ftp.storage.names import decode_metadata, encode_metadata
 from securedrop_ftp.storage.s3.backend import S3Backend
-from securedrop_ftp.storage.s3.bucket import PartBody, decode_metadata, encode_metadata
+from securedrop_ftp.storage.s3.bucket import PartBody
 from securedrop_ftp.storage.s3.copy import Copier
 from securedrop_ftp.storage.s3.multipart import MARKS
 from securedrop_ftp.storage.s3.proof import Check

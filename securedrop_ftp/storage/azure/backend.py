@@ -1,11 +1,11 @@
 """Azure Blob Storage: django-storages' ``AzureStorage`` for its configuration, Azure's client for
 the work.
 
-An upload of several parts is staged blocks of a block blob: invisible until the list of blocks is
-committed, and seen by every client. A block's id carries the upload and the epoch, so a late
-writer's blocks are others than those that the commit names. Azure has no abort: blocks that no
-commit names are dropped by the next commit of that blob, or by the service after a week. A mark of
-ours under ``.securedrop/azure/`` says which uploads are alive.
+An upload of several parts is a set of staged blocks of a block blob: they are invisible until a
+list of them is committed, and every client sees the same. A block's id carries the upload and the
+epoch, so the blocks of a late writer are not those that the commit names. Azure has no abort:
+blocks that no commit names are dropped by the next commit of that blob, or by the service after a
+week. A mark under ``.securedrop/azure/`` says which uploads are alive.
 """
 
 from __future__ import annotations
@@ -16,11 +16,9 @@ import threading
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace as but
-from datetime import UTC, datetime
+from datetime import UTC
 from functools import partial as bind
-from typing import Any, ClassVar, Final, TypeVar
-from urllib.parse import quote, unquote
+from typing import Any, ClassVar, Final
 
 from azure.core import MatchConditions
 from azure.storage.blob import BlobBlock, BlobPrefix, ContentSettings
@@ -30,16 +28,16 @@ from securedrop_ftp.exceptions import (
     ConfigurationError,
     Exists,
     NotFound,
-    SecureDropError,
     StorageUnavailable,
     VerificationFailed,
 )
-from securedrop_ftp.log import get_logger
 from securedrop_ftp.storage.azure.errors import fault
 from securedrop_ftp.storage.errors import not_there, refuse_root
-from securedrop_ftp.storage.flat import PAGE, Page
+from securedrop_ftp.storage.flat import Page
+from securedrop_ftp.storage.listing import PAGE
+from securedrop_ftp.storage.names import check_upload_id, decode_metadata, encode_metadata
 from securedrop_ftp.storage.object_store import ObjectStore
-from securedrop_ftp.storage.parts import check_parts, check_upload_id
+from securedrop_ftp.storage.parts import check_parts
 from securedrop_ftp.storage.protocol import (
     RESERVED,
     Capabilities,
@@ -51,13 +49,8 @@ from securedrop_ftp.storage.protocol import (
 )
 from securedrop_ftp.storage.retry import Attempts, twice
 
-logger = get_logger(__name__)
-
-T = TypeVar("T")
-
 MIB: Final = 1024 * 1024
 MARKS: Final = f"{RESERVED}azure/"
-_SAFE: Final = "".join(chr(c) for c in range(0x20, 0x7F) if chr(c) != "%")
 
 
 class AzureBackend(ObjectStore):
@@ -79,10 +72,8 @@ class AzureBackend(ObjectStore):
     )
 
     def __init__(self, storage: Any, conf: Conf | None = None) -> None:
+        super().__init__(conf or get_conf(), storage.location, fault, MARKS)
         self._storage = storage
-        self.conf = conf or get_conf()
-        location = str(storage.location or "").strip("/")
-        self._prefix = f"{location}/" if location else ""
         self._lock = threading.Lock()
         self._client: Any = None
         if not storage.azure_container:
@@ -116,16 +107,12 @@ class AzureBackend(ObjectStore):
             "retry_total": 0,
         }
 
-    def _call(self, name: str, call: Callable[[], T], attempts: Attempts | None = None) -> T:
-        return (attempts or self._attempts()).run(name, call, fault)
-
     # --- writing ---------------------------------------------------------------------
 
     def begin(self, spec: ObjectSpec) -> Partial:
         """See the protocol. The token names the upload's blocks."""
         refuse_root(spec.key)
-        mark = MARKS + check_upload_id(spec.upload_id)
-        self._put(mark, b"", self._attempts(), overwrite=True)
+        self._put_marker(self._marks.key(spec.upload_id))
         return Partial(spec, _blocks_of(spec.upload_id))
 
     def put_part(self, partial: Partial, number: int, offset: int, data: memoryview) -> Part:
@@ -148,17 +135,15 @@ class AzureBackend(ObjectStore):
         """See the protocol. The blocks' sizes are compared before."""
         spec = partial.spec
         ordered = check_parts(parts, size)
-        if not self._marked(spec.upload_id):
+        if not self._is_marked(spec.upload_id):
             raise NotFound("The unfinished upload is gone.")
         held = self._staged(spec.key)
         for part in ordered:
             if held.get(part.token) != part.size:
                 raise VerificationFailed(f"Part {part.number} in storage is not the one put.")
-        attempts, blob = self._publishing(), self._blob(spec.key)
-        if not replace:
-            self._refuse_object(spec.key, attempts)
-        blocks = [BlobBlock(part.token) for part in ordered]
-        published = self._publish(
+        attempts = self._before_publishing(spec.key, replace=replace)
+        blob, blocks = self._blob(spec.key), [BlobBlock(part.token) for part in ordered]
+        published = self._publish_once_or_twice(
             spec,
             size,
             attempts,
@@ -166,54 +151,49 @@ class AzureBackend(ObjectStore):
                 blocks, **self._properties(spec, sha256), **_condition(replace), **self._limits
             ),
         )
-        self._unmark(spec.upload_id)
+        self._marks.unmark(spec.upload_id)
         return published
 
-    def put_object(
-        self, spec: ObjectSpec, data: memoryview, *, sha256: str, replace: bool
+    def _put(
+        self, spec: ObjectSpec, data: memoryview, sha256: str, attempts: Attempts, *, replace: bool
     ) -> Published:
-        """See the protocol. The server compares an MD5."""
-        refuse_root(spec.key)
-        attempts, blob, content = self._publishing(), self._blob(spec.key), bytes(data)
-        if not replace:
-            self._refuse_object(spec.key, attempts)
+        blob, content = self._blob(spec.key), bytes(data)
 
         def upload() -> dict[str, Any]:
             answer: dict[str, Any] = blob.upload_blob(
                 content,
                 overwrite=replace,
-                validate_content=True,
+                validate_content=True,  # the server compares an MD5
                 **self._properties(spec, sha256),
                 **self._limits,
             )
             return answer
 
-        published = self._publish(spec, data.nbytes, attempts, upload)
-        return but(published, may_land_again=attempts.ambiguous)
+        return self._publish_once_or_twice(spec, data.nbytes, attempts, upload)
 
     def _properties(self, spec: ObjectSpec, sha256: str) -> dict[str, Any]:
         given = dict(self._storage.object_parameters)
         given.setdefault("cache_control", self._storage.cache_control)
         given["content_type"] = spec.content_type
-        metadata = _encode(spec.label(sha256))
+        metadata = _encoded(spec.label(sha256))
         return {"content_settings": ContentSettings(**given), "metadata": metadata}
 
-    def _publish(
-        self, spec: ObjectSpec, size: int, attempts: Attempts, publish: Callable[[], dict[str, Any]]
+    def _publish_once_or_twice(
+        self, spec: ObjectSpec, size: int, attempts: Attempts, call: Callable[[], dict[str, Any]]
     ) -> Published:
-        try:
-            answer = twice("publish", lambda: self._call("publish", publish, attempts))
-        except SecureDropError as exc:
-            return self._settle(spec, exc, attempts)
-        return Published(spec.key, size, str(answer.get("etag", "")))
+        def published() -> Published:
+            answer = twice("publish", lambda: self._call("publish", call, attempts))
+            return Published(spec.key, size, str(answer.get("etag", "")))
+
+        return self._publish(spec, attempts, published)
 
     def abort(self, partial: Partial) -> None:
         """See the protocol."""
-        self._unmark(partial.spec.upload_id)
+        self._marks.unmark(partial.spec.upload_id)
 
     def list_parts(self, partial: Partial) -> list[Part] | None:
         """See the protocol. Of a number that several epochs put, the last one's."""
-        if not self._marked(partial.spec.upload_id):
+        if not self._is_marked(partial.spec.upload_id):
             return None
         ours = sorted(
             (block_id, size)
@@ -239,33 +219,12 @@ class AzureBackend(ObjectStore):
             return {}
         return {_block_id(block.id): int(block.size) for block in staged}
 
-    # --- marks -----------------------------------------------------------------------
-
-    def _marked(self, upload_id: str) -> bool:
+    def _is_marked(self, upload_id: str) -> bool:
         try:
-            self._head(MARKS + check_upload_id(upload_id))
+            self._head(self._marks.key(upload_id))
         except NotFound:
             return False
         return True
-
-    def _unmark(self, upload_id: str) -> None:
-        try:
-            self._remove(MARKS + check_upload_id(upload_id))
-        except SecureDropError as exc:
-            logger.warning("mark of an upload stays", upload=upload_id, reason=str(exc))
-
-    def sweep(self, keep: Callable[[str], bool], *, older_than: datetime) -> int:
-        """See the protocol. The service itself drops the blocks within a week."""
-        marks = [
-            entry.name
-            for _, files in self._list(MARKS, deep=True)
-            for entry in files
-            if entry.modified is not None and entry.modified < older_than
-        ]
-        dead = [upload_id for upload_id in marks if not keep(upload_id)]
-        for upload_id in dead:
-            self._unmark(upload_id)
-        return len(dead)
 
     # --- reading and changing --------------------------------------------------------
 
@@ -282,7 +241,7 @@ class AzureBackend(ObjectStore):
             int(found.size),
             found.last_modified.astimezone(UTC),
             '"' + str(found.etag).strip('"') + '"',  # listings leave the quotes out
-            _decode(found.metadata or {}),
+            _decoded(found.metadata or {}),
         )
 
     def _list(self, prefix: str, *, deep: bool = False, limit: int = PAGE) -> Iterator[Page]:
@@ -362,15 +321,8 @@ class AzureBackend(ObjectStore):
             raise StorageUnavailable("The storage could not copy the file.")
 
     def _put_marker(self, key: str) -> None:
-        self._put(key, b"", self._attempts(), overwrite=True)
-
-    def _put(self, key: str, content: bytes, attempts: Attempts, *, overwrite: bool) -> None:
         blob = self._blob(key)
-        self._call(
-            "put_mark",
-            lambda: blob.upload_blob(content, overwrite=overwrite, **self._limits),
-            attempts,
-        )
+        self._call("put_mark", lambda: blob.upload_blob(b"", overwrite=True, **self._limits))
 
     # --- life ------------------------------------------------------------------------
 
@@ -409,10 +361,10 @@ def _condition(replace: bool) -> dict[str, Any]:
     return {} if replace else {"match_condition": MatchConditions.IfMissing}
 
 
-def _encode(values: Mapping[str, str]) -> dict[str, str]:
-    """Azure's metadata names are identifiers, its values ASCII."""
-    return {n.replace("-", "_"): quote(v, safe=_SAFE) for n, v in values.items() if v}
+def _encoded(values: Mapping[str, str]) -> dict[str, str]:
+    """Azure's metadata names are identifiers."""
+    return {n.replace("-", "_"): value for n, value in encode_metadata(values).items()}
 
 
-def _decode(values: Mapping[str, str]) -> dict[str, str]:
-    return {name.replace("_", "-"): unquote(value) for name, value in values.items()}
+def _decoded(values: Mapping[str, str]) -> dict[str, str]:
+    return {n.replace("_", "-"): value for n, value in decode_metadata(values).items()}

@@ -2,8 +2,8 @@
 
 An upload is a file of its own under ``<location>/.securedrop/uploads`` (the same file system, so
 that publishing is one ``rename``), filled by ``pwrite``; ``commit`` syncs it, renames it and syncs
-the directory. Whose upload a file is stands in an extended attribute of it; where the file system
-has none, in a small record under ``.securedrop/published`` that names the inode.
+the directory. An extended attribute of a file tells whose upload it is; where the file system has
+none, a small record under ``.securedrop/published`` does, which names the inode.
 """
 
 from __future__ import annotations
@@ -29,9 +29,11 @@ from securedrop_ftp.exceptions import (
     VerificationFailed,
 )
 from securedrop_ftp.storage.errors import not_there, os_errors, refuse_root
-from securedrop_ftp.storage.filesystem.part_files import PartFiles
+from securedrop_ftp.storage.filesystem.part_files import InPartFiles, PartFiles
+from securedrop_ftp.storage.filesystem.records import Records
 from securedrop_ftp.storage.filesystem.tree import Tree, kind, move
-from securedrop_ftp.storage.parts import check_parts, check_upload_id
+from securedrop_ftp.storage.listing import in_pages
+from securedrop_ftp.storage.parts import check_parts
 from securedrop_ftp.storage.protocol import (
     META_UPLOAD_ID,
     RESERVED,
@@ -43,7 +45,6 @@ from securedrop_ftp.storage.protocol import (
     Published,
 )
 
-PAGE: Final = 1000
 UPLOADS: Final = f"{RESERVED}uploads"
 PUBLISHED: Final = f"{RESERVED}published"
 _ATTRIBUTE: Final = "user.securedrop"
@@ -51,7 +52,7 @@ _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NO_ATTRIBUTES: Final = frozenset({errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EPERM})
 
 
-class FilesystemBackend:
+class FilesystemBackend(InPartFiles):
     """See the module's docstring.
 
     Args:
@@ -67,20 +68,9 @@ class FilesystemBackend:
         # Django's meaning of None: as the umask says.
         first_mode = 0o666 if self._file_mode is None else 0o600
         self._uploads = PartFiles(self._tree, UPLOADS, first_mode)
+        self._records = Records(self._tree, PUBLISHED)
 
     # --- writing ---------------------------------------------------------------------
-
-    def begin(self, spec: ObjectSpec) -> Partial:
-        """See the protocol."""
-        return self._uploads.begin(spec)
-
-    def put_part(self, partial: Partial, number: int, offset: int, data: memoryview) -> Part:
-        """See the protocol."""
-        return self._uploads.put(partial, number, offset, data)
-
-    def resume(self, partial: Partial, epoch: int) -> Partial:
-        """See the protocol."""
-        return self._uploads.resume(partial, epoch)
 
     def commit(
         self, partial: Partial, parts: Sequence[Part], *, size: int, sha256: str, replace: bool
@@ -127,19 +117,8 @@ class FilesystemBackend:
         except OSError as exc:
             if exc.errno not in _NO_ATTRIBUTES:
                 raise
-            self._write_record(fd, spec.upload_id)
+            self._records.write(spec.upload_id, _inode(os.fstat(fd)))
         os.fsync(fd)
-
-    def _write_record(self, fd: int, upload_id: str) -> None:
-        with self._tree.directory(PUBLISHED, create=True, private=True) as directory:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-            record = os.open(check_upload_id(upload_id), flags, 0o600, dir_fd=directory)
-            try:
-                os.write(record, str(os.fstat(fd).st_ino).encode())
-                os.fsync(record)
-            finally:
-                os.close(record)
-            os.fsync(directory)
 
     def _place(self, fd: int, source: int, temporary: str, key: str, replace: bool) -> Published:
         with self._tree.parent(key, create=True) as (directory, name):
@@ -156,65 +135,27 @@ class FilesystemBackend:
         found = os.fstat(fd)
         return Published(key, found.st_size, _etag(found))
 
-    def abort(self, partial: Partial) -> None:
-        """See the protocol."""
-        self._uploads.discard(partial)
-
     def find_published(self, key: str, upload_id: str) -> Published | None:
         """See the protocol."""
         try:
-            with self._tree.parent(key) as (directory, name):
+            with os_errors(), self._tree.parent(key) as (directory, name):
                 fd = os.open(name, _READ, dir_fd=directory)
-        except (FileNotFoundError, NotADirectoryError):
+        except (NotFound, NotADirectory):
             return None
-        except OSError as exc:
-            if exc.errno == errno.ELOOP:
-                return None
-            with os_errors():
-                raise
         try:
             found = os.fstat(fd)
-            label = _label(fd)
-            ours = (
-                label.get(META_UPLOAD_ID) == upload_id
-                if label
-                else self._recorded(upload_id, found.st_ino)
-            )
+            if label := _label(fd):
+                ours = label.get(META_UPLOAD_ID) == upload_id
+            else:
+                ours = self._records.read(upload_id) == _inode(found)
         finally:
             os.close(fd)
         return Published(key, found.st_size, _etag(found)) if ours else None
 
-    def _recorded(self, upload_id: str, inode: int) -> bool:
-        try:
-            with self._tree.directory(PUBLISHED) as directory:
-                record = os.open(check_upload_id(upload_id), _READ, dir_fd=directory)
-        except FileNotFoundError:
-            return False
-        try:
-            return os.read(record, 32) == str(inode).encode()
-        finally:
-            os.close(record)
-
-    def list_parts(self, partial: Partial) -> list[Part] | None:
-        """See the protocol."""
-        with os_errors():
-            return self._uploads.parts(partial)
-
     def sweep(self, keep: Callable[[str], bool], *, older_than: datetime) -> int:
         """See the protocol. Old records under ``.securedrop/published`` go too."""
-        self._sweep_records(keep, older_than)
+        self._records.sweep(keep, older_than)
         return self._uploads.sweep(keep, older_than=older_than)
-
-    def _sweep_records(self, keep: Callable[[str], bool], older_than: datetime) -> None:
-        with os_errors():
-            try:
-                with self._tree.directory(PUBLISHED) as directory, os.scandir(directory) as names:
-                    for entry in names:
-                        old = entry.stat(follow_symlinks=False).st_mtime < older_than.timestamp()
-                        if old and not keep(entry.name):
-                            os.unlink(entry.name, dir_fd=directory)
-            except FileNotFoundError:
-                return
 
     # --- reading ---------------------------------------------------------------------
 
@@ -246,16 +187,8 @@ class FilesystemBackend:
         base = f"{key}/" if key else ""
         try:
             with os_errors(), self._tree.directory(key) as fd, os.scandir(fd) as names:
-                page: list[Entry] = []
-                for item in names:
-                    entry = _listed(item, base + item.name)
-                    if entry is not None and entry.key != RESERVED[:-1]:
-                        page.append(entry)
-                    if len(page) == PAGE:
-                        yield page
-                        page = []
-                if page:
-                    yield page
+                found = (_listed(item, base + item.name) for item in names)
+                yield from in_pages(e for e in found if e and e.key != RESERVED[:-1])
         except NotFound:
             if key:  # the location itself is made with the first file
                 raise
@@ -395,6 +328,10 @@ def _listed(item: os.DirEntry[str], key: str) -> Entry | None:
     if mode_of.S_ISREG(found.st_mode) or mode_of.S_ISDIR(found.st_mode):
         return _entry(key, found)
     return None
+
+
+def _inode(found: os.stat_result) -> bytes:
+    return str(found.st_ino).encode()
 
 
 def _etag(found: os.stat_result) -> str:

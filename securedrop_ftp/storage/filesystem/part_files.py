@@ -21,7 +21,7 @@ from typing import Final
 from securedrop_ftp.exceptions import NotFound
 from securedrop_ftp.storage.errors import os_errors
 from securedrop_ftp.storage.filesystem.tree import Tree
-from securedrop_ftp.storage.parts import check_upload_id
+from securedrop_ftp.storage.names import check_upload_id
 from securedrop_ftp.storage.protocol import ObjectSpec, Part, Partial
 
 _NAME: Final = re.compile(r"(?P<upload_id>[A-Za-z0-9_-]{1,64})\.[0-9]{1,9}(\.parts)?\Z")
@@ -155,6 +155,33 @@ class PartFiles:
                         os.unlink(name, dir_fd=directory)
                         swept.add(upload_id)
         return len(swept)
+
+
+class InPartFiles:
+    """The half of a backend that keeps the parts of an upload in a file of this machine."""
+
+    _uploads: PartFiles
+
+    def begin(self, spec: ObjectSpec) -> Partial:
+        """See the protocol."""
+        return self._uploads.begin(spec)
+
+    def put_part(self, partial: Partial, number: int, offset: int, data: memoryview) -> Part:
+        """See the protocol."""
+        return self._uploads.put(partial, number, offset, data)
+
+    def resume(self, partial: Partial, epoch: int) -> Partial:
+        """See the protocol."""
+        return self._uploads.resume(partial, epoch)
+
+    def abort(self, partial: Partial) -> None:
+        """See the protocol."""
+        self._uploads.discard(partial)
+
+    def list_parts(self, partial: Partial) -> list[Part] | None:
+        """See the protocol."""
+        with os_errors():
+            return self._uploads.parts(partial)
 
 
 def _name(upload_id: str, epoch: int) -> str:

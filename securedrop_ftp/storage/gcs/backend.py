@@ -2,20 +2,20 @@
 client for the work.
 
 An upload of several parts is a resumable session (:mod:`.session`), whose parts come one after
-the other. Google has no list of sessions and ends them itself after a week; a mark of ours under
-``.securedrop/gcs/`` says which are alive, and holds the tail that the session cannot take yet.
+the other. Google has no list of sessions and ends them itself after a week. A mark under
+``.securedrop/gcs/`` says which are alive; beside it lies the tail that the session cannot take
+yet.
 """
 
 from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace as but
-from datetime import UTC, datetime
+from datetime import UTC
 from functools import partial as bind
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from securedrop_ftp.conf import Conf, get_conf
 from securedrop_ftp.exceptions import (
@@ -24,13 +24,13 @@ from securedrop_ftp.exceptions import (
     SecureDropError,
     VerificationFailed,
 )
-from securedrop_ftp.log import get_logger
-from securedrop_ftp.storage.errors import refuse_root
-from securedrop_ftp.storage.flat import PAGE, Page
+from securedrop_ftp.storage.errors import not_there, refuse_root
+from securedrop_ftp.storage.flat import Page
 from securedrop_ftp.storage.gcs.errors import fault
 from securedrop_ftp.storage.gcs.session import MULTIPLE, Session, checksum, combined
+from securedrop_ftp.storage.listing import PAGE
 from securedrop_ftp.storage.object_store import ObjectStore
-from securedrop_ftp.storage.parts import check_parts, check_upload_id
+from securedrop_ftp.storage.parts import check_parts
 from securedrop_ftp.storage.protocol import (
     RESERVED,
     Capabilities,
@@ -41,10 +41,6 @@ from securedrop_ftp.storage.protocol import (
     Published,
 )
 from securedrop_ftp.storage.retry import Attempts
-
-logger = get_logger(__name__)
-
-T = TypeVar("T")
 
 MARKS: Final = f"{RESERVED}gcs/"
 
@@ -68,11 +64,9 @@ class GCSBackend(ObjectStore):
     )
 
     def __init__(self, storage: Any, conf: Conf | None = None) -> None:
+        super().__init__(conf or get_conf(), storage.location, fault, MARKS)
         self._storage = storage
-        self.conf = conf or get_conf()
         self._local = threading.local()
-        location = str(storage.location or "").strip("/")
-        self._prefix = f"{location}/" if location else ""
         #: Bytes in a session, by its address and our epoch, after this process's last part.
         self._progress: dict[tuple[str, int], int] = {}
         if not storage.bucket_name:
@@ -94,9 +88,6 @@ class GCSBackend(ObjectStore):
     def _timeout(self) -> tuple[float, float]:
         return min(5.0, self.conf.storage_timeout / 4), self.conf.storage_timeout / 3
 
-    def _call(self, name: str, call: Callable[[], T], attempts: Attempts | None = None) -> T:
-        return (attempts or self._attempts()).run(name, call, fault)
-
     def _blob(self, key: str, **options: Any) -> Any:
         return self._bucket.blob(self._prefix + key, **options)
 
@@ -117,7 +108,7 @@ class GCSBackend(ObjectStore):
     def begin(self, spec: ObjectSpec) -> Partial:
         """See the protocol. The token is the session's address."""
         refuse_root(spec.key)
-        self._write_mark(spec.upload_id, b"")
+        self._write_mark(self._marks.key(spec.upload_id), b"")
         blob = self._new_blob(spec)
         token = self._call(
             "create_resumable_upload_session",
@@ -146,8 +137,10 @@ class GCSBackend(ObjectStore):
             self._send(partial, held, data[held - offset : whole])
         token = checksum(data)
         if whole < data.nbytes:
-            token = f"{token}.{partial.spec.epoch}"
-            self._write_mark(f"{partial.spec.upload_id}.{partial.spec.epoch}", bytes(data[whole:]))
+            epoch = str(partial.spec.epoch)
+            token = f"{token}.{epoch}"
+            tail = self._marks.key(partial.spec.upload_id, epoch)
+            self._write_mark(tail, bytes(data[whole:]))
         return Part(number, offset, data.nbytes, token)
 
     def _held(self, partial: Partial) -> int:
@@ -184,7 +177,7 @@ class GCSBackend(ObjectStore):
             published = self.put_object(spec, memoryview(b""), sha256=sha256, replace=replace)
             self.abort(partial)
             return published
-        if not self._marked(spec.upload_id):
+        if "" not in self._marks.of(spec.upload_id):
             raise NotFound("The unfinished upload is gone.")
         whole = size // MULTIPLE * MULTIPLE
         if self._session(partial).persisted() != whole:
@@ -192,45 +185,24 @@ class GCSBackend(ObjectStore):
         tail = self._tail(spec.upload_id, ordered[-1]) if whole < size else b""
         if len(tail) != size - whole:
             raise VerificationFailed("The end of the last part is not there.")
-        session = self._session(partial, self._publishing())
-        if not replace:
-            self._refuse_object(spec.key, session.attempts)
+        attempts = self._before_publishing(spec.key, replace=replace)
+        session = self._session(partial, attempts)
         crc = combined((part.token.partition(".")[0], part.size) for part in ordered)
         published = self._publish(
             spec,
-            size,
-            session.attempts,
-            lambda: session.finish(whole, memoryview(tail), size, crc),
+            attempts,
+            lambda: _published(spec, session.finish(whole, memoryview(tail), size, crc)),
         )
-        self._unmark(spec.upload_id, partial.token)
+        self._check_size(published, size)
+        self._forget(partial)
         return published
 
-    def _publish(
-        self,
-        spec: ObjectSpec,
-        size: int,
-        attempts: Attempts,
-        publish: Callable[[], dict[str, Any]],
+    def _put(
+        self, spec: ObjectSpec, data: memoryview, sha256: str, attempts: Attempts, *, replace: bool
     ) -> Published:
-        try:
-            resource = publish()
-        except SecureDropError as exc:
-            return self._settle(spec, exc, attempts)
-        if int(resource["size"]) != size:
-            raise VerificationFailed(f"Storage holds {resource['size']} bytes, not {size}.")
-        return Published(spec.key, size, str(resource.get("generation", "")))
-
-    def put_object(
-        self, spec: ObjectSpec, data: memoryview, *, sha256: str, replace: bool
-    ) -> Published:
-        """See the protocol. The client sends a checksum, which the server compares."""
-        refuse_root(spec.key)
-        attempts = self._publishing()
-        if not replace:
-            self._refuse_object(spec.key, attempts)
         content = bytes(data)
 
-        def once() -> dict[str, Any]:
+        def once() -> Published:
             blob = self._new_blob(spec, sha256)
             blob.upload_from_string(
                 content,
@@ -238,81 +210,57 @@ class GCSBackend(ObjectStore):
                 predefined_acl=self._storage.default_acl,
                 if_generation_match=None if replace else 0,
                 timeout=self._timeout,
-                checksum="crc32c",
+                checksum="crc32c",  # the server compares it
                 retry=None,
             )
-            return {"size": blob.size, "generation": blob.generation}
+            return _published(spec, {"size": blob.size, "generation": blob.generation})
 
-        published = self._publish(
-            spec, data.nbytes, attempts, lambda: self._call("upload", once, attempts)
-        )
-        return but(published, may_land_again=attempts.ambiguous)
+        published = self._publish(spec, attempts, lambda: self._call("upload", once, attempts))
+        self._check_size(published, data.nbytes)
+        return published
+
+    @staticmethod
+    def _check_size(published: Published, size: int) -> None:
+        if published.size != size:
+            raise VerificationFailed(f"Storage holds {published.size} bytes, not {size}.")
 
     def abort(self, partial: Partial) -> None:
         """See the protocol."""
         self._session(partial).cancel()
-        self._unmark(partial.spec.upload_id, partial.token)
+        self._forget(partial)
+
+    def _forget(self, partial: Partial) -> None:
+        """The upload has ended."""
+        for known in [k for k in list(self._progress) if k[0] == partial.token]:
+            self._progress.pop(known, None)
+        self._marks.unmark(partial.spec.upload_id, listed=True)
 
     def list_parts(self, partial: Partial) -> list[Part] | None:
         """All that the session and the newest tail hold, as one part: a session knows no
         parts (:attr:`Capabilities.serial_parts`)."""
-        names = self._marks(partial.spec.upload_id)
-        held = self._session(partial).persisted() if names else None
+        marks = self._marks.of(partial.spec.upload_id)
+        held = self._session(partial).persisted() if marks else None
         if held is None:
             return None
-        held += max((size for name, size in names.items() if "." in name), default=0)
+        held += max((size for tail, size in marks.items() if tail), default=0)
         return [Part(1, 0, held)] if held else []
 
-    # --- marks -----------------------------------------------------------------------
-
-    def _marks(self, upload_id: str) -> dict[str, int]:
-        """The upload's mark and tails, with their sizes."""
-        prefix = MARKS + check_upload_id(upload_id)
-        found = {e.name: e.size for _, files in self._list(prefix, deep=True) for e in files}
-        return {n: size for n, size in found.items() if n.partition(".")[0] == upload_id}
-
-    def _marked(self, upload_id: str) -> bool:
-        return upload_id in self._marks(upload_id)
-
     def _tail(self, upload_id: str, part: Part) -> bytes:
-        blob = self._blob(f"{MARKS}{upload_id}.{part.token.partition('.')[2]}")
+        blob = self._blob(self._marks.key(upload_id, part.token.partition(".")[2]))
         data: bytes = self._call(
             "read_tail",
             lambda: blob.download_as_bytes(timeout=self._timeout, retry=None, checksum=None),
         )
         return data
 
-    def _write_mark(self, name: str, content: bytes) -> None:
-        check_upload_id(name.partition(".")[0])
-        blob = self._blob(MARKS + name)
+    def _write_mark(self, key: str, content: bytes) -> None:
+        blob = self._blob(key)
         self._call(
             "write_mark",
             lambda: blob.upload_from_string(
                 content, timeout=self._timeout, checksum="crc32c", retry=None
             ),
         )
-
-    def _unmark(self, upload_id: str, token: str = "") -> None:
-        for known in [k for k in list(self._progress) if k[0] == token]:
-            self._progress.pop(known, None)
-        try:
-            for name in self._marks(upload_id):
-                self._remove(MARKS + name)
-        except SecureDropError as exc:
-            logger.warning("marks of an upload stay", upload=upload_id, reason=str(exc))
-
-    def sweep(self, keep: Callable[[str], bool], *, older_than: datetime) -> int:
-        """See the protocol. The sessions themselves end after a week."""
-        dead = {
-            entry.name.partition(".")[0]
-            for _, files in self._list(MARKS, deep=True)
-            for entry in files
-            if entry.modified is not None and entry.modified < older_than
-        }
-        dead = {upload_id for upload_id in dead if not keep(upload_id)}
-        for upload_id in dead:
-            self._unmark(upload_id)
-        return len(dead)
 
     # --- reading and changing --------------------------------------------------------
 
@@ -323,7 +271,7 @@ class GCSBackend(ObjectStore):
             attempts,
         )
         if blob is None:
-            raise NotFound("There is no such object.")
+            raise not_there()
         return self._entry(blob)
 
     def _entry(self, blob: Any) -> Entry:
@@ -415,3 +363,7 @@ class GCSBackend(ObjectStore):
 
     def close(self) -> None:
         """Threads' clients close with their threads."""
+
+
+def _published(spec: ObjectSpec, resource: Mapping[str, Any]) -> Published:
+    return Published(spec.key, int(resource["size"]), str(resource.get("generation", "")))

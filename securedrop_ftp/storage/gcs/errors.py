@@ -11,7 +11,6 @@ from google.auth import exceptions as auth
 from securedrop_ftp.exceptions import (
     Exists,
     NotFound,
-    SecureDropError,
     StorageError,
     StorageFull,
     StorageRefused,
@@ -19,9 +18,9 @@ from securedrop_ftp.exceptions import (
     TooLarge,
     VerificationFailed,
 )
-from securedrop_ftp.storage.retry import Fault
+from securedrop_ftp.storage.faults import ErrorTable, Fault, Meaning
 
-BY_STATUS: Final[dict[int, tuple[type[SecureDropError], str]]] = {
+_BY_STATUS: Final[dict[int, Meaning]] = {
     400: (VerificationFailed, "The storage did not take the bytes as they were sent."),
     401: (StorageRefused, "The credentials are not valid."),
     403: (StorageRefused, "Access denied: the credentials lack a permission."),
@@ -37,8 +36,7 @@ BY_STATUS: Final[dict[int, tuple[type[SecureDropError], str]]] = {
     503: (StorageUnavailable, "The storage is not available."),
     507: (StorageFull, "The storage is full."),
 }
-#: 429 and 503 are refusals: nothing was done.
-_UNDONE: Final = frozenset({408, 429, 503})
+ANSWERS: Final = ErrorTable({}, _BY_STATUS)
 
 
 def fault(exc: Exception) -> Fault:
@@ -46,31 +44,21 @@ def fault(exc: Exception) -> Fault:
     if isinstance(exc, api.GoogleAPICallError):
         return of_status(exc.code or 0, str(exc.message))
     if isinstance(exc, (auth.DefaultCredentialsError, auth.RefreshError)):
-        retry = bool(getattr(exc, "retryable", False))
-        if retry:
-            return Fault(StorageUnavailable("The credentials could not be refreshed."), True)
-        return Fault(StorageRefused("There are no valid credentials for the storage."))
+        if getattr(exc, "retryable", False):
+            return Fault(StorageUnavailable("The credentials could not be refreshed."), retry=True)
+        return Fault.no_credentials()
     if isinstance(exc, requests.exceptions.SSLError):
-        return Fault(StorageRefused("The storage's certificate is not trusted."))
+        return Fault.of_tls(exc)
     if isinstance(exc, requests.exceptions.ConnectTimeout):
-        return Fault(StorageUnavailable("The storage cannot be reached."), retry=True)
+        return Fault.unreachable()
     if isinstance(exc, (requests.exceptions.RequestException, auth.TransportError, OSError)):
-        refused = "refused" in str(exc) or "resolve" in str(exc)
-        error = StorageUnavailable(
-            "The storage cannot be reached." if refused else "The storage did not answer."
-        )
-        return Fault(error, retry=True, may_have_happened=not refused)
-    return Fault(StorageError(f"The storage call failed: {type(exc).__name__}."), False, True)
+        no_connection = "refused" in str(exc) or "resolve" in str(exc)
+        return Fault.unreachable() if no_connection else Fault.unanswered()
+    return Fault.unknown(exc)
 
 
 def of_status(status: int, message: str = "") -> Fault:
-    """What an HTTP status means."""
+    """What an HTTP answer means. Google tells a quota from a permission in the message only."""
     if status == 403 and "quota" in message.lower():
         return Fault(StorageFull("The storage's quota is used up."))
-    kind, text = BY_STATUS.get(status) or (
-        (StorageUnavailable, "The storage failed.")
-        if status >= 500
-        else (StorageError, f"The storage refused the request with status {status}.")
-    )
-    later = issubclass(kind, StorageUnavailable)
-    return Fault(kind(text), retry=later, may_have_happened=later and status not in _UNDONE)
+    return ANSWERS.fault(status)

@@ -10,40 +10,38 @@ is held by a hidden file.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import os
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
-from itertools import islice
+from contextlib import suppress
+from datetime import datetime
 from typing import IO, Any, Final
-
-from django.core.exceptions import SuspiciousOperation
-from django.core.files.base import ContentFile, File
 
 from securedrop_ftp.conf import Conf, get_conf
 from securedrop_ftp.exceptions import (
-    BadName,
     Exists,
-    IntoItself,
-    IsADirectory,
     NotADirectory,
     NotEmpty,
     NotFound,
-    OutcomeUnknown,
-    SecureDropError,
     StorageLost,
-    StorageUnavailable,
-    UnsupportedByBackend,
     VerificationFailed,
 )
-from securedrop_ftp.storage.errors import from_os_error, not_there, os_errors, refuse_root
-from securedrop_ftp.storage.filesystem.part_files import PartFiles
+from securedrop_ftp.storage.errors import not_there, os_errors, refuse_root
+from securedrop_ftp.storage.filesystem.part_files import InPartFiles, PartFiles
+from securedrop_ftp.storage.filesystem.records import Records
 from securedrop_ftp.storage.filesystem.tree import MARK, Tree
-from securedrop_ftp.storage.parts import check_parts, check_upload_id
+from securedrop_ftp.storage.generic.api import StorageApi
+from securedrop_ftp.storage.generic.saving import (
+    DIRECTORY_MARKER,
+    mark_directory,
+    move_directory,
+    remove_empty,
+    save,
+)
+from securedrop_ftp.storage.listing import in_pages
+from securedrop_ftp.storage.parts import check_parts
 from securedrop_ftp.storage.protocol import (
     RESERVED,
     Capabilities,
@@ -53,34 +51,13 @@ from securedrop_ftp.storage.protocol import (
     Partial,
     Published,
 )
+from securedrop_ftp.storage.remote_tree import RemoteTree
 
-PAGE: Final = 1000
-CHUNK: Final = 1024 * 1024
-#: Holds a directory that was made where storage has none.
-DIRECTORY_MARKER: Final = ".securedrop-directory"
 _SPOOL: Final = "generic/uploads"
 _RECORDS: Final = "generic/published"
-_FLAGS: Final = os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-@contextmanager
-def storage_errors() -> Iterator[None]:
-    """Raise ours in place of whatever a storage raises."""
-    try:
-        yield
-    except (SecureDropError, GeneratorExit):
-        raise
-    except OSError as exc:
-        raise from_os_error(exc) from exc
-    except SuspiciousOperation as exc:
-        raise BadName("The storage does not take that name.") from exc
-    except NotImplementedError as exc:
-        raise UnsupportedByBackend("The storage cannot do that.") from exc
-    except Exception as exc:
-        raise StorageUnavailable(f"The storage failed: {type(exc).__name__}.") from exc
-
-
-class GenericBackend:
+class GenericBackend(InPartFiles, RemoteTree):
     """See the module's docstring.
 
     Args:
@@ -93,30 +70,21 @@ class GenericBackend:
 
     def __init__(self, storage: Any, conf: Conf | None = None) -> None:
         self._storage = storage
+        self._api = StorageApi(storage)
         self._tree = Tree(str((conf or get_conf()).spool), 0o700)
-        self._spool = PartFiles(self._tree, _SPOOL)
+        self._uploads = PartFiles(self._tree, _SPOOL)
+        #: The API has no metadata, so whose a file is stands in a record beside the spool.
+        self._records = Records(self._tree, _RECORDS)
         self._expected = ""
 
     # --- writing ---------------------------------------------------------------------
-
-    def begin(self, spec: ObjectSpec) -> Partial:
-        """See the protocol."""
-        return self._spool.begin(spec)
-
-    def put_part(self, partial: Partial, number: int, offset: int, data: memoryview) -> Part:
-        """See the protocol."""
-        return self._spool.put(partial, number, offset, data)
-
-    def resume(self, partial: Partial, epoch: int) -> Partial:
-        """See the protocol."""
-        return self._spool.resume(partial, epoch)
 
     def commit(
         self, partial: Partial, parts: Sequence[Part], *, size: int, sha256: str, replace: bool
     ) -> Published:
         """See the protocol."""
         check_parts(parts, size)
-        with os_errors(), self._spool.exclusive(partial) as (directory, name, fd):
+        with os_errors(), self._uploads.exclusive(partial) as (directory, name, fd):
             held = os.fstat(fd).st_size
             if held < size:
                 raise VerificationFailed(f"The spool holds {held} bytes; {size} were received.")
@@ -130,200 +98,62 @@ class GenericBackend:
         self, spec: ObjectSpec, data: memoryview, *, sha256: str, replace: bool
     ) -> Published:
         """See the protocol."""
-        content = io.BytesIO(data)
-        return self._publish(spec, content, data.nbytes, sha256, replace)
+        return self._publish(spec, io.BytesIO(data), data.nbytes, sha256, replace)
 
     def _publish(
         self, spec: ObjectSpec, content: IO[bytes], size: int, sha256: str, replace: bool
     ) -> Published:
         refuse_root(spec.key)
         self._refuse_lost()
-        before = self._find(spec.key)
-        if before is not None and before.is_dir:
-            raise IsADirectory
-        if before is not None and not replace:
-            raise Exists
-        self._record(spec, size, sha256)
-        self._save(spec.key, content, size, replacing=before is not None)
-        with storage_errors():
-            found = int(self._storage.size(spec.key))
+        taken = self._taken(spec.key, by_directory=False, replace=replace)
+        record = json.dumps({"key": spec.key, "size": size, "sha256": sha256}).encode()
+        with os_errors():
+            self._records.write(spec.upload_id, record)
+        save(self._api, spec.key, content, size, taken=taken)
+        found = self._api.size(spec.key)
         if found != size:
             raise VerificationFailed(f"Storage holds {found} bytes; {size} were received.")
         return Published(spec.key, size)
-
-    def _save(self, key: str, content: IO[bytes], size: int, *, replacing: bool) -> None:
-        if not replacing:
-            self._save_new(key, content, size)
-        elif self._overwrites(key):
-            try:
-                self._save_as(key, content, size)
-            except SecureDropError as exc:
-                raise OutcomeUnknown(str(exc)) from exc
-        else:
-            self._exchange(key, content, size)
-
-    def _overwrites(self, key: str) -> bool:
-        """Whether ``save`` keeps a name that is taken."""
-        with storage_errors():
-            return bool(self._storage.get_available_name(key) == key)
-
-    def _save_as(self, key: str, content: IO[bytes], size: int) -> None:
-        with storage_errors():
-            content.seek(0)
-            file = File(content, name=key)
-            file.size = size
-            saved = self._storage.save(key, file)
-        if saved != key:
-            with suppress(SecureDropError), storage_errors():
-                self._storage.delete(saved)
-            raise Exists
-
-    def _save_new(self, key: str, content: IO[bytes], size: int) -> None:
-        try:
-            self._save_as(key, content, size)
-        except Exists:
-            raise
-        except SecureDropError:
-            with suppress(SecureDropError), storage_errors():
-                self._storage.delete(key)  # nothing was there: what is there now is half a file
-            raise
-
-    def _exchange(self, key: str, content: IO[bytes], size: int) -> None:
-        """Replace a file where ``save`` would choose another name. The old one is kept aside
-        until the new one is saved, and put back if that fails."""
-        aside = self._fresh_name(".replaced")
-        self._copy(key, aside)
-        try:
-            with storage_errors():
-                self._storage.delete(key)
-            try:
-                self._save_new(key, content, size)
-            except SecureDropError:
-                self._copy(aside, key)
-                raise
-        finally:
-            with suppress(SecureDropError), storage_errors():
-                self._storage.delete(aside)
-
-    @staticmethod
-    def _fresh_name(suffix: str) -> str:
-        return f"{RESERVED}{uuid.uuid4()}{suffix}"
-
-    def _copy(self, source: str, target: str) -> None:
-        with storage_errors(), self._storage.open(source, "rb") as content:
-            size = int(self._storage.size(source))
-            self._save_as(target, content, size)
-
-    def abort(self, partial: Partial) -> None:
-        """See the protocol."""
-        self._spool.discard(partial)
-
-    # The API has no metadata, so whose a file is stands in a record beside the spool.
-
-    def _record(self, spec: ObjectSpec, size: int, sha256: str) -> None:
-        name = check_upload_id(spec.upload_id)
-        record = json.dumps({"key": spec.key, "size": size, "sha256": sha256}).encode()
-        with os_errors(), self._tree.directory(_RECORDS, create=True) as directory:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _FLAGS
-            fd = os.open(name, flags, 0o600, dir_fd=directory)
-            try:
-                os.write(fd, record)
-                os.fsync(fd)
-            finally:
-                os.close(fd)
 
     def find_published(self, key: str, upload_id: str) -> Published | None:
         """See the protocol. What is there is read back and compared with the recorded digest."""
         self._refuse_lost()
         try:
-            with os_errors(), self._tree.directory(_RECORDS) as directory:
-                fd = os.open(check_upload_id(upload_id), os.O_RDONLY | _FLAGS, dir_fd=directory)
-                with os.fdopen(fd, "rb") as file:
-                    record = json.load(file)
-        except (NotFound, ValueError):
+            with os_errors():
+                record = json.loads(self._records.read(upload_id))
+        except ValueError:  # none, or torn by a crash
             return None
-        found = self._find(key)
+        found = self._api.find(key)
         if found is None or record["key"] != key or record["size"] != found.size:
             return None
-        return Published(key, found.size) if self._digest(key) == record["sha256"] else None
-
-    def _digest(self, key: str) -> str:
-        digest = hashlib.sha256()
-        with storage_errors(), self._storage.open(key, "rb") as content:
-            while chunk := content.read(CHUNK):
-                digest.update(chunk)
-        return digest.hexdigest()
-
-    def list_parts(self, partial: Partial) -> list[Part] | None:
-        """See the protocol."""
-        with os_errors():
-            return self._spool.parts(partial)
+        same = self._api.sha256(key) == record["sha256"]
+        return Published(key, found.size) if same else None
 
     def sweep(self, keep: Callable[[str], bool], *, older_than: datetime) -> int:
         """See the protocol. Old records go too."""
-        with (
-            os_errors(),
-            self._tree.directory(_RECORDS, create=True) as fd,
-            os.scandir(fd) as records,
-        ):
-            for record in records:
-                with suppress(FileNotFoundError):
-                    old = record.stat().st_mtime < older_than.timestamp()
-                    if old and not keep(record.name):
-                        os.unlink(record.name, dir_fd=fd)
-        return self._spool.sweep(keep, older_than=older_than)
+        self._records.sweep(keep, older_than)
+        return self._uploads.sweep(keep, older_than=older_than)
 
     # --- reading ---------------------------------------------------------------------
 
     def stat(self, key: str) -> Entry:
-        """See the protocol. The directory above is listed: the API cannot tell a file from a
-        directory otherwise."""
-        found = self._find(key)
+        """See the protocol."""
+        found = self._api.find(key)
         if found is None:
             raise not_there()
         return found
 
-    def _find(self, key: str) -> Entry | None:
-        if not key:
-            return Entry("", is_dir=True)
-        parent, _, name = key.rpartition("/")
-        directories, files = self._names(parent)
-        if name in files:
-            return self._file(key)
-        return Entry(key, is_dir=True) if name in directories else None
-
-    def _names(self, key: str) -> tuple[list[str], list[str]]:
-        """Directories and files in ``key``; none where it is no directory."""
-        try:
-            with storage_errors():
-                directories, files = self._storage.listdir(key)
-        except (NotFound, NotADirectory):
-            return [], []
-        return [name for name in directories if name], [name for name in files if name]
-
-    def _file(self, key: str) -> Entry:
-        with storage_errors():
-            return Entry(key, False, int(self._storage.size(key)), self._modified(key))
-
-    def _modified(self, key: str) -> datetime | None:
-        try:
-            modified: datetime = self._storage.get_modified_time(key)
-        except NotImplementedError:
-            return None
-        return modified.astimezone(UTC)
-
     def scandir(self, key: str) -> Iterator[list[Entry]]:
         """See the protocol, but sizes and times are one call each for every file."""
-        found = self._find(key)
+        self._require_directory(key)
+        yield from in_pages(self._entries(f"{key}/" if key else "", *self._api.names(key)))
+
+    def _require_directory(self, key: str) -> None:
+        found = self._api.find(key)
         if found is None:
             raise not_there("directory")
         if not found.is_dir:
             raise NotADirectory
-        base = f"{key}/" if key else ""
-        directories, files = self._names(key)
-        entries = self._entries(base, directories, files)
-        while page := list(islice(entries, PAGE)):
-            yield page
 
     def _entries(self, base: str, directories: list[str], files: list[str]) -> Iterator[Entry]:
         for name in directories:
@@ -332,111 +162,40 @@ class GenericBackend:
         for name in files:
             if name != DIRECTORY_MARKER:
                 with suppress(NotFound):  # deleted meanwhile
-                    yield self._file(base + name)
+                    yield self._api.file(base + name)
 
     def read(self, entry: Entry, offset: int, length: int) -> bytes:
         """See the protocol; the API has no versions to hold on to."""
         if offset >= entry.size:
             return b""
-        with storage_errors(), self._storage.open(entry.key, "rb") as content:
-            content.seek(offset)
-            data: bytes = content.read(min(length, entry.size - offset))
-        return data
+        return self._api.read(entry.key, offset, min(length, entry.size - offset))
 
     # --- changing --------------------------------------------------------------------
 
-    def delete(self, key: str) -> None:
-        """See the protocol."""
-        refuse_root(key)
-        if self.stat(key).is_dir:
-            raise IsADirectory
-        with storage_errors():
-            self._storage.delete(key)
+    def _remove(self, key: str) -> None:
+        self._api.delete(key)
 
-    def rename(self, source: str, target: str, *, replace: bool) -> None:
-        """See the protocol. Files are copied through this machine, then deleted."""
-        refuse_root(source)
-        refuse_root(target)
-        found = self.stat(source)
-        if source == target:
-            return
-        if target.startswith(f"{source}/"):
-            raise IntoItself("A directory cannot move into itself.")
-        taken = self._find(target)
-        if taken is not None and (found.is_dir or not (taken.is_dir or replace)):
-            raise Exists
-        if taken is not None and taken.is_dir:
-            raise IsADirectory
-        if found.is_dir:
-            self._move_directory(source, target)
-        else:
-            with storage_errors(), self._storage.open(source, "rb") as content:
-                self._save(target, content, found.size, replacing=taken is not None)
-            with storage_errors():
-                self._storage.delete(source)
+    def _move_file(self, found: Entry, target: str, *, taken: bool) -> None:
+        with self._api.opened(found.key) as content:
+            save(self._api, target, content, found.size, taken=taken)
+        self._api.delete(found.key)
 
     def _move_directory(self, source: str, target: str) -> None:
-        files = list(self._below(source))
-        copied: list[str] = []
-        try:
-            for name in files:
-                copied.append(target + name)
-                self._copy(source + name, target + name)
-        except SecureDropError:
-            for name in copied:
-                with suppress(SecureDropError), storage_errors():
-                    self._storage.delete(name)
-            raise
-        for name in files:
-            with storage_errors():
-                self._storage.delete(source + name)
-        self._remove_empty(source)
+        move_directory(self._api, source, target)
 
-    def _below(self, key: str, name: str = "") -> Iterator[str]:
-        """Every file under ``key``, markers too, as what follows ``key``. An empty directory
-        without a marker is given one."""
-        directories, files = self._names(key + name)
-        if name and not directories and not files:
-            self._mark(key + name)
-            files = [DIRECTORY_MARKER]
-        for file in files:
-            yield f"{name}/{file}"
-        for directory in directories:
-            yield from self._below(key, f"{name}/{directory}")
-
-    def _mark(self, key: str) -> None:
-        with storage_errors():
-            self._storage.save(f"{key}/{DIRECTORY_MARKER}", ContentFile(b""))
-
-    def _remove_empty(self, key: str) -> None:
-        """Where storage has real directories they are left empty; ``delete`` may take them."""
-        for name in self._names(key)[0]:
-            self._remove_empty(f"{key}/{name}")
-        with suppress(SecureDropError), storage_errors():
-            self._storage.delete(key)
-
-    def mkdir(self, key: str) -> None:
-        """See the protocol. A hidden file holds the directory."""
-        refuse_root(key)
-        if self._find(key) is not None:
-            raise Exists
-        self._mark(key)
+    def _make_directory(self, key: str) -> None:
+        mark_directory(self._api, key)
 
     def rmdir(self, key: str) -> None:
         """See the protocol."""
         refuse_root(key)
-        found = self._find(key)
-        if found is None:
-            raise not_there("directory")
-        if not found.is_dir:
-            raise NotADirectory
-        directories, files = self._names(key)
+        self._require_directory(key)
+        directories, files = self._api.names(key)
         if directories or [name for name in files if name != DIRECTORY_MARKER]:
             raise NotEmpty
-        with storage_errors():
-            if files:
-                self._storage.delete(f"{key}/{DIRECTORY_MARKER}")
-        self._remove_empty(key)
+        if files:
+            self._api.delete(f"{key}/{DIRECTORY_MARKER}")
+        remove_empty(self._api, key)
 
     @property
     def disks(self) -> tuple[str, ...]:
@@ -455,16 +214,14 @@ class GenericBackend:
 
     def mark(self) -> str:
         """See :class:`~.protocol.Located`."""
-        with storage_errors():
-            if not self._storage.exists(MARK):
-                return ""
-            with self._storage.open(MARK, "rb") as file:
-                return str(file.read(100).decode("ascii", "replace").strip())
+        if not self._api.exists(MARK):
+            return ""
+        return self._api.read(MARK, 0, 100).decode("ascii", "replace").strip()
 
     def put_mark(self, mark: str) -> str:
         """See :class:`~.protocol.Located`."""
         with suppress(Exists):
-            self._save_as(MARK, io.BytesIO(f"{mark}\n".encode()), len(mark) + 1)
+            self._api.save(MARK, io.BytesIO(f"{mark}\n".encode()), len(mark) + 1)
         return self.mark()
 
     def expect_mark(self, mark: str) -> None:
@@ -476,7 +233,7 @@ class GenericBackend:
 
     def is_blank(self) -> bool:
         """See :class:`~.protocol.Located`."""
-        return self._names("") == ([], [])
+        return self._api.names("") == ([], [])
 
     def _refuse_lost(self) -> None:
         if self._expected and self.mark() != self._expected:
@@ -486,10 +243,9 @@ class GenericBackend:
 
     def check(self) -> None:
         """List the root, and write to the spool."""
-        with storage_errors():
-            self._storage.exists(DIRECTORY_MARKER)
+        self._api.exists(DIRECTORY_MARKER)
         spec = ObjectSpec("check", f"check-{os.getpid()}-{os.urandom(4).hex()}")
-        self._spool.discard(self._spool.begin(spec))
+        self.abort(self.begin(spec))
 
     def close(self) -> None:
         """Nothing is held."""

@@ -2,7 +2,7 @@
 boto3's client for the work.
 
 An upload of several parts is an S3 multipart upload: nothing is visible before it is completed,
-and its parts outlive any process, so another one can go on with it. Nothing here depends on
+and its parts outlive any process, so another process can go on with it. Nothing here depends on
 conditional puts, checksums or tags: servers differ (docs/explanation/storage.md).
 """
 
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace as but
 from datetime import UTC, datetime
 from functools import partial as bind
 from typing import Any, Final
@@ -29,7 +28,9 @@ from securedrop_ftp.exceptions import (
 )
 from securedrop_ftp.log import get_logger
 from securedrop_ftp.storage.errors import not_there, refuse_root
-from securedrop_ftp.storage.flat import PAGE, Page
+from securedrop_ftp.storage.flat import Page
+from securedrop_ftp.storage.listing import PAGE
+from securedrop_ftp.storage.names import decode_metadata, encode_metadata
 from securedrop_ftp.storage.object_store import ObjectStore
 from securedrop_ftp.storage.parts import check_parts
 from securedrop_ftp.storage.protocol import (
@@ -42,9 +43,10 @@ from securedrop_ftp.storage.protocol import (
     Published,
 )
 from securedrop_ftp.storage.retry import Attempts, twice
-from securedrop_ftp.storage.s3.bucket import Bucket, PartBody, decode_metadata, encode_metadata
+from securedrop_ftp.storage.s3.bucket import Bucket, PartBody
 from securedrop_ftp.storage.s3.copy import Copier
-from securedrop_ftp.storage.s3.multipart import MarkedMultiparts
+from securedrop_ftp.storage.s3.errors import fault
+from securedrop_ftp.storage.s3.multipart import MARKS, MarkedMultiparts
 from securedrop_ftp.storage.s3.proof import Check, Proof, Sent
 
 logger = get_logger(__name__)
@@ -74,9 +76,9 @@ class S3Backend(ObjectStore):
 
     def __init__(self, storage: Any, conf: Conf | None = None) -> None:
         self._bucket = Bucket(storage, conf)
-        self.conf = self._bucket.conf
+        super().__init__(self._bucket.conf, storage.location, fault, MARKS)
         self._proof = Proof(self._bucket)
-        self._multiparts = MarkedMultiparts(self._bucket)
+        self._multiparts = MarkedMultiparts(self._bucket, self._marks)
         self._copier = Copier(self._bucket, self._multiparts)
 
     # --- writing ---------------------------------------------------------------------
@@ -130,11 +132,9 @@ class S3Backend(ObjectStore):
             self.abort(partial)
             return published
         self._compare(partial, ordered)
-        attempts = self._publishing()
-        if not replace:
-            self._refuse_object(spec.key, attempts)
+        attempts = self._before_publishing(spec.key, replace=replace)
         named = [{"PartNumber": part.number, "ETag": part.token} for part in ordered]
-        published = self._publish(
+        published = self._make_visible(
             spec,
             size,
             attempts,
@@ -143,7 +143,7 @@ class S3Backend(ObjectStore):
             UploadId=partial.token,
             MultipartUpload={"Parts": named},
         )
-        self._multiparts.unmark(spec.upload_id)
+        self._multiparts.end(spec.upload_id)
         return published
 
     def _compare(self, partial: Partial, parts: Sequence[Part]) -> None:
@@ -161,16 +161,17 @@ class S3Backend(ObjectStore):
     ) -> Published:
         """See the protocol. One request where the server is known to refuse damaged bytes, for
         it makes the file visible; elsewhere a multipart upload of one part, proved before."""
-        refuse_root(spec.key)
         if data.nbytes and self._proof.check is Check.NOTHING:
             return self._put_as_part(spec, data, sha256, replace=replace)
-        attempts = self._publishing()
-        if not replace:
-            self._refuse_object(spec.key, attempts)
+        return super().put_object(spec, data, sha256=sha256, replace=replace)
+
+    def _put(
+        self, spec: ObjectSpec, data: memoryview, sha256: str, attempts: Attempts, *, replace: bool
+    ) -> Published:
         sent = self._proof.sent(data, md5=True)
         body = PartBody(data)
         try:
-            published = self._publish(
+            return self._make_visible(
                 spec,
                 data.nbytes,
                 attempts,
@@ -184,11 +185,11 @@ class S3Backend(ObjectStore):
             )
         finally:
             body.release()
-        return but(published, may_land_again=attempts.ambiguous)
 
     def _put_as_part(
         self, spec: ObjectSpec, data: memoryview, sha256: str, *, replace: bool
     ) -> Published:
+        refuse_root(spec.key)
         parameters = self._object_parameters(spec, sha256)
         token = self._multiparts.create(spec.key, spec.upload_id, **parameters)
         partial = Partial(spec, token)
@@ -202,7 +203,7 @@ class S3Backend(ObjectStore):
                 self.abort(partial)
             raise
 
-    def _publish(
+    def _make_visible(
         self,
         spec: ObjectSpec,
         size: int,
@@ -213,11 +214,10 @@ class S3Backend(ObjectStore):
         sent: Sent | None = None,
         **params: Any,
     ) -> Published:
-        """The one call that makes an object visible, and what becomes of its silence."""
+        """The one request that makes an object visible; the bytes of ``sent`` go in it."""
+        # A condition helps where the server knows it. The ledger keeps writers of ours apart.
+        condition: dict[str, Any] = {} if replace else {"IfNoneMatch": "*"}
         key = self._bucket.full(spec.key)
-        condition: dict[str, Any] = (
-            {} if replace else {"IfNoneMatch": "*"}
-        )  # a help where it works, no more
         call = bind(self._bucket.call, operation, attempts, Key=key, **params)
         if sent is not None:
             call = bind(twice, operation, bind(call, signed=sent.signed))
@@ -237,9 +237,9 @@ class S3Backend(ObjectStore):
         try:
             found = self._head(spec.key)
         except (NotFound, StorageRefused) as exc:
-            # Taken away by its reader already, or we may not look: the publishing call's own
-            # answer stands.
-            logger.warning("published object cannot be seen", key=spec.key, reason=str(exc))
+            # Its reader took it away already, or we may not look. HEAD found no object; we trust
+            # the answer of the publishing call.
+            logger.warning("storage.published.not_seen", key=spec.key, reason=str(exc))
             return Published(spec.key, size, etag)
         except SecureDropError as exc:
             raise OutcomeUnknown(str(exc)) from exc

@@ -10,20 +10,18 @@ from __future__ import annotations
 import hashlib
 import threading
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, Final
-from urllib.parse import quote, unquote
 
 from botocore.config import Config
 
 from securedrop_ftp.conf import Conf, get_conf
 from securedrop_ftp.exceptions import ConfigurationError
+from securedrop_ftp.storage.listing import PAGE
+from securedrop_ftp.storage.names import prefix_of
 from securedrop_ftp.storage.retry import Attempts
 from securedrop_ftp.storage.s3.errors import fault
 
-PAGE: Final = 1000
-#: Printable ASCII but "%": S3 metadata is US-ASCII, and botocore refuses anything else.
-_SAFE: Final = "".join(chr(c) for c in range(0x20, 0x7F) if chr(c) != "%")
 #: Parameters that belong to writing an object, and do not go with a marker of ours.
 _ABOUT_CONTENT: Final = frozenset({"ContentType", "ContentEncoding", "ContentDisposition"})
 
@@ -39,8 +37,7 @@ class Bucket:
         self._storage = storage
         self.conf = conf or get_conf()
         self.name: str = storage.bucket_name
-        location = str(storage.location or "").strip("/")
-        self.prefix = f"{location}/" if location else ""
+        self.prefix = prefix_of(storage.location)
         self._lock = threading.Lock()
         self._clients: dict[tuple[bool, bool], Any] = {}
         if not self.name:
@@ -229,13 +226,3 @@ class PartBody:
     def release(self) -> None:
         """Refer to nothing any more: botocore's requests live on in reference cycles."""
         self._data, self._at = memoryview(b""), 0
-
-
-def encode_metadata(values: Mapping[str, str]) -> dict[str, str]:
-    """Metadata as S3 takes it: what is not printable ASCII is percent-encoded."""
-    return {name: quote(value, safe=_SAFE) for name, value in values.items() if value}
-
-
-def decode_metadata(values: Mapping[str, str]) -> dict[str, str]:
-    """The inverse of :func:`encode_metadata`."""
-    return {name: unquote(value) for name, value in values.items()}

@@ -114,4 +114,4 @@ class Copier:
             with suppress(SecureDropError):
                 self._multiparts.abort(target, mark, multipart_id)
             raise
-        self._multiparts.unmark(mark)
+        self._multiparts.end(mark)

@@ -10,8 +10,6 @@ from securedrop_ftp.exceptions import (
     BadName,
     Exists,
     NotFound,
-    SecureDropError,
-    StorageError,
     StorageFull,
     StorageRefused,
     StorageUnavailable,
@@ -19,10 +17,10 @@ from securedrop_ftp.exceptions import (
     UnsupportedByBackend,
     VerificationFailed,
 )
-from securedrop_ftp.storage.retry import Fault
+from securedrop_ftp.storage.faults import ErrorTable, Fault, Meaning
 
 #: S3 error code to our exception and a sentence for the operator.
-BY_CODE: Final[dict[str, tuple[type[SecureDropError], str]]] = {
+_BY_CODE: Final[dict[str, Meaning]] = {
     # Not there.
     "NoSuchKey": (NotFound, "There is no such object."),
     "NoSuchUpload": (NotFound, "The unfinished upload is gone."),
@@ -81,31 +79,32 @@ BY_CODE: Final[dict[str, tuple[type[SecureDropError], str]]] = {
     "InternalError": (StorageUnavailable, "The storage failed."),
 }
 
-BY_STATUS: Final[dict[int, tuple[type[SecureDropError], str]]] = {
-    301: BY_CODE["PermanentRedirect"],
-    307: BY_CODE["OperationAborted"],
-    401: BY_CODE["AccessDenied"],
-    403: BY_CODE["AccessDenied"],
-    404: BY_CODE["NoSuchKey"],
-    405: BY_CODE["NotImplemented"],
-    408: BY_CODE["RequestTimeout"],
-    409: BY_CODE["OperationAborted"],
+_BY_STATUS: Final[dict[int, Meaning]] = {
+    301: _BY_CODE["PermanentRedirect"],
+    307: _BY_CODE["OperationAborted"],
+    401: _BY_CODE["AccessDenied"],
+    403: _BY_CODE["AccessDenied"],
+    404: _BY_CODE["NoSuchKey"],
+    405: _BY_CODE["NotImplemented"],
+    408: _BY_CODE["RequestTimeout"],
+    409: _BY_CODE["OperationAborted"],
     411: (StorageRefused, "The storage refused the transfer encoding."),
-    412: BY_CODE["PreconditionFailed"],
-    413: BY_CODE["EntityTooLarge"],
-    414: BY_CODE["KeyTooLongError"],
-    416: BY_CODE["InvalidRange"],
-    429: BY_CODE["SlowDown"],
-    501: BY_CODE["NotImplemented"],
-    503: BY_CODE["ServiceUnavailable"],
-    507: BY_CODE["InsufficientCapacity"],
+    412: _BY_CODE["PreconditionFailed"],
+    413: _BY_CODE["EntityTooLarge"],
+    414: _BY_CODE["KeyTooLongError"],
+    416: _BY_CODE["InvalidRange"],
+    429: _BY_CODE["SlowDown"],
+    501: _BY_CODE["NotImplemented"],
+    503: _BY_CODE["ServiceUnavailable"],
+    507: _BY_CODE["InsufficientCapacity"],
 }
 
-#: The server says so itself: nothing was done.
-_REFUSED_UNDONE: Final = frozenset(
+#: Codes that say that nothing was done, also behind a status of 200 or 500.
+_NOT_DONE: Final = frozenset(
     {"SlowDown", "Throttling", "ThrottlingException", "TooManyRequests", "RequestLimitExceeded",
      "BandwidthLimitExceeded", "RequestTimeout", "ConditionalRequestConflict", "OperationAborted"}
 )  # fmt: skip
+ANSWERS: Final = ErrorTable(_BY_CODE, _BY_STATUS, _NOT_DONE)
 
 
 def fault(exc: Exception) -> Fault:
@@ -113,47 +112,28 @@ def fault(exc: Exception) -> Fault:
     if isinstance(exc, sdk.ClientError):
         return _answered(exc)
     if isinstance(exc, sdk.SSLError):
-        return Fault(
-            StorageRefused("The storage's certificate is not trusted: set verify to its CA file.")
-            if "CERTIFICATE" in str(exc).upper()
-            else StorageUnavailable("The TLS connection to the storage failed."),
-            retry="CERTIFICATE" not in str(exc).upper(),
-            may_have_happened="CERTIFICATE" not in str(exc).upper(),
-        )
+        return Fault.of_tls(exc, hint=": set verify to its CA file")
     if isinstance(
         exc, (sdk.EndpointConnectionError, sdk.ConnectTimeoutError, sdk.ProxyConnectionError)
     ):
-        return Fault(StorageUnavailable("The storage cannot be reached."), retry=True)
+        return Fault.unreachable()
     if isinstance(exc, sdk.ReadTimeoutError):
-        error = StorageUnavailable("The storage did not answer in time.")
-        return Fault(error, retry=True, may_have_happened=True)
+        return Fault.unanswered("The storage did not answer in time.")
     if isinstance(exc, (sdk.NoCredentialsError, sdk.PartialCredentialsError)):
-        return Fault(StorageRefused("There are no credentials for the storage."))
+        return Fault.no_credentials()
     if isinstance(exc, sdk.CredentialRetrievalError):
-        return Fault(StorageUnavailable("The storage's credentials could not be fetched."), True)
+        error = StorageUnavailable("The storage's credentials could not be fetched.")
+        return Fault(error, retry=True)
     if isinstance(exc, (sdk.ParamValidationError, ValueError)):
-        return Fault(StorageRefused(f"The storage's settings are not valid: {_line(exc)}"))
+        reason = " ".join(str(exc).split())[:200]
+        return Fault(StorageRefused(f"The storage's settings are not valid: {reason}"))
     if isinstance(exc, (sdk.HTTPClientError, sdk.BotoCoreError, OSError)):
-        error = StorageUnavailable("The connection to the storage was lost.")
-        return Fault(error, retry=True, may_have_happened=True)
-    return Fault(StorageError(f"The storage call failed: {_line(exc)}"), may_have_happened=True)
+        return Fault.unanswered()
+    return Fault.unknown(exc)
 
 
 def _answered(exc: sdk.ClientError) -> Fault:
+    # HEAD has no body: its "code" is the status, and a missing bucket is a 404 like any other.
     code = str(exc.response.get("Error", {}).get("Code", ""))
     status = int(exc.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-    # HEAD has no body: its "code" is the status, and a missing bucket is a 404 like any other.
-    kind, text = BY_CODE.get(code) or BY_STATUS.get(status) or _by_class(status)
-    later = issubclass(kind, StorageUnavailable)
-    undone = code in _REFUSED_UNDONE or status < 500 or status in (501, 503, 507)
-    return Fault(kind(text), retry=later, may_have_happened=later and not undone)
-
-
-def _by_class(status: int) -> tuple[type[SecureDropError], str]:
-    if status >= 500 or status == 0:
-        return StorageUnavailable, "The storage failed."
-    return StorageError, f"The storage refused the request with status {status}."
-
-
-def _line(exc: Exception) -> str:
-    return " ".join(str(exc).split())[:200]
+    return ANSWERS.fault(status, code)

@@ -13,28 +13,22 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from securedrop_ftp.exceptions import (
-    NotFound,
-    StorageError,
-    StorageRefused,
-    UnsupportedByBackend,
-)
-from securedrop_ftp.log import get_logger
-from securedrop_ftp.storage.parts import check_upload_id
+from securedrop_ftp.exceptions import NotFound, StorageRefused, UnsupportedByBackend
+from securedrop_ftp.storage.listing import PAGE
+from securedrop_ftp.storage.marks import Marks
 from securedrop_ftp.storage.protocol import RESERVED
-from securedrop_ftp.storage.s3.bucket import PAGE, Bucket
-
-logger = get_logger(__name__)
+from securedrop_ftp.storage.s3.bucket import Bucket
 
 MARKS: Final = f"{RESERVED}multipart/"
 LARGEST_MARK: Final = 1024 * 1024
 
 
 class MarkedMultiparts:
-    """Multipart uploads in ``bucket`` that carry a mark."""
+    """Multipart uploads in ``bucket``, each with a mark among ``marks``."""
 
-    def __init__(self, bucket: Bucket) -> None:
+    def __init__(self, bucket: Bucket, marks: Marks) -> None:
         self._bucket = bucket
+        self._marks = marks
 
     def create(self, key: str, upload_id: str, **params: Any) -> str:
         """Begin one; returns the multipart id."""
@@ -51,10 +45,14 @@ class MarkedMultiparts:
         self._mark(key, upload_id, {"multipart_id": multipart_id})
         return multipart_id
 
+    def end(self, upload_id: str) -> None:
+        """It was completed."""
+        self._marks.unmark(upload_id)
+
     def abort(self, key: str, upload_id: str, multipart_id: str) -> None:
         """Discard its parts; doing it again is not an error."""
         self._abort(key, multipart_id)
-        self.unmark(upload_id)
+        self._marks.unmark(upload_id)
 
     def _abort(self, key: str, multipart_id: str) -> None:
         try:
@@ -66,29 +64,14 @@ class MarkedMultiparts:
 
     def _mark(self, key: str, upload_id: str, more: dict[str, Any]) -> None:
         mark = json.dumps({"key": key, **more}).encode()
-        self._bucket.put(MARKS + check_upload_id(upload_id), mark, ContentType="application/json")
-
-    def unmark(self, upload_id: str) -> None:
-        """The upload has ended. A mark that stays is harmless: a sweep takes it."""
-        try:
-            self._bucket.call("delete_object", Key=self._bucket.full(MARKS + upload_id))
-        except StorageError as exc:
-            logger.warning("mark of a multipart upload stays", upload=upload_id, reason=str(exc))
+        self._bucket.put(self._marks.key(upload_id), mark, ContentType="application/json")
 
     # --- sweep -----------------------------------------------------------------------
 
     def sweep(self, keep: Callable[[str], bool], *, older_than: datetime) -> int:
         """Abort what is marked, old and not wanted; returns how many there were."""
         swept = 0
-        old = [
-            (self._bucket.ours(item["Key"])[len(MARKS) :], item["LastModified"])
-            for page in self._bucket.pages(MARKS)
-            for item in page.get("Contents", ())
-            if item["LastModified"] < older_than
-        ]
-        for upload_id, marked in old:
-            if keep(upload_id):
-                continue
+        for upload_id, marked in self._marks.dead(keep, older_than).items():
             try:
                 swept += self._sweep_one(upload_id, marked)
             except NotFound:
@@ -103,12 +86,12 @@ class MarkedMultiparts:
             found = self._unnamed(key, mark["others"], marked)
         for one in found:
             self._abort(key, one)
-        self.unmark(upload_id)
+        self._marks.unmark(upload_id)
         return bool(found)
 
     def _read(self, upload_id: str) -> dict[str, Any]:
         try:
-            mark = json.loads(self._bucket.read(MARKS + upload_id, "", 0, LARGEST_MARK))
+            mark = json.loads(self._bucket.read(self._marks.key(upload_id), "", 0, LARGEST_MARK))
         except ValueError:
             return {}
         return mark if isinstance(mark, dict) else {}
@@ -137,9 +120,5 @@ class MarkedMultiparts:
         begun = set(self._of_key(key, latest) or ()) - set(others)
         if not begun:
             return []
-        named = {
-            str(self._read(self._bucket.ours(item["Key"])[len(MARKS) :]).get("multipart_id"))
-            for page in self._bucket.pages(MARKS)
-            for item in page.get("Contents", ())
-        }
+        named = {str(self._read(other).get("multipart_id")) for other, _ in self._marks.all()}
         return sorted(begun - named)

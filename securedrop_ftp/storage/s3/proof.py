@@ -1,10 +1,11 @@
-"""Whether the server refuses bytes that were damaged on the way: tried, not believed.
+"""How the server proves that it holds the bytes that were sent: found out by a probe.
 
-Every server takes a checksum, and some never look at it. So before the first upload of a process
-a small probe is sent: an object of other bytes than were signed. A server that refuses it compares
-the SHA-256 of every payload with the signature (SigV4), whatever broke it on the way, and nobody
-without our key can change both. One that takes it may still compare Content-MD5; where neither is
-looked at, the MD5 is compared with the ETag, before anything is published.
+Every server accepts a checksum, and some never compare it. So before the first upload of a process
+a small probe is sent, an object of other bytes than were signed. A server that refuses it compares
+the SHA-256 of every payload with the signature (SigV4): bytes that were damaged on the way are
+refused, and nobody without our key can change both. A server that accepts the probe may still
+compare Content-MD5, which a second probe finds out. Where it compares neither, we compare the MD5
+with the ETag, before anything is published.
 """
 
 from __future__ import annotations
@@ -31,11 +32,11 @@ from securedrop_ftp.storage.s3.bucket import Bucket
 
 logger = get_logger(__name__)
 
-#: The probe's key.
+#: The key of a probe.
 PROBE: Final = f"{RESERVED}probe"
 PROMISED: Final = b"as signed"
 ALTERED: Final = b"otherwise"
-#: Seconds after which it is tried again where storage did not answer.
+#: Seconds until the next probe where storage did not answer one.
 AGAIN: Final = 60.0
 _MD5: Final = re.compile(r'"?([0-9a-f]{32})"?\Z')
 
@@ -55,7 +56,7 @@ class Sent:
     Attributes:
         signed: its SHA-256 goes into the signature.
         md5: its MD5, where that is sent.
-        compared: the MD5 is compared with the ETag.
+        compared: we compare the MD5 with the ETag.
     """
 
     signed: bool
@@ -72,7 +73,7 @@ class Sent:
         return self.md5 is not None and str(answer.get("ETag")).strip('"') == self.md5.hex()
 
     def compare(self, answer: dict[str, Any]) -> None:
-        """Look at the ETag, where the server itself looked at nothing.
+        """Compare the ETag with the MD5, where the server itself compares nothing.
 
         Raises:
             VerificationFailed: it is the MD5 of other bytes.
@@ -90,7 +91,7 @@ def tells_md5(answer: dict[str, Any]) -> bool:
 
 
 class Proof:
-    """What the server of ``bucket`` was seen to compare."""
+    """Which integrity check the server of ``bucket`` was found to make."""
 
     def __init__(self, bucket: Bucket) -> None:
         self._bucket = bucket
@@ -100,34 +101,35 @@ class Proof:
 
     @property
     def check(self) -> Check:
-        """As seen. Who comes first asks, in one try; meanwhile, and for a minute where storage
-        did not answer, it is ``NOTHING``, which is right everywhere."""
+        """The check that was found. The first caller probes, in one try. Meanwhile, and for
+        :data:`AGAIN` seconds where storage did not answer, it is ``NOTHING``, which is safe with
+        every server."""
         if self._check is None and self._lock.acquire(blocking=False):
             try:
                 if self._check is None and time.monotonic() >= self._not_before:
-                    self._ask()
+                    self._probe()
             finally:
                 self._lock.release()
         return self._check or Check.NOTHING
 
-    def _ask(self) -> None:
+    def _probe(self) -> None:
         try:
-            self._check = self._seen()
+            self._check = self._found()
         except SecureDropError as exc:
             self._not_before = time.monotonic() + AGAIN
-            logger.warning("storage does not say what it compares", reason=str(exc))
+            logger.warning("storage.integrity_check.unknown", reason=str(exc))
         else:
-            logger.info("storage compares", what=self._check.value)
+            logger.info("storage.integrity_check.found", compares=self._check.value)
 
-    def _seen(self) -> Check:
+    def _found(self) -> Check:
         try:
             if self._refuses(signed=True, Body=AlteredBody(), ContentLength=len(ALTERED)):
                 return Check.SIGNATURE
         except StorageError as exc:
             if exc.transient or isinstance(exc, StorageRefused):
                 raise
-            # A bucket with Object Lock does not take the signature for a checksum.
-            logger.info("storage refuses what is only signed", reason=str(exc))
+            # A bucket with Object Lock asks for a checksum beside the signature.
+            logger.info("storage.signature_probe.rejected", reason=str(exc), next="Content-MD5")
         promised = _md5(memoryview(PROMISED))
         if self._refuses(signed=False, Body=ALTERED, **Sent(False, promised).parameters):
             return Check.MD5
@@ -145,7 +147,7 @@ class Proof:
         return False
 
     def forget(self) -> None:
-        """Remove a probe that was taken and could not be removed at once."""
+        """Remove a probe that was stored and could not be removed at once."""
         self._bucket.call("delete_object", Key=self._bucket.full(PROBE))
 
     def sent(self, data: memoryview, *, md5: bool = False) -> Sent:
@@ -161,7 +163,7 @@ def _md5(data: memoryview) -> bytes:
 
 
 class AlteredBody:
-    """A body that is read as ``PROMISED`` by who signs it, and then sent as ``ALTERED``."""
+    """A body that reads as ``PROMISED`` when it is signed, and as ``ALTERED`` when it is sent."""
 
     def __init__(self) -> None:
         self._text = PROMISED

@@ -1,0 +1,89 @@
+"""Deleting, renaming and making directories, with the refusals that are the same everywhere.
+
+A backend that asks a service about its tree (an object store, SFTP, WebDAV) inherits
+:class:`RemoteTree`, and only moves, removes and makes what may be: no rule of the protocol stands
+in it again. A local file system decides such things atomically itself and does not need it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from contextlib import suppress
+
+from securedrop_ftp.exceptions import Exists, IntoItself, IsADirectory, NotFound
+from securedrop_ftp.storage.errors import refuse_root
+from securedrop_ftp.storage.protocol import Entry
+
+
+class RemoteTree(ABC):
+    """The half of a backend that removes and moves, from a few primitives."""
+
+    # --- primitives ------------------------------------------------------------------
+
+    @abstractmethod
+    def stat(self, key: str) -> Entry:
+        """See the protocol."""
+
+    @abstractmethod
+    def _remove(self, key: str) -> None:
+        """Delete a file."""
+
+    @abstractmethod
+    def _move_file(self, found: Entry, target: str, *, taken: bool) -> None:
+        """Move the file ``found`` to ``target``; ``taken``: over the file that is there."""
+
+    @abstractmethod
+    def _move_directory(self, source: str, target: str) -> None:
+        """Move a directory, with all that is in it, to a name that is not taken."""
+
+    @abstractmethod
+    def _make_directory(self, key: str) -> None:
+        """Make a directory, and those above it, at a name that is not taken."""
+
+    # --- changing --------------------------------------------------------------------
+
+    def delete(self, key: str) -> None:
+        """See the protocol."""
+        refuse_root(key)
+        if self.stat(key).is_dir:
+            raise IsADirectory
+        self._remove(key)
+
+    def rename(self, source: str, target: str, *, replace: bool) -> None:
+        """See the protocol."""
+        refuse_root(source)
+        refuse_root(target)
+        found = self.stat(source)
+        if source == target:
+            return
+        if target.startswith(f"{source}/"):
+            raise IntoItself("A directory cannot move into itself.")
+        taken = self._taken(target, by_directory=found.is_dir, replace=replace)
+        if found.is_dir:
+            self._move_directory(source, target)
+        else:
+            self._move_file(found, target, taken=taken)
+
+    def mkdir(self, key: str) -> None:
+        """See the protocol. Missing parents are made."""
+        refuse_root(key)
+        with suppress(NotFound):
+            self.stat(key)
+            raise Exists
+        self._make_directory(key)
+
+    def _taken(self, target: str, *, by_directory: bool, replace: bool) -> bool:
+        """Whether a file that may be replaced has the name ``target``.
+
+        Raises:
+            Exists, IsADirectory: something that may not be replaced has it.
+        """
+        try:
+            there = self.stat(target)
+        except NotFound:
+            return False
+        if by_directory or not (there.is_dir or replace):
+            raise Exists
+        if there.is_dir:
+            raise IsADirectory
+        return True
