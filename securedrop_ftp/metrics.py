@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +23,14 @@ DESCRIBED: Final[dict[str, tuple[str, str]]] = {
     "securedrop_storage_retries_total": ("counter", "Storage calls that were tried again."),
     "securedrop_sessions": ("gauge", "Open control connections."),
     "securedrop_uploads_in_progress": ("gauge", "Uploads begun and not ended, commits included."),
+    "securedrop_database_writer_busy_seconds": (
+        "gauge",
+        "How long the database writer has been at its present job, 0 when it is idle.",
+    ),
+    "securedrop_database_writer_restarts_total": (
+        "counter",
+        "Times that the database writer's thread ended and was started anew.",
+    ),
     "securedrop_certificate_expiry_seconds": (
         "gauge",
         "When the server's certificate expires, seconds since the epoch.",
@@ -36,6 +44,7 @@ class Metrics:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._values: dict[tuple[str, _Labels], float] = {}
+        self._watched: dict[str, Callable[[], float]] = {}
 
     def add(self, name: str, value: float = 1, **labels: str) -> None:
         """Raise a counter by ``value``."""
@@ -48,10 +57,22 @@ class Metrics:
         with self._lock:
             self._values[name, tuple(sorted(labels.items()))] = value
 
+    def watch(self, name: str, read: Callable[[], float]) -> None:
+        """A gauge that is read each time that the metrics are; ``read`` is quick and never
+        fails."""
+        with self._lock:
+            self._watched[name] = read
+
+    def unwatch(self, name: str) -> None:
+        """Read that gauge no more."""
+        with self._lock:
+            self._watched.pop(name, None)
+
     def render(self, **common: str) -> str:
         """The text exposition format; ``common`` labels stand on every sample."""
         with self._lock:
-            values = sorted(self._values.items())
+            read = {(name, ()): read() for name, read in self._watched.items()}
+            values = sorted((self._values | read).items())
         lines: list[str] = []
         previous = ""
         for (name, labels), value in values:
@@ -72,7 +93,7 @@ class Metrics:
     def clear(self) -> None:
         """A forked process counts from nothing."""
         self._lock = threading.Lock()
-        self._values = {}
+        self._values, self._watched = {}, {}
 
 
 def _shown(labels: Mapping[str, str]) -> str:

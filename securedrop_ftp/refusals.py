@@ -23,9 +23,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from django.db import connections
-
 from securedrop_ftp.conf import get_conf
+from securedrop_ftp.db.threads import run_with_connections, timer
 from securedrop_ftp.events import Event
 from securedrop_ftp.log import get_logger
 from securedrop_ftp.process_lock import ProcessLock
@@ -182,8 +181,7 @@ class Refusals:
                 self._counts[who] = count
             count.add(event, kind)
             if self._timer is None and not self.told_by_owner:
-                self._timer = threading.Timer(TELL_EVERY, self._tell)
-                self._timer.daemon = True
+                self._timer = timer(TELL_EVERY, self._tell)
                 self._timer.start()
 
     def due(self, *, everything: bool = False) -> list[Event]:
@@ -205,14 +203,11 @@ class Refusals:
         """On a thread of its own, where nobody calls :meth:`due`."""
         with self._lock:
             self._timer = None
-        try:
-            for event in self.due(everything=True):
-                try:
-                    emit(event)
-                except Exception as exc:
-                    logger.error("refusals.not_recorded", counted=event.reason, error=str(exc))
-        finally:
-            connections.close_all()
+        for event in self.due(everything=True):
+            try:
+                emit(event)
+            except Exception as exc:
+                logger.error("refusals.not_recorded", counted=event.reason, error=str(exc))
 
     def start_over(self) -> None:
         """In a child: what its parent has counted is the parent's to tell, and its timer, and
@@ -223,10 +218,10 @@ class Refusals:
     def close(self) -> None:
         """At the process's end: what was counted is told."""
         with self._lock:
-            timer, self._timer = self._timer, None
-        if timer is not None:
-            timer.cancel()
-            self._tell()
+            running, self._timer = self._timer, None
+        if running is not None:
+            running.cancel()
+            run_with_connections(self._tell)
 
 
 def of_partner(partner: str) -> str:

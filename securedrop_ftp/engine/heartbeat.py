@@ -6,9 +6,8 @@ import threading
 import time
 from types import TracebackType
 
-from django.db import connection
-
 from securedrop_ftp.db import renewed_connections
+from securedrop_ftp.db.threads import thread as new_thread
 from securedrop_ftp.exceptions import ConfigurationError
 from securedrop_ftp.intake import owners
 from securedrop_ftp.intake.owners import BEAT_EVERY, Boot
@@ -24,7 +23,7 @@ class Heartbeat:
     def __init__(self, boot: Boot) -> None:
         self._boot = boot
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+        self._thread = new_thread("heartbeat", self._run)
 
     def start(self) -> Heartbeat:
         """Beat from now on."""
@@ -56,7 +55,6 @@ class Heartbeat:
                 logger.warning("heartbeat.failed", error=f"{type(exc).__name__}: {exc}")
             if self._ended.wait(BEAT_EVERY):
                 break
-        connection.close()
 
 
 def claim_name(boot: Boot) -> None:

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import structlog
 
 from securedrop_ftp.db import renewed_connections
+from securedrop_ftp.db.threads import thread as new_thread
 from securedrop_ftp.log import get_logger
 
 logger = get_logger(__name__)
@@ -37,10 +38,7 @@ class FairPool:
         self._running: dict[str, int] = {}
         self._per_key = per_key
         self._closed = False
-        self._threads = [
-            threading.Thread(target=self._run, name=f"{name}-{i}", daemon=True)
-            for i in range(threads)
-        ]
+        self._threads = [new_thread(f"{name}-{number}", self._run) for number in range(threads)]
         for thread in self._threads:
             thread.start()
 
@@ -116,7 +114,7 @@ class FairPool:
             key, job = taken
             try:
                 self._do(job)
-            except Exception:
+            except BaseException:  # of a job: no thread is lost to it
                 logger.exception("pool job failed")
             finally:
                 del taken, job

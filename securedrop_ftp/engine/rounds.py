@@ -13,6 +13,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Final
 
+from securedrop_ftp.db.threads import thread as new_thread
 from securedrop_ftp.log import get_logger
 
 logger = get_logger(__name__)
@@ -42,7 +43,7 @@ class Rounds:
     def __init__(self, rounds: Sequence[Round]) -> None:
         self._rounds = rounds
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="rounds", daemon=True)
+        self._thread = new_thread("rounds", self._run)
 
     def start(self) -> Rounds:
         """Begin."""

@@ -15,12 +15,11 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
-from django.db import transaction
 from django.db.models import BinaryField, DateTimeField, F, JSONField, Q, QuerySet, UUIDField
 from django.db.models.functions import Coalesce
 
 from securedrop_ftp import clock
-from securedrop_ftp.db import DatabaseWriter, is_deadlock
+from securedrop_ftp.db import DatabaseWriter, run_in_transaction
 from securedrop_ftp.events import Event
 from securedrop_ftp.exceptions import AuditUnavailable, LedgerUnavailable, SecureDropError
 from securedrop_ftp.intake.attempt import Actor, ending_id
@@ -38,9 +37,6 @@ from securedrop_ftp.storage.protocol import Part
 logger = get_logger(__name__)
 
 T = TypeVar("T")
-
-#: Times that a job is tried where another transaction stood in its way.
-CONFLICT_TRIES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,21 +68,16 @@ class Ledger:
             LedgerUnavailable: the database or the audit trail did not take it.
             SecureDropError: what the job raised.
         """
-        for tries_left in reversed(range(CONFLICT_TRIES)):
-            try:
-                if self._writer is not None:
-                    return self._writer.call(job)
-                with transaction.atomic():
-                    return job()
-            except AuditUnavailable as exc:
-                if not tries_left or not is_deadlock(exc):
-                    raise LedgerUnavailable from exc
-            except SecureDropError:
-                raise
-            except Exception as exc:
-                if not tries_left or not is_deadlock(exc):
-                    raise LedgerUnavailable from exc
-        raise AssertionError("unreachable")
+        try:
+            if self._writer is not None:
+                return self._writer.call(job)
+            return run_in_transaction(job)
+        except AuditUnavailable as exc:
+            raise LedgerUnavailable from exc
+        except SecureDropError:
+            raise
+        except Exception as exc:
+            raise LedgerUnavailable from exc
 
     def begin(self, job: Callable[[], T], upload_id: UUID, epoch: int) -> T:
         """:meth:`run` for the job that writes down an attempt's beginning. Where the database does

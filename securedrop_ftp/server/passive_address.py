@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from securedrop_ftp.access import network
+from securedrop_ftp.db.threads import thread as new_thread
 from securedrop_ftp.log import get_logger
 
 logger = get_logger(__name__)
@@ -78,9 +79,7 @@ class PassiveAddress:
             return
         if self._name and now >= self._due:
             self._due = now + interval
-            self._thread = threading.Thread(
-                target=self._look_up, args=(self._name,), name="passive-address", daemon=True
-            )
+            self._thread = new_thread("passive-address", self._look_up, self._name)
             self._thread.start()
 
     def _look_up(self, name: str) -> None:

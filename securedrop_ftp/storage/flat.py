@@ -10,11 +10,11 @@ from __future__ import annotations
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, ClassVar, Final
 
 from securedrop_ftp.conf import Conf
+from securedrop_ftp.db.threads import Threads
 from securedrop_ftp.exceptions import (
     NotADirectory,
     NotEmpty,
@@ -170,7 +170,7 @@ class FlatStore(RemoteTree):
 def in_parallel(work: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
     """The results in order. After the first failure nothing more is begun, and it is raised when
     what runs has ended."""
-    with ThreadPoolExecutor(PARALLEL, thread_name_prefix="storage-copy") as pool:
+    with Threads(PARALLEL, thread_name_prefix="storage-copy") as pool:
         futures = [pool.submit(work, item) for item in items]
         try:
             return [future.result() for future in futures]

@@ -119,16 +119,16 @@ from django.core.management import call_command
 call_command("migrate", verbosity=0)
 from django.contrib.auth.models import Group
 from django.db import connection
-from securedrop_ftp import db
+from securedrop_ftp.db import DatabaseWriter, writer as module
 
 def broken():
     raise RuntimeError("close_old_connections")
 
 connection.close()
-close, db.close_old_connections = db.close_old_connections, broken
-writer = db.DatabaseWriter().start()
+close, module.close_old_connections = module.close_old_connections, broken
+writer = DatabaseWriter().start()
 alone = writer.submit(lambda: 1).exception(30)
-db.close_old_connections = close
+module.close_old_connections = close
 print(type(alone).__name__, writer.submit(lambda: Group.objects.count()).result(30))
 writer.close()
 connection.close()
@@ -145,18 +145,19 @@ from django.db import DatabaseError, connection, connections, transaction
 call_command("migrate", verbosity=0)
 from django.contrib.auth.models import Group
 from securedrop_ftp import db
+from securedrop_ftp.db.connections import LIMITS
 
 def show(name):
     with connection.cursor() as cursor:
         cursor.execute(f"SHOW {name}")
         return cursor.fetchone()[0]
 
-print([show(name) for name in db.LIMITS])
+print([show(name) for name in LIMITS])
 connection.close()
 db.limit_statements()
-print([show(name) for name in db.LIMITS])
+print([show(name) for name in LIMITS])
 connection.close()
-db.LIMITS["statement_timeout"] = "1s"
+LIMITS["statement_timeout"] = "1s"
 Group.objects.create(name="a")
 writer = db.DatabaseWriter().start()
 running = threading.Event()
@@ -184,7 +185,7 @@ def test_a_statement_that_is_blocked_is_given_up_with_those_behind_it(
 def test_the_victim_of_a_deadlock_runs_again(postgres: PostgresServer) -> None:
     lines, log = run(DEADLOCK, postgres)
     assert lines == ["['ab', 'ba']"]
-    assert "deadlock: the job runs again" in log
+    assert "database.job_runs_again" in log
 
 
 def test_a_job_is_not_called_committed_when_a_later_one_of_its_group_loses_the_connection(
@@ -207,7 +208,7 @@ def test_a_job_that_swallowed_what_undid_it_is_not_called_committed(
 def test_the_writer_outlives_a_fault_of_its_own(postgres: PostgresServer) -> None:
     lines, log = run(FAULTY, postgres)
     assert lines == ["RuntimeError 0"]
-    assert "database writer failed" in log
+    assert "database_writer.failed" in log
 
 
 def run(program: str, postgres: PostgresServer) -> tuple[list[str], str]:
@@ -236,7 +237,7 @@ import django
 django.setup()
 from django.core.management import call_command
 call_command("migrate", verbosity=0)
-from securedrop_ftp.db import BATCH, DatabaseWriter
+from securedrop_ftp.db.writer import BATCH, DatabaseWriter
 
 order, begun, go = [], threading.Event(), threading.Event()
 writer = DatabaseWriter().start()

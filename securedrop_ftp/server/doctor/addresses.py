@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as TooSlow
 from typing import Final
 
 from securedrop_ftp.access import network
 from securedrop_ftp.checks.exposure import is_loopback
 from securedrop_ftp.conf import Conf
+from securedrop_ftp.db.threads import Threads
 from securedrop_ftp.server.doctor.finding import Finding, ok, problem, warning
 from securedrop_ftp.server.passive_address import lookup, remembered
 
@@ -54,7 +54,7 @@ def _passive(conf: Conf, told: str) -> Iterator[Finding]:
 
 
 def _looked_up(name: str) -> list[str]:
-    pool = ThreadPoolExecutor(max_workers=1)
+    pool = Threads(max_workers=1)
     try:
         return pool.submit(lookup, name).result(_TIMEOUT)
     finally:

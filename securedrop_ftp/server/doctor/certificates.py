@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as TooSlow
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,6 +15,7 @@ from OpenSSL import SSL, crypto
 from securedrop_ftp.access.certificates import EXPIRY_WARNING
 from securedrop_ftp.checks import certificate_problems
 from securedrop_ftp.conf import Conf
+from securedrop_ftp.db.threads import Threads
 from securedrop_ftp.models import Account, ClientCertificates, Partner
 from securedrop_ftp.models.client_certificates import parse_certificates, parse_crls
 from securedrop_ftp.server.doctor.finding import Finding, from_message, ok, problem, warning
@@ -115,7 +115,7 @@ def _covered(host: str, hosts: list[str]) -> bool:
 def _resolved(hosts: list[str]) -> set[str]:
     """The addresses of the names, as far as DNS answers soon."""
     found: set[str] = set()
-    pool = ThreadPoolExecutor(max_workers=4)
+    pool = Threads(max_workers=4)
     try:
         lookups = [pool.submit(socket.getaddrinfo, h, None) for h in hosts if "*" not in h]
         for lookup in lookups:

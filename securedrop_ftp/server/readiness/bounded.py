@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future, wait
 from typing import Any, TypeVar, cast
 
-from django.db import connections
+from securedrop_ftp.db.threads import run_with_connections
+from securedrop_ftp.db.threads import thread as new_thread
 
 T = TypeVar("T")
 
@@ -42,32 +43,25 @@ def _asked(name: str, question: Callable[[], T]) -> Future[T]:
         future = _open.get(name)
         if future is None:
             future = _open[name] = Future()
-            target = _Asking(name, question, future)
-            threading.Thread(target=target, name=f"readiness-{name}", daemon=True).start()
+            new_thread(f"readiness-{name}", _answer_to, name, question, future).start()
     return cast("Future[T]", future)
 
 
-class _Asking:
-    """The body of a thread: asks, answers, and gives its database connections back."""
-
-    def __init__(self, name: str, question: Callable[[], object], future: Future[object]) -> None:
-        self._name, self._question, self._future = name, question, future
-
-    def __call__(self) -> None:
-        answer: object = None
-        failure: Exception | None = None
-        try:
-            answer = self._question()
-        except Exception as exc:
-            failure = exc
-        finally:
-            connections.close_all()
-            with _guard:
-                _open.pop(self._name, None)
-        if failure is not None:
-            self._future.set_exception(failure)
-        else:
-            self._future.set_result(answer)
+def _answer_to(name: str, question: Callable[[], object], future: Future[object]) -> None:
+    """The body of a thread."""
+    answer: object = None
+    failure: Exception | None = None
+    try:
+        answer = run_with_connections(question)
+    except Exception as exc:
+        failure = exc
+    finally:
+        with _guard:
+            _open.pop(name, None)
+    if failure is not None:
+        future.set_exception(failure)
+    else:
+        future.set_result(answer)
 
 
 def _answer(future: Future[Any], seconds: float) -> Any:

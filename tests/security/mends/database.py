@@ -28,7 +28,7 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "54",
         "a project that does not have Django ask its connections",
-        (Seam("db:_check", "pass"),),
+        (Seam("db.connections:_check", "pass"),),
         ("tests/engine/test_pools.py::test_a_thread_outlives_its_connection_to_the_database",),
     ),
     Mend(

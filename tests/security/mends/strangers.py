@@ -133,7 +133,7 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "69",
         "uploads wait behind the rows of strangers",
-        (Seam("db:DatabaseWriter.submit", "False", test="later"),),
+        (Seam("db.writer:DatabaseWriter.submit", "False", test="later"),),
         (f"{WRITER}::test_row_69_what_uploads_wait_for_is_written_before_strangers_rows",),
     ),
     Mend(

@@ -1,0 +1,26 @@
+"""How this service uses its database.
+
+- :mod:`.transactions`: short writes, and the one rule for running a job again;
+- :mod:`.connections`: connections are looked at around each job;
+- :mod:`.threads`: the one place where threads begin, so that each has checked connections;
+- :mod:`.writer`: one thread that commits small jobs in groups.
+"""
+
+from securedrop_ftp.db.connections import (
+    check_connections,
+    limit_statements,
+    renew_connections,
+    renewed_connections,
+)
+from securedrop_ftp.db.transactions import run_in_transaction, write_transaction
+from securedrop_ftp.db.writer import DatabaseWriter
+
+__all__ = [
+    "DatabaseWriter",
+    "check_connections",
+    "limit_statements",
+    "renew_connections",
+    "renewed_connections",
+    "run_in_transaction",
+    "write_transaction",
+]

@@ -1,0 +1,76 @@
+"""The connections of a thread: looked at before and after each job, and bounded in what they wait
+for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from django.db import close_old_connections, connection
+from django.db.backends.signals import connection_created
+
+from securedrop_ftp.log import get_logger
+
+logger = get_logger(__name__)
+
+
+def renew_connections() -> None:
+    """:func:`django.db.close_old_connections`, unless a transaction is open: there it would close
+    the connection under its caller's feet."""
+    if not connection.in_atomic_block:
+        close_old_connections()
+
+
+@contextmanager
+def renewed_connections() -> Iterator[None]:
+    """Look at this thread's connections before and after a job of a pool: one that was lost, or is
+    too old, is closed, and the ORM opens another at its next use. Never fails: the job runs."""
+    _renew()
+    try:
+        yield
+    finally:
+        _renew()
+
+
+def _renew() -> None:
+    try:
+        renew_connections()
+    except Exception:
+        logger.exception("database.connections_not_renewed")
+
+
+def check_connections() -> None:
+    """From now on every connection of this process is asked whether it lives, at its first use
+    after each :func:`renew_connections`, also where ``DATABASES`` has no ``CONN_HEALTH_CHECKS``.
+    For workers: whoever keeps a connection for long finds it closed one day (PostgreSQL restarted,
+    a failover, a firewall's timeout), and nobody's upload should be what finds out."""
+    connection_created.connect(_check, dispatch_uid="securedrop_ftp.db.check")
+
+
+def _check(*, connection: Any, **_: Any) -> None:
+    connection.health_check_enabled = True
+
+
+#: What a worker lets PostgreSQL take. Keepalives bound a silent server; these bound a statement
+#: that waits for another session's lock, and our own transaction in a process that was stopped in
+#: its midst and holds locks that others wait for.
+LIMITS: Final = {"statement_timeout": "20s", "idle_in_transaction_session_timeout": "60s"}
+
+
+def limit_statements() -> None:
+    """Set :data:`LIMITS` on every PostgreSQL connection that this process opens from now on, where
+    the URL's ``options`` do not say otherwise. For workers: commands (a migration of a large
+    table, an export into a slow pipe) may take as long as they need."""
+    connection_created.connect(_limit, dispatch_uid="securedrop_ftp.db.limits")
+
+
+def _limit(*, connection: Any, **_: Any) -> None:
+    if connection.vendor != "postgresql":
+        return
+    given = str(connection.settings_dict["OPTIONS"].get("options", ""))
+    limits = {name: value for name, value in LIMITS.items() if name not in given}
+    if limits:
+        calls = ", ".join("set_config(%s, %s, false)" for _ in limits)
+        with connection.cursor() as cursor:
+            cursor.execute(f"SELECT {calls}", [text for pair in limits.items() for text in pair])
