@@ -3,7 +3,8 @@
 The ORM builds a queryset's SQL each time that it runs. For the statements that every login and
 every file runs, that took ten times as long as the database needed (docs/adr/0008). Here a
 queryset with a :class:`Given` for each value that varies is compiled at its first use, once for
-each kind of database; from then on only its values are bound, as parameters.
+each kind of database; from then on only its values are bound, as parameters, and the driver has
+the statement without the wrappers between.
 
 Comparisons are with values: where one may be ``None``, another statement is needed (``IS NULL``).
 """
@@ -11,12 +12,13 @@ Comparisons are with values: where one may be ``None``, another statement is nee
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import lru_cache
+from datetime import UTC, datetime
+from functools import cache, lru_cache
 from itertools import islice
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from django.db import DEFAULT_DB_ALIAS, connections
-from django.db.models import Field, Model, QuerySet, Value
+from django.db.models import CharField, DateTimeField, Field, Model, QuerySet, TextField, Value
 from django.db.models.sql import DeleteQuery, UpdateQuery
 
 M = TypeVar("M", bound=Model)
@@ -45,7 +47,47 @@ class Given(Value):
     def bound(self, values: Mapping[str, Any], database: Any) -> Any:
         """The parameter of one run."""
         value = values[self.value]
-        return value if self._field is None else self._field.get_db_prep_save(value, database)
+        return value if self._field is None else _stored(self._field, value, database)
+
+
+#: Fields that keep a text as it is.
+_TEXTS: Final = (CharField, TextField)
+
+
+def _stored(field: Field[Any, Any], value: Any, database: Any) -> Any:
+    """What Django's ``get_db_prep_save()`` gives, without its way for what is most common."""
+    kind = type(value)
+    if value is None or (kind is str and type(field) in _TEXTS):
+        return value
+    if (
+        kind is datetime
+        and type(field) is DateTimeField
+        and database.vendor == "sqlite"
+        and value.tzinfo is UTC
+        and database.timezone is UTC
+    ):
+        return str(value.replace(tzinfo=None))
+    return field.get_db_prep_save(value, database)
+
+
+def _execute(database: Any, sql: str, bound: Sequence[Any]) -> Any:
+    """Run a statement; the cursor with its result. The driver's own, unless somebody looks at
+    statements (:class:`~django.test.utils.CaptureQueriesContext`, ``execute_wrapper()``)."""
+    if database.queries_logged or database.execute_wrappers:
+        cursor = database.cursor()
+        cursor.execute(sql, bound)
+        return cursor
+    database.close_if_health_check_failed()
+    database.ensure_connection()
+    database.validate_no_broken_transaction()
+    with database.wrap_database_errors:
+        return database.connection.execute(_native(sql, database.vendor), bound)
+
+
+@cache
+def _native(sql: str, vendor: str) -> str:
+    """In the driver's own style of parameters."""
+    return sql.replace("%s", "?").replace("%%", "%") if vendor == "sqlite" else sql
 
 
 class _Statement:
@@ -57,14 +99,14 @@ class _Statement:
     def _compiler(self, database: Any) -> Any:
         raise NotImplementedError
 
-    def _execute(self, database: Any, cursor: Any, values: Mapping[str, Any]) -> None:
+    def _execute(self, database: Any, values: Mapping[str, Any]) -> Any:
         built = self._built.get(database.vendor)
         if built is None:
             sql, parameters = self._compiler(database).as_sql()
             built = self._built[database.vendor] = sql, tuple(parameters)
         sql, parameters = built
         bound = [p.bound(values, database) if isinstance(p, Given) else p for p in parameters]
-        cursor.execute(sql, bound)
+        return _execute(database, sql, bound)
 
 
 class Select(_Statement):
@@ -87,9 +129,7 @@ class Select(_Statement):
     def rows(self, **values: Any) -> list[_Row]:
         """Run the query with these values; all its rows."""
         database = connections[DEFAULT_DB_ALIAS]
-        with database.cursor() as cursor:
-            self._execute(database, cursor, values)
-            rows: list[_Row] = cursor.fetchall()
+        rows: list[_Row] = self._execute(database, values).fetchall()
         converters = self._converters[database.vendor]
         return [_converted(row, converters, database) for row in rows] if converters else rows
 
@@ -150,9 +190,7 @@ class _Change(_Statement):
     def run(self, **values: Any) -> int:
         """How many rows it changed."""
         database = connections[DEFAULT_DB_ALIAS]
-        with database.cursor() as cursor:
-            self._execute(database, cursor, values)
-            return int(cursor.rowcount)
+        return int(self._execute(database, values).rowcount)
 
 
 class Update(_Change):
@@ -196,13 +234,12 @@ def insert(row: Model) -> bool:
     be there only once, is there; nothing was done and the transaction goes on."""
     database = connections[DEFAULT_DB_ALIAS]
     sql, fields, numbered = _insert(type(row), database.vendor)
-    values = [f.get_db_prep_save(f.pre_save(row, add=True), database) for f in fields]
-    with database.cursor() as cursor:
-        cursor.execute(sql, values)
-        returned = cursor.fetchone() if cursor.description else None
-        done = returned is not None or cursor.rowcount > 0
-        if done and numbered:
-            row.pk = returned[0] if returned is not None else cursor.lastrowid
+    values = [_stored(f, f.pre_save(row, add=True), database) for f in fields]
+    cursor = _execute(database, sql, values)
+    returned = cursor.fetchall() if cursor.description else []
+    done = bool(returned) or cursor.rowcount > 0
+    if done and numbered:
+        row.pk = returned[0][0] if returned else cursor.lastrowid
     if done:
         row._state.adding = False
         row._state.db = DEFAULT_DB_ALIAS
