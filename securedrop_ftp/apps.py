@@ -13,11 +13,13 @@ class SecureDropConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Register the system checks and connect the audit receivers."""
+        """Register the system checks and connect the receivers."""
         from securedrop_ftp.checks import register_checks
 
         register_checks()
 
+        from securedrop_ftp.access import authentication
         from securedrop_ftp.audit import receivers
 
         receivers.connect()
+        authentication.connect()

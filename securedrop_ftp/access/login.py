@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 from django.apps import apps
-from django.contrib.auth import authenticate, get_user_model
+from django.contrib.auth import get_user_model
 from django.contrib.auth.hashers import check_password
 from django.contrib.auth.models import AbstractBaseUser
 from django.contrib.auth.signals import user_logged_in, user_login_failed
@@ -28,6 +28,7 @@ from django.views.decorators.debug import sensitive_variables
 
 from securedrop_ftp import clock
 from securedrop_ftp.access import lockout, network
+from securedrop_ftp.access.authentication import authenticate
 from securedrop_ftp.access.certificates import (
     PeerCertificate,
     note_certificate,
