@@ -21,6 +21,11 @@ IPV6_SOURCE_PREFIX: Final = 64
 _MAPPED: Final = ipaddress.IPv6Network("::ffff:0:0/96")
 
 
+#: Addresses that are parsed once: each login asks for its own ten times.
+_REMEMBERED: Final = 1024
+
+
+@lru_cache(maxsize=_REMEMBERED)
 def normalise(text: str) -> Address:
     """The address of a socket's peer: zone removed, IPv4-mapped IPv6 (RFC 4291 §2.5.5.2) as
     IPv4.
@@ -34,6 +39,7 @@ def normalise(text: str) -> Address:
     return address
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def canonical(text: str) -> str:
     """The one spelling of an address: IPv4-mapped IPv6 as IPv4, IPv6 in RFC 5952's form, without
     the zone, which is this machine's name for an interface and not part of who the peer is.
@@ -88,6 +94,7 @@ def within(address: str, text: str) -> bool:
     return any(ip.version == net.version and ip in net for net in networks(text))
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def source_of(text: str) -> str:
     """What guesses are counted by: the IPv4 address, or the /64 of an IPv6 one."""
     address = normalise(text)

@@ -23,6 +23,8 @@ _TELNET: Final = re.compile(rb"(?:\xff[\xfb-\xfe][\x00-\xff]|\xff?[\xf0-\xfa]|\x
 
 _LOGIN: Final = (b"USER ", b"PASS ")
 
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+
 #: Verbs of another protocol: a browser was tricked into talking to us (ALPACA).
 HTTP_VERBS: Final = frozenset(
     {"GET", "POST", "PUT", "HEAD", "OPTIONS", "PATCH", "DELETE", "CONNECT", "TRACE", "PRI"}
@@ -143,7 +145,7 @@ def parse(line: bytes) -> Command | Violation:
         return Violation(stray.because(causes.PROXY_HEADER), fatal=True)
     # A password may hold any printable character and a tab is one that people use; NUL, CR, LF
     # and the rest of C0 are never meant.
-    if any(ord(c) < 32 or ord(c) == 127 for c in argument):
+    if _CONTROL.search(argument):
         reply = replies.BAD_PASSWORD if verb == "PASS" else replies.BAD_NAME
         return Violation(reply, False, verb, argument)
     return Command(verb, argument)

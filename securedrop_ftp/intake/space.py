@@ -12,6 +12,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from securedrop_ftp.conf import Conf, get_conf
@@ -87,4 +88,7 @@ def disk_problem(alias: str) -> str:
 
 def disks_of(backend: Backend) -> tuple[Path, ...]:
     """Where the backend writes on this machine."""
-    return tuple(Path(disk) for disk in getattr(backend, "disks", ()))
+    return tuple(map(_path, getattr(backend, "disks", ())))
+
+
+_path = cache(Path)  # of a few, asked for with every part

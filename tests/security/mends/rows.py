@@ -35,7 +35,7 @@ EARLY_HAND_OVER: Final = Cut(
         session.loop.call_soon(self._take, channel)""",
 )
 
-WIRE_CONTROL_CHARACTERS: Final = Seam("ftps.wire:parse", "False", test="ord")
+WIRE_CONTROL_CHARACTERS: Final = Seam("ftps.wire:parse", "False", test="_CONTROL")
 
 ROWS: Final = (
     Mend(
