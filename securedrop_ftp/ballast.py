@@ -1,8 +1,8 @@
-"""A file beside SQLite's that is let go when the disk is full.
+"""A reserve beside SQLite's database: a file that is deleted when the disk is full.
 
 A database that cannot write cannot write down either that an upload was given up, so nothing would
-be removed, and nobody could log in, until a person made room. What the ballast frees is enough for
-some thousand rows. It is taken aboard again when there is room. PostgreSQL's disk is another's.
+be removed, and nobody could log in, until a person made room. What the file gives back is enough
+for some thousand rows. It is written again when there is room. PostgreSQL's disk is not looked at.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def _path() -> Path | None:
 
 
 def tend() -> None:
-    """Let it go where the disk is almost full, take it aboard where there is room: call it every
-    few seconds. Never fails."""
+    """Delete the file where the disk is almost full, write it where there is room. Call it every
+    few seconds; it never fails."""
     path = _path()
     if path is None:
         return
@@ -53,7 +53,7 @@ def tend() -> None:
 
 
 def drop() -> bool:
-    """Whether there was one to be let go."""
+    """Delete the file; whether there was one."""
     path = _path()
     if path is None:
         return False
@@ -66,7 +66,7 @@ def drop() -> bool:
 
 
 def drop_for(exc: BaseException) -> bool:
-    """Let it go if ``exc`` says that the disk is full; whether another try may go better."""
+    """Delete the file if ``exc`` says that the disk is full; whether another try may go better."""
     path = _path()
     return path is not None and (is_full(exc) or is_exhausted(path)) and drop()
 

@@ -34,7 +34,7 @@ def reserve_of(size: int, reserve: int) -> int:
 
 
 def lack(path: Path, more: int, reserve: int) -> str:
-    """Why ``more`` bytes should not be written to the disk of ``path``; ``""``: they may."""
+    """Why ``more`` bytes should not be written to the disk of ``path``; ``""`` where they may."""
     try:
         free, size = free_space(path)
     except OSError:
@@ -59,7 +59,7 @@ def is_full(exc: BaseException | None) -> bool:
 
 
 def is_exhausted(path: Path) -> bool:
-    """Whether there is next to nothing left."""
+    """Whether the disk of ``path`` has next to nothing left."""
     try:
         free, size = free_space(path)
         return bool(size) and free < _NOTHING

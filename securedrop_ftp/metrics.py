@@ -39,7 +39,7 @@ DESCRIBED: Final[dict[str, tuple[str, str]]] = {
 
 
 class Metrics:
-    """Thread-safe."""
+    """The counters and gauges of this process. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -91,7 +91,7 @@ class Metrics:
         temporary.replace(path)
 
     def clear(self) -> None:
-        """A forked process counts from nothing."""
+        """Forget all values: a forked process counts from nothing."""
         self._lock = threading.Lock()
         self._values, self._watched = {}, {}
 

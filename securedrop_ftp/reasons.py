@@ -60,7 +60,7 @@ _LOGIN: Final = (
     ("max_sessions", causes.LOGIN_SESSIONS),
     ("clock", causes.SERVICE_UNAVAILABLE),
 )
-#: What :func:`securedrop_ftp.access.certificates.trouble` says of a certificate.
+#: What :func:`securedrop_ftp.access.certificates.refusal_reason` says of a certificate.
 _CERTIFICATE: Final = (
     ("CRL", causes.LOGIN_REVOCATION_LIST),  # OpenSSL: "CRL has expired", "unable to get … CRL"
     ("expired", causes.LOGIN_CERTIFICATE_EXPIRED),

@@ -64,7 +64,8 @@ class Buckets:
         os.register_at_fork(after_in_child=self._lock.forget)
 
     def take(self, who: str, tokens: int, burst: int, per_second: float, *, force: bool) -> bool:
-        """``tokens`` out of the bucket of ``who``; with ``force`` also where it is empty."""
+        """Take ``tokens`` from the bucket of ``who``; whether there were so many. With ``force``
+        they are taken also where there are not."""
         name = hashlib.blake2s(who.encode(), digest_size=16).digest()
         with self._lock.held():
             now = self._clock()
@@ -159,19 +160,20 @@ class Refusals:
         return False
 
     def paced(self, who: str, burst: int, per_second: float) -> bool:
-        """Whether one more may come now of what leaves a row whatever its number."""
+        """Whether one more row may come now of a kind that is bounded in time and not in number."""
         if not get_conf().refusal_rows_per_minute:
             return True
         return self._buckets.take(f"{who} paced", 1, burst, per_second, force=False)
 
     def spend(self, who: str) -> None:
-        """A row that had to be: it leaves less for others."""
+        """Take the token of a row that was written whatever the bound: it leaves less for
+        others."""
         per_minute = get_conf().refusal_rows_per_minute
         if per_minute:
             self._buckets.take(who, 1, BURST, per_minute / 60, force=True)
 
     def count(self, who: str, event: Event, kind: str) -> None:
-        """One more of ``kind``, which has no row of its own."""
+        """Count one more of ``kind``, which gets no row of its own."""
         with self._lock:
             if who not in self._counts and len(self._counts) >= _REMEMBERED:
                 who = _STRANGERS
@@ -216,7 +218,7 @@ class Refusals:
         self._counts, self._timer, self.told_by_owner = {}, None, False
 
     def close(self) -> None:
-        """At the process's end: what was counted is told."""
+        """Write the rows of what was counted; called at the process's end."""
         with self._lock:
             running, self._timer = self._timer, None
         if running is not None:

@@ -118,7 +118,7 @@ class LockoutHandler(AxesDatabaseHandler):  # type: ignore[misc]
         username: str | None = None,
         ip_or_username: bool = False,
     ) -> int:
-        """axes' own reset commands lift our lockouts too."""
+        """Lift our lockouts too when axes' own commands reset it."""
         if username:
             lockout.unlock_user(username)
         if ip_address:
@@ -135,7 +135,7 @@ class LockoutHandler(AxesDatabaseHandler):  # type: ignore[misc]
     def clean_expired_user_attempts(
         self, request: Any = None, credentials: dict[str, Any] | None = None
     ) -> int:
-        """Old rows go; that lifts nothing."""
+        """Delete axes' old rows; no lockout ends by it."""
         _quiet.on = True
         try:
             return int(super().clean_expired_user_attempts(request, credentials))

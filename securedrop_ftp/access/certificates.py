@@ -67,7 +67,7 @@ class PeerCertificate:
 
     @classmethod
     def from_der(cls, certificates: Sequence[bytes]) -> PeerCertificate | None:
-        """``None`` for an empty sequence."""
+        """The certificates of a handshake, DER, the leaf first; ``None`` for an empty sequence."""
         if not certificates:
             return None
         fingerprint = hashlib.sha256(certificates[0]).hexdigest()
@@ -82,7 +82,7 @@ class PeerCertificate:
         return f"certificate {self.fingerprint} {self.subject}"
 
 
-def trouble(
+def refusal_reason(
     account: Account, certificate: PeerCertificate | None, now: datetime | None = None
 ) -> str:
     """Why this certificate, or its absence, bars the account; ``""`` where it does not. Reads the

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from securedrop_ftp.access import network
-from securedrop_ftp.access.certificates import trouble
+from securedrop_ftp.access.certificates import refusal_reason
 from securedrop_ftp.access.principal import Principal, principal_of
 from securedrop_ftp.db import renew_connections
 from securedrop_ftp.exceptions import AccessUnavailable
@@ -58,7 +58,7 @@ def standings(principals: Sequence[tuple[Principal, str]]) -> list[Standing]:
 
 
 def still_allowed(principals: Sequence[tuple[Principal, str]]) -> list[str | None]:
-    """For each: ``None``, or why it must end. See :func:`standings`."""
+    """For each live session ``None``, or why it must end; :func:`standings` judges."""
     return [standing.ended for standing in standings(principals)]
 
 
@@ -96,7 +96,7 @@ def _why_not(
         return "The partner was disabled."
     if not network.allowed(ip, rules):
         return "The address is no longer allowed."
-    reason = trouble(account, principal.certificate)  # expired, revoked, or newly required
+    reason = refusal_reason(account, principal.certificate)  # expired, revoked, or newly required
     if reason:
         return f"The login would be refused now: {reason}."
     return _taken_away(principal, principal_of(account, principal.certificate))

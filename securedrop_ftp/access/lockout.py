@@ -146,10 +146,8 @@ def _try_reserve(username: str, source: str) -> Reservation | Locked | None:
 
 
 def fail(reservation: Reservation) -> Locked | None:
-    """The password was wrong. Returns the lockout that this failure began, if it did.
-
-    Inside the caller's transaction, so that the audit row commits with it.
-    """
+    """Count a wrong password; the lockout that this failure began, if it did. Inside the
+    caller's transaction, so that the audit row commits with it."""
     with write_transaction():
         now = _take_turn(reservation.source)
         LoginAttempt.objects.filter(pk=reservation.id).update(state=LoginAttempt.State.FAILED)
@@ -164,13 +162,14 @@ def fail(reservation: Reservation) -> Locked | None:
 
 
 def succeed(reservation: Reservation) -> None:
-    """The password was right: the reservation and the user's failures from there are gone."""
+    """Take back the reservation, and forget the user's failures from that source."""
     _SUCCEED.run(id=reservation.id, source=reservation.source, username=reservation.username)
 
 
 def abandon(reservation: Reservation) -> None:
-    """The password was not checked to the end (the database failed): count nothing. Released at
-    once or, where the database is away, with the next attempt in this process."""
+    """Give the reservation back uncounted: the password was not checked to the end (the database
+    failed). Released at once or, where the database is away, with the next attempt in this
+    process."""
     with _abandoned_guard:
         _abandoned.add(reservation.id)
     try:
@@ -315,7 +314,7 @@ def _sweep_sometimes(now: datetime) -> None:
 
 
 def sweep(now: datetime) -> None:
-    """Delete what counts no more, so that the tables do not grow with the guessers."""
+    """Delete rows that count no more, so that the tables do not grow with the guessers."""
     conf = get_conf()
     old = now - timedelta(seconds=conf.lockout_window + conf.lockout_seconds)
     LoginAttempt.objects.filter(started__lt=old).delete()

@@ -32,8 +32,8 @@ from securedrop_ftp.access.authentication import authenticate
 from securedrop_ftp.access.certificates import (
     PeerCertificate,
     note_certificate,
+    refusal_reason,
     replaces_password,
-    trouble,
 )
 from securedrop_ftp.access.hashers import burn_one_hash, is_outdated
 from securedrop_ftp.access.live import still_allowed
@@ -228,7 +228,7 @@ def _by_certificate(attempt: _Attempt, claim: Claim | None) -> Principal | _Refu
     account = _find(attempt.name)
     if account is None or _bar(account, attempt.remote_ip) or not replaces_password(account):
         return None
-    if trouble(account, attempt.certificate):
+    if refusal_reason(account, attempt.certificate):
         return None
     if lockout.lock_in_force(attempt.shown, attempt.source) is not None:
         return None
@@ -262,7 +262,7 @@ def _attempt(attempt: _Attempt, password: str, claim: Claim | None) -> Principal
     account = _find(attempt.name)
     reason = _bar(account, attempt.remote_ip)
     if account is not None and not reason:
-        reason = trouble(account, attempt.certificate)
+        reason = refusal_reason(account, attempt.certificate)
     if reason == "network":
         # Never verified, so nothing was guessed and nothing is counted.
         burn_one_hash()

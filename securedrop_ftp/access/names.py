@@ -33,7 +33,8 @@ def clean_username(username: str) -> tuple[str | None, str]:
 
 
 def password_fits(password: str) -> bool:
-    """Whether an account can have that password at all: ≤ 1 KiB of UTF-8, no NUL, not empty."""
+    """Whether an account can have that password at all: at most 1 KiB of UTF-8, no NUL, not
+    empty."""
     if not password or len(password) > MAX_PASSWORD_BYTES or "\0" in password:
         return False
     if not is_utf8(password):

@@ -275,7 +275,7 @@ def name_of(by: By) -> str:
 
 
 def address_of(by: By) -> str:
-    """Where an operator's request came from; ``""`` for a command."""
+    """The address that an operator's request came from; ``""`` for a command."""
     return by.address if isinstance(by, Operator) else ""
 
 

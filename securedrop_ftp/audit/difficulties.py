@@ -45,7 +45,7 @@ class Difficulty:
 
     @property
     def command(self) -> str:
-        """What an operator may run; its placeholders are not filled in."""
+        """The command that an operator may run; its placeholders are not filled in."""
         known = CAUSES.get(self.cause)
         return known.command if known is not None else ""
 
@@ -63,7 +63,8 @@ class History:
 
 
 def history(partner: str) -> History:
-    """Blocking; a handful of queries, however long the trail is."""
+    """Read the partner's last sessions and what they failed with. Blocking; a handful of
+    queries, however long the trail is."""
     since = timezone.now() - timedelta(days=DAYS)
     closed = _newest(partner, since, "session.closed")
     failed = _newest(partner, since, "login.failed", "login.locked")

@@ -25,7 +25,7 @@ class _Rename(NamedTuple):
 
 
 def of_partner(rows: QuerySet[AuditEvent], name: str) -> QuerySet[AuditEvent]:
-    """Those of the partner that has the name now, or of whoever had it, where none has."""
+    """The rows of the partner that has the name now, or of whoever had it where none has."""
     partner = Partner.objects.filter(name=name).first()
     renames = _renames()
     if partner is None or not any(name in (r.old, r.new) for r in renames):

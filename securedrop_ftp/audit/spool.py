@@ -109,7 +109,7 @@ class Spool:
             return len(lines)
 
     def rewind(self) -> None:
-        """The transaction of a replay failed: its lines are to be replayed again."""
+        """Mark the lines of the last replay as not written: its transaction failed."""
         with self._lock:
             self._sent = self._done
 
@@ -122,7 +122,7 @@ class Spool:
         return count
 
     def close(self) -> None:
-        """Release the file; an empty one is removed."""
+        """Release the file, and remove it where it is empty."""
         with self._lock:
             if self._file is not None:
                 if self._size() == 0:

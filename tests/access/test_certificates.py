@@ -19,7 +19,7 @@ from securedrop_ftp.access.certificates import (
     client_certificates_wanted,
     described,
     names_in,
-    trouble,
+    refusal_reason,
 )
 from securedrop_ftp.access.live import still_allowed
 from securedrop_ftp.access.login import log_in, log_in_by_certificate
@@ -233,7 +233,7 @@ def test_a_broken_principal_name_names_nobody(ca: Authority, value: bytes) -> No
 
 
 def _why(account: Account, pair: Pair, now: datetime | None = None) -> str:
-    return trouble(account, shown(pair), now)
+    return refusal_reason(account, shown(pair), now)
 
 
 def test_an_intermediate_that_the_client_sends_is_followed(account: Account, ca: Authority) -> None:
@@ -372,7 +372,7 @@ def test_bytes_that_are_no_certificate_are_refused(account: Account, ca: Authori
     ask(account.partner, "required", client_ca=ca.pem)
     certificate = PeerCertificate.from_der([b"\x30\x03junk"])
     assert certificate is not None
-    assert "cannot be read" in trouble(account, certificate)
+    assert "cannot be read" in refusal_reason(account, certificate)
     assert PeerCertificate.from_der([]) is None
 
 
