@@ -104,11 +104,13 @@ class Actor:
 
 
 def reason_of(cause: BaseException) -> str:
-    """A failure as a short text for the ledger and the audit row."""
+    """A failure as a short text for the ledger and the audit row: what it is, and what it says.
+    Of a door's own failure only what it says."""
     if not isinstance(cause, SecureDropError):
         return f"{type(cause).__name__}: {cause}"[:255]
     behind = f" ({type(cause.__cause__).__name__})" if cause.__cause__ is not None else ""
-    return f"{cause.kind}: {cause}{behind}"[:255]
+    kind = "" if cause.kind == SecureDropError.__name__ else f"{cause.kind}: "
+    return f"{kind}{cause}{behind}"[:255]
 
 
 @dataclass(frozen=True, slots=True)
