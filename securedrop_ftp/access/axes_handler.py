@@ -78,12 +78,12 @@ class LockoutHandler(AxesDatabaseHandler):  # type: ignore[misc]
         """A login over HTTP failed: count it, keep axes' rows, write the audit row."""
         if request is None or getattr(request, "securedrop_deferred", False):
             return
-        held: Reservation | None = getattr(request, "securedrop_reservation", None)
+        reservation: Reservation | None = getattr(request, "securedrop_reservation", None)
         request.securedrop_reservation = None
         sent = get_client_username(request, credentials)
         shown = _shown(request, credentials)
         with write_transaction():
-            if held is None:
+            if reservation is None:
                 user_locked_out.send(
                     "axes", request=request, username=shown, ip_address=request.axes_ip_address
                 )
@@ -91,7 +91,7 @@ class LockoutHandler(AxesDatabaseHandler):  # type: ignore[misc]
                 if refusals.admit(of_address(_source(request)), locked):
                     emit(locked)
                 return
-            if lockout.fail(held) is not None:
+            if lockout.fail(reservation) is not None:
                 request.axes_locked_out = True
             write_failure(request, shown)
             emit(_event("login.failed", "failure", request, sent))
@@ -103,10 +103,10 @@ class LockoutHandler(AxesDatabaseHandler):  # type: ignore[misc]
         if request is None or getattr(request, "securedrop_deferred", False):
             return
         shown = clean_username(user.get_username())[1]
-        held: Reservation | None = getattr(request, "securedrop_reservation", None)
+        reservation: Reservation | None = getattr(request, "securedrop_reservation", None)
         with write_transaction():
-            if held is not None:
-                lockout.succeed(held)
+            if reservation is not None:
+                lockout.succeed(reservation)
                 request.securedrop_reservation = None
             clear_failures(request, shown)
             emit(_event("login.succeeded", "success", request, user.get_username()))

@@ -70,7 +70,7 @@ REFUSAL_STEP: Final = 0.5
 
 #: Asks for a place for who has shown the right credentials, before the trail says that it is in:
 #: ``""``, or why there is none (``sessions``, ``gone``).
-Claim = Callable[[Principal], str]
+TakePlace = Callable[[Principal], str]
 
 #: The same for the answer to USER from a client with a certificate: the chain of an account that
 #: exists is verified, and that must not show.
@@ -155,7 +155,7 @@ def log_in(
     remote_ip: str,
     session: str,
     certificate: PeerCertificate | None = None,
-    claim: Claim | None = None,
+    take_place: TakePlace | None = None,
     door: Door = _NO_CLIENT,
 ) -> Principal:
     """Check a user name, a password and, where the partner asks for one, the certificate of the
@@ -164,7 +164,7 @@ def log_in(
     Emits ``login.succeeded``, ``login.failed`` or ``login.locked``.
 
     Raises:
-        TooManySessions: the credentials are right, but ``claim`` has no place.
+        TooManySessions: the credentials are right, but ``take_place`` has no place.
         LoginFailed: unknown, wrong, inactive, locked, or a network that may not; the client is
             told alike, at :attr:`LoginFailed.reply_at`.
         AccessUnavailable: the database or an authentication back end failed.
@@ -174,7 +174,7 @@ def log_in(
     attempt = _made(username, remote_ip, session, certificate, door)
     answer: Principal | _Refusal | None = None
     try:
-        answer = _attempt(attempt, password, claim)
+        answer = _attempt(attempt, password, take_place)
     except AccessUnavailable as exc:
         logger.warning("login.unavailable", reason=str(exc))
     except Exception as exc:
@@ -196,7 +196,7 @@ def log_in_by_certificate(
     *,
     remote_ip: str,
     session: str,
-    claim: Claim | None = None,
+    take_place: TakePlace | None = None,
     door: Door = _NO_CLIENT,
 ) -> tuple[Principal | None, float]:
     """Whether USER alone is a login (RFC 4217 §5): the partner takes certificates instead of
@@ -207,13 +207,13 @@ def log_in_by_certificate(
 
     Raises:
         AccessUnavailable: the database failed.
-        TooManySessions: the certificate is right, but ``claim`` has no place.
+        TooManySessions: the certificate is right, but ``take_place`` has no place.
     """
     began = time.monotonic()
     renew_connections()
     attempt = _made(username, remote_ip, session, certificate, door)
     try:
-        answer = _by_certificate(attempt, claim)
+        answer = _by_certificate(attempt, take_place)
     except Exception as exc:
         logger.error("login.internal_error", error=type(exc).__name__, account=attempt.shown)
         raise AccessUnavailable from exc
@@ -222,7 +222,7 @@ def log_in_by_certificate(
     return answer, _reply_at(began, CERTIFICATE_STEP)
 
 
-def _by_certificate(attempt: _Attempt, claim: Claim | None) -> Principal | _Refusal | None:
+def _by_certificate(attempt: _Attempt, take_place: TakePlace | None) -> Principal | _Refusal | None:
     if clock.fault():
         return None  # PASS follows, and is refused
     account = _find(attempt.name)
@@ -233,7 +233,7 @@ def _by_certificate(attempt: _Attempt, claim: Claim | None) -> Principal | _Refu
     if lockout.lock_in_force(attempt.shown, attempt.source) is not None:
         return None
     request = synthetic_request(attempt.remote_ip)
-    return _admit(attempt, account, account.user, request, None, claim)
+    return _admit(attempt, account, account.user, request, None, take_place)
 
 
 def _made(
@@ -257,7 +257,9 @@ def _source(remote_ip: str) -> str:
 
 
 @sensitive_variables("password")
-def _attempt(attempt: _Attempt, password: str, claim: Claim | None) -> Principal | _Refusal:
+def _attempt(
+    attempt: _Attempt, password: str, take_place: TakePlace | None
+) -> Principal | _Refusal:
     _refuse_by_the_clock(attempt)
     account = _find(attempt.name)
     reason = _bar(account, attempt.remote_ip)
@@ -267,12 +269,12 @@ def _attempt(attempt: _Attempt, password: str, claim: Claim | None) -> Principal
         # Never verified, so nothing was guessed and nothing is counted.
         burn_one_hash()
         return _refuse(attempt, account, reason)
-    held = lockout.reserve(attempt.shown, attempt.source)
-    if isinstance(held, Locked):
+    reservation = lockout.reserve(attempt.shown, attempt.source)
+    if isinstance(reservation, Locked):
         burn_one_hash()
-        return _refuse_locked(attempt, account, held)
+        return _refuse_locked(attempt, account, reservation)
     try:
-        request = synthetic_request(attempt.remote_ip, held)
+        request = synthetic_request(attempt.remote_ip, reservation)
         user = None
         if account is not None and not reason and replaces_password(account):
             user = account.user  # the certificate is right, and is the whole login
@@ -281,10 +283,10 @@ def _attempt(attempt: _Attempt, password: str, claim: Claim | None) -> Principal
         else:
             user = _verified(request, attempt, password, account.user)
         if account is not None and user is not None and user.pk == account.user_id:
-            return _admit(attempt, account, user, request, held, claim)
-        return _refuse(attempt, account, reason or _why_wrong(password), request, held)
+            return _admit(attempt, account, user, request, reservation, take_place)
+        return _refuse(attempt, account, reason or _why_wrong(password), request, reservation)
     except BaseException:
-        lockout.abandon(held)
+        lockout.abandon(reservation)
         raise
 
 
@@ -358,11 +360,11 @@ def _active(account: Account) -> bool:
     return account.enabled and account.partner.enabled and account.user.is_active
 
 
-def synthetic_request(remote_ip: str, held: Reservation | None = None) -> HttpRequest:
+def synthetic_request(remote_ip: str, reservation: Reservation | None = None) -> HttpRequest:
     """The request that Django's back ends and django-axes see for a login over FTP.
 
-    ``held`` tells :mod:`securedrop_ftp.access.axes_handler` that the attempt is counted already
-    and that its rows are written by us.
+    ``reservation`` tells :mod:`securedrop_ftp.access.axes_handler` that the attempt is counted
+    already and that its rows are written by us.
     """
     request: Any = HttpRequest()
     request.method = "POST"
@@ -373,7 +375,7 @@ def synthetic_request(remote_ip: str, held: Reservation | None = None) -> HttpRe
         "PATH_INFO": "/ftp/login",
         "REQUEST_METHOD": "POST",
     }
-    request.securedrop_reservation = held
+    request.securedrop_reservation = reservation
     request.securedrop_deferred = True
     return request  # type: ignore[no-any-return]
 
@@ -383,19 +385,19 @@ def _admit(
     account: Account,
     user: AbstractBaseUser,
     request: HttpRequest,
-    held: Reservation | None,
-    claim: Claim | None,
+    reservation: Reservation | None,
+    take_place: TakePlace | None,
 ) -> Principal | _Refusal:
     policy = account.partner.client_certificates
     shown = attempt.certificate if policy != ClientCertificates.OFF else None
     principal = principal_of(account, shown, user)
     # Asked before the row is written, so that the row is true.
-    no_place = claim(principal) if claim is not None else ""
+    no_place = take_place(principal) if take_place is not None else ""
     if no_place:
-        return _refuse_for_place(attempt, account, no_place, held)
+        return _refuse_for_place(attempt, account, no_place, reservation)
     with write_transaction():
-        if held is not None:
-            lockout.succeed(held)
+        if reservation is not None:
+            lockout.succeed(reservation)
         if shown is not None:
             note_certificate(account, shown)
         _write_axes_success(request, attempt.shown)
@@ -406,7 +408,7 @@ def _admit(
                 # Receivers that expect a session meet none here; they decide nothing.
                 logger.warning("login.receiver_failed", error=type(result).__name__)
         told = replace(attempt, certificate=shown)
-        reply = attempt.door.logged_in(by_certificate=held is None)
+        reply = attempt.door.logged_in(by_certificate=reservation is None)
         emit(told.event("login.succeeded", "success", "", account, reply))
     return principal
 
@@ -418,15 +420,15 @@ _NO_PLACE: Final = {
 
 
 def _refuse_for_place(
-    attempt: _Attempt, account: Account, no_place: str, held: Reservation | None
+    attempt: _Attempt, account: Account, no_place: str, reservation: Reservation | None
 ) -> _Refusal:
     """The credentials are right: nothing was guessed, and nothing is counted."""
     reason = _NO_PLACE[no_place]
     reply = attempt.door.refused(TooManySessions())
     told = attempt.event("login.failed", "denied", reason, account, reply)
     with write_transaction():
-        if held is not None:
-            lockout.succeed(held)
+        if reservation is not None:
+            lockout.succeed(reservation)
         emit(told)
     return _Refusal(reason, no_place=True)
 
@@ -452,10 +454,10 @@ def _refuse(
     account: Account | None,
     reason: str,
     request: HttpRequest | None = None,
-    held: Reservation | None = None,
+    reservation: Reservation | None = None,
 ) -> _Refusal:
     with write_transaction():
-        begun = lockout.fail(held) if held is not None else None
+        begun = lockout.fail(reservation) if reservation is not None else None
         if request is not None:
             _write_axes_failure(request, attempt.shown)
         told = reason
@@ -466,9 +468,9 @@ def _refuse(
     return _Refusal(reason)
 
 
-def _refuse_locked(attempt: _Attempt, account: Account | None, held: Locked) -> _Refusal:
-    whose = "address" if held.whole_source else "user"
-    told = f"{whose} locked until {held.until:%Y-%m-%dT%H:%M:%SZ}"
+def _refuse_locked(attempt: _Attempt, account: Account | None, lock: Locked) -> _Refusal:
+    whose = "address" if lock.whole_source else "user"
+    told = f"{whose} locked until {lock.until:%Y-%m-%dT%H:%M:%SZ}"
     with write_transaction():
         emit(attempt.event("login.locked", "denied", told, account))
     return _Refusal("locked", locked=True)

@@ -185,7 +185,7 @@ def _authenticate(
         remote_ip=session.remote_ip,
         session=session.id,
         certificate=PeerCertificate.from_der(shown),
-        claim=session.claim_place,
+        take_place=session.claim_place,
         door=FTPS,
     )
 
@@ -200,7 +200,7 @@ def _by_certificate(
         certificate,
         remote_ip=session.remote_ip,
         session=session.id,
-        claim=session.claim_place,
+        take_place=session.claim_place,
         door=FTPS,
     )
 
