@@ -140,7 +140,7 @@ _MARK_COMMITTED = Update(
     sha256=Given("sha256"),
     reason=Given("reason"),
     unconfirmed=Given("unconfirmed"),
-    lease_until=Given("echo_until", DateTimeField()),
+    lease_until=Given("taken_until", DateTimeField()),
     resume_token="",
     digest_state=None,
     key=Coalesce(Given("key"), F("key")),
@@ -241,11 +241,11 @@ def mark_committed(
     key: str | None = None,
     supersedes: Q | None = None,
     digest_source: str | None = None,
-    echo_until: datetime | None = None,
+    taken_until: datetime | None = None,
 ) -> list[Upload] | None:
     """Committed, with its audit row. ``supersedes`` selects suspended rows that this upload
     replaces; they are returned, aborted in the ledger, for storage to forget. Until
-    ``echo_until`` the key stays taken: the row keeps a lease though it is not live.
+    ``taken_until`` the key stays taken: the row keeps a lease though it is not live.
 
     ``None``: the row is not ours any more; nothing was written.
     """
@@ -256,7 +256,7 @@ def mark_committed(
         sha256=event.sha256,
         reason=event.reason[:255],
         unconfirmed=unconfirmed,
-        echo_until=echo_until,
+        taken_until=taken_until,
         key=key,
         digest_source=digest_source,
         now=clock.now(),

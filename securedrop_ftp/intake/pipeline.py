@@ -4,43 +4,35 @@ Event-driven: no pool thread ever waits for another pool job. Each event (a part
 or a put is done, the end or a failure) asks :meth:`Pipeline._next` what may start now; a pool
 thread that finished a job goes on with the first of them itself and hands the others over.
 
-A part counts as durable when the ledger has it. Recording runs on the database writer, at most
-one job of an upload at a time, each with all parts known by then.
+Whether parts go to storage, and whether more may come, follows from the upload's phase
+(:mod:`~securedrop_ftp.intake.phases`); here is only what waits and what runs.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from enum import Enum, auto
 from functools import partial
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-from securedrop_ftp.exceptions import LeaseLost, SecureDropError, StorageError
-from securedrop_ftp.intake import ledger, tokens
+from securedrop_ftp.exceptions import SecureDropError, StorageError
 from securedrop_ftp.intake.attempt import Attempt
-from securedrop_ftp.intake.buffers import PartBuffer
-from securedrop_ftp.intake.durable import contiguous, length_of, pack_states
-from securedrop_ftp.intake.ledger import Claim, Ledger
-from securedrop_ftp.intake.space import Space
-from securedrop_ftp.intake.spool import SpooledPart
+from securedrop_ftp.intake.part_writer import FullPart, PartWriter
+from securedrop_ftp.intake.phases import OPEN, STORING, Parts, Story, Trigger
+from securedrop_ftp.intake.recording import Recording
+from securedrop_ftp.intake.spool import MAX_SPOOLED
 from securedrop_ftp.intake.steps import step
 from securedrop_ftp.log import get_logger
-from securedrop_ftp.storage.protocol import Part, Partial
 
 logger = get_logger(__name__)
 
 Job = Callable[[], None]
 
-#: Parts of one upload that may wait on disk; beyond, no more is read from the client.
-MAX_SPOOLED = 2
-
 
 def as_known(exc: Exception) -> SecureDropError:
-    """Any exception as one of ours; a stranger becomes a local error."""
+    """One of our exceptions as it is; any other wrapped in StorageError."""
     if isinstance(exc, SecureDropError):
         return exc
     known = StorageError(f"{type(exc).__name__}: {exc}")
@@ -48,21 +40,13 @@ def as_known(exc: Exception) -> SecureDropError:
     return known
 
 
-@dataclass(slots=True)
-class FullPart:
-    """A part whose bytes have all come; or a ``piece`` of one that goes over the disk, the last
-    one if ``whole``."""
+class _Multipart(Enum):
+    """Whether storage was asked to begin an object of several parts."""
 
-    number: int
-    offset: int
-    buffer: PartBuffer | SpooledPart
-    piece: bool = False
-    whole: bool = True
-
-    @property
-    def size(self) -> int:
-        """Bytes."""
-        return self.buffer.filled
+    NOT_YET = auto()  # the file may have one part: that is held back
+    WANTED = auto()
+    ASKED = auto()
+    BEGUN = auto()
 
 
 class Owner(Protocol):
@@ -72,188 +56,142 @@ class Owner(Protocol):
     def buffer_freed(self) -> None:
         """A part buffer was given back."""
 
-    def failed(self, cause: SecureDropError) -> None:
-        """A part could not be stored, or the lease is lost. Nothing more will be put."""
+    def failed(self) -> None:
+        """A part could not be stored, or the lease is lost; the story has the cause."""
 
 
 class Pipeline:
-    """See the module's docstring. ``submit`` takes jobs for the storage pool."""
+    """See the module's docstring.
+
+    Args:
+        submit: takes jobs for the storage pool; never blocks.
+        final: the upload's last job, when no other runs any more.
+
+    Attributes:
+        single: the only part of a small file, which no backend was asked to begin.
+    """
 
     def __init__(
         self,
         attempt: Attempt,
+        story: Story,
         owner: Owner,
         *,
         submit: Callable[[Job], None],
-        book: Ledger,
-        final: Callable[[], None],
-        spool: Path,
-        space: Space,
+        recording: Recording,
+        writer: PartWriter,
+        final: Job,
     ) -> None:
-        self.attempt = attempt
-        self.claim = Claim(attempt.upload_id, attempt.epoch)
-        self.digest = attempt.digest
-        self.partial: Partial | None = attempt.partial
-        self.cause: SecureDropError | None = None
+        self.single: FullPart | None = None
+        self._attempt = attempt
+        self._digest = attempt.digest
+        self._story = story
         self._owner = owner
         self._submit = submit
-        self._book = book
-        self._spool_directory = spool
-        self._space = space
-        self._spool: SpooledPart | None = None  # the part whose pieces come now
-        self._spooled = 0  # parts that wait on disk
-        self._final = final  # the last job: publish, or settle a failure
+        self._recording = recording
+        self._writer = writer
+        self._final: Job | None = final  # until it is given out
         self._lock = threading.Lock()
         self._to_hash: deque[FullPart] = deque()
         self._to_put: deque[FullPart] = deque()
-        self._stored: dict[int, Part] = {part.number: part for part in attempt.parts}
-        self._states: dict[int, bytes] = {}
-        self._recorded = len(attempt.parts)
-        self._recording = False
         self._active = 0  # jobs in the pool
         self._putting = 0
         self._hashing = False
-        self._beginning = False
-        self._more = attempt.partial is not None  # not a file of one part
-        self._ended = False
-        self._discard = False  # failed: parts that wait are dropped, not stored
-        self._last = False  # the final job was given out
-        self._decided = False  # ... and has begun
-        self._sealed = ""
-        self.single: FullPart | None = None  # the only part of a small file, for put_object
-        if attempt.parts and self.digest is not None:
-            state = self.digest.save()
-            if state is not None:
-                self._states[length_of(attempt.parts)] = state
+        self._multipart = _Multipart.NOT_YET if attempt.partial is None else _Multipart.BEGUN
 
-    # --- events from the loop --------------------------------------------------------
+    # --- what happens ------------------------------------------------------------------
 
     def add(self, part: FullPart) -> None:
         """A part is full."""
         with self._lock:
-            self._to_hash.append(part)
+            wanted = self._story.phase in STORING
+            if wanted:
+                self._to_hash.append(part)
             jobs = self._next()
+        if not wanted:
+            self._release([part])
         self._start(jobs)
 
     def expect_more(self) -> None:
         """The file is longer than one part (or the first part's memory is wanted back)."""
-        if self._more:
+        if self._multipart is not _Multipart.NOT_YET:
             return
         with self._lock:
-            self._more = True
+            if self._multipart is _Multipart.NOT_YET:
+                self._multipart = _Multipart.WANTED
             jobs = self._next()
         self._start(jobs)
 
-    def end(self) -> None:
-        """No further part will come: publish when all are stored."""
+    def move(self, trigger: Trigger, cause: SecureDropError | None = None) -> bool:
+        """What the front or a part does to the upload. False: it comes too late."""
         with self._lock:
-            self._ended = True
-            jobs = self._next()
-        self._start(jobs)
-
-    def stop(self, cause: SecureDropError, *, discard: bool) -> bool:
-        """End badly. Parts that are full are still stored, so that the upload may go on later,
-        unless ``discard``. False: it ended before."""
-        with self._lock:
-            if self._decided:
-                return False
-            dropped = self._fail(cause, discard=discard)
-            self._ended = True
+            moved, dropped = self._moved(trigger, cause)
             jobs = self._next()
         self._release(dropped)
         self._start(jobs)
-        return True
+        return moved
 
     def abandon(self, cause: SecureDropError) -> None:
         """Store nothing more; the stream's owner is told and ends it."""
-        with self._lock:
-            if self._decided:
-                return
-            dropped = self._fail(cause, discard=True)
-            jobs = self._next()
-        self._release(dropped)
-        self._start(jobs)
-        self._owner.failed(cause)
-
-    def decide(self) -> SecureDropError | None:
-        """The final job has begun: ``None`` if it may publish, else why not. From here on
-        nothing can stop it."""
-        with self._lock:
-            self._decided = True
-            return self.cause
-
-    # --- state -----------------------------------------------------------------------
-
-    @property
-    def parts(self) -> list[Part]:
-        """The parts that storage has, from the first without a gap."""
-        with self._lock:
-            return contiguous(self._stored.values())
-
-    def states(self, parts: Sequence[Part]) -> bytes | None:
-        """The midstates at the last boundaries of ``parts``, for the ledger."""
-        with self._lock:
-            return self._pack(parts)
-
-    def sealed(self) -> str:
-        """The resume token, encrypted."""
-        if not self._sealed and self.partial is not None:
-            self._sealed = tokens.seal(self.partial.token)
-        return self._sealed
-
-    def _pack(self, parts: Sequence[Part]) -> bytes | None:
-        ends = {part.offset + part.size for part in parts[-2:]}
-        return pack_states({o: s for o, s in self._states.items() if o in ends})
+        if self.move(Trigger.FAIL, cause):
+            self._owner.failed()
 
     # --- what may start now (the lock is held) ----------------------------------------
 
-    def _next(self) -> list[Job]:
-        jobs: list[Job] = []
-        if self._last:
-            return jobs
-        if self._ended and not self._to_hash and not self._hashing:
-            self._close_spool()
-        if self._to_put and self._more and not self._discard:
-            if self.partial is None and not self._beginning:
-                self._beginning = True
-                jobs.append(self._begin)
-            while self.partial and self._to_put and self._putting < self.attempt.sizes.in_flight:
-                self._putting += 1
-                jobs.append(partial(self._put, self._to_put.popleft()))
-        if self._to_hash and not self._hashing and self._spooled < MAX_SPOOLED:
-            self._hashing = True
-            jobs.append(partial(self._hash, self._to_hash.popleft()))
-        self._active += len(jobs)
-        if self._ended and not self._active and not self._to_hash:
-            if self._to_put and not self._more:
-                self.single = self._to_put.popleft()
-            if not self._to_put:
-                self._last = True
-                self._active += 1
-                jobs.append(self._final)
-        return jobs
-
-    def _fail(self, cause: SecureDropError, *, discard: bool) -> list[FullPart]:
-        if self.cause is None:
-            self.cause = cause
-        if not discard and self._more:
-            return []
-        self._discard = True
+    def _moved(
+        self, trigger: Trigger, cause: SecureDropError | None
+    ) -> tuple[bool, list[FullPart]]:
+        """Move the story; the parts that are dropped with it."""
+        if trigger is Trigger.BREAK_OFF and self._multipart is _Multipart.NOT_YET:
+            trigger = Trigger.GIVE_UP  # storage has nothing to go on with
+        move = self._story.offer(trigger, cause)
+        if move is None or move.parts is not Parts.DROP:
+            return move is not None, []
         dropped = [*self._to_hash, *self._to_put]
         self._to_hash.clear()
         self._to_put.clear()
-        return dropped
+        return True, dropped
 
-    def _close_spool(self) -> None:
-        """The end came in the midst of a part on disk: it is the last one, or of no use."""
-        part, self._spool = self._spool, None
-        if part is None:
+    def _next(self) -> list[Job]:
+        if self._final is None:
+            return []
+        jobs = [*self._puts(), *self._hashes()]
+        self._active += len(jobs)
+        return jobs or self._last()
+
+    def _puts(self) -> Iterator[Job]:
+        if self._story.phase not in STORING or not self._to_put:
             return
-        if self.cause is None and not self._discard:
-            self._spooled += 1
-            self._to_put.append(FullPart(part.number, part.offset, part))
-        else:
-            part.release()
+        if self._multipart is _Multipart.WANTED:
+            self._multipart = _Multipart.ASKED
+            yield self._begin
+        while self._multipart is _Multipart.BEGUN and self._to_put and self._has_slot():
+            self._putting += 1
+            yield partial(self._put, self._to_put.popleft())
+
+    def _has_slot(self) -> bool:
+        slots = self._attempt.sizes.in_flight
+        if self._to_put[0].is_piece:  # whoever completes its part keeps the slot for the whole put
+            slots = min(slots, MAX_SPOOLED)
+        return self._putting < slots
+
+    def _hashes(self) -> Iterator[Job]:
+        if self._to_hash and not self._hashing:
+            self._hashing = True
+            yield partial(self._hash, self._to_hash.popleft())
+
+    def _last(self) -> list[Job]:
+        """The final job, if nothing runs and nothing will come."""
+        if self._active or self._to_hash or self._story.phase in OPEN:
+            return []
+        if self._to_put and self._multipart is _Multipart.NOT_YET:
+            self.single = self._to_put.popleft()
+        final, self._final = self._final, None
+        if final is None:
+            return []
+        self._recording.put_pen_down()
+        self._active += 1
+        return [partial(self._end, final)]
 
     def _start(self, jobs: Sequence[Job]) -> None:
         for job in jobs:
@@ -264,147 +202,81 @@ class Pipeline:
     def _run(self, job: Job) -> None:
         """Run a job, then go on with what it made possible."""
         while True:
-            failure: SecureDropError | None = None
-            try:
-                job()
-            except Exception as exc:
-                failure = as_known(exc)
-                if failure is exc:  # its text is in the audit row, and may be no fault at all:
-                    # the upload of an older session is gone when its successor has the name
-                    logger.info("storage job failed", reason=f"{type(exc).__name__}: {exc}")
-                else:
-                    logger.error("storage job failed", exc_info=exc)
+            failure = _failure_of(job)
             dropped: list[FullPart] = []
+            told = False
             with self._lock:
                 self._active -= 1
                 if failure is not None:
-                    dropped = self._fail(failure, discard=True)
+                    told, dropped = self._moved(Trigger.FAIL, failure)
                 jobs = self._next()
             self._release(dropped)
-            if failure is not None:
-                self._owner.failed(failure)
+            if told:
+                self._owner.failed()
             if not jobs:
                 return
             job, *others = jobs
             self._start(others)
 
     def _hash(self, part: FullPart) -> None:
-        state: bytes | None = None
-        full: FullPart | None = None
+        hashed = False
         try:
-            if self.digest is not None:
-                self.digest.update(part.buffer.content)
-                state = self.digest.save() if part.whole else None
-            full = self._collect(part) if part.piece else part
+            if self._digest is not None:
+                self._digest.update(part.buffer.content)
+                if part.ends_part:
+                    self._recording.note_midstate(part.offset + part.size, self._digest.save())
+            hashed = True
         finally:
             with self._lock:
                 self._hashing = False
-                if state is not None:
-                    self._states[part.offset + part.size] = state
-                keep = full is not None and not self._discard
-                if keep and full is not None:
-                    self._to_put.append(full)
-                    self._spooled += full is not part
-            if part.piece or not keep:
+                keep = hashed and self._story.phase in STORING
+                if keep:
+                    self._to_put.append(part)
+            if not keep:
                 self._release([part])
-            if not keep and full is not None and full is not part:
-                full.buffer.release()
 
-    def _collect(self, piece: FullPart) -> FullPart | None:
-        """Write a piece to the part on disk; the part, when it is whole."""
-        if self._spool is None:
-            self._spool = SpooledPart(self._spool_directory, piece.number, piece.offset)
-        self._space.refuse_spool(piece.size)
-        self._spool.write(piece.buffer.content)
-        if not piece.whole:
-            return None
-        part, self._spool = self._spool, None
-        return FullPart(part.number, part.offset, part)
+    def _end(self, final: Job) -> None:
+        self._writer.close()
+        final()
 
     def _begin(self) -> None:
         step("begin.before")
-        begun = self.attempt.backend.begin(self.attempt.spec)
+        begun = self._attempt.backend.begin(self._attempt.spec)
         step("begin.after")
+        self._recording.partial = begun
         with self._lock:
-            self.partial = begun
-        # Written at once: what storage now holds must be known to whoever cleans up after us.
-        self._record()
+            self._multipart = _Multipart.BEGUN
+        self._recording.write()  # at once: whoever cleans up after us must know of it
 
     def _put(self, part: FullPart) -> None:
         try:
-            step("part.before")
-            assert self.partial is not None
-            backend = self.attempt.backend
-            with self._space.taking(backend, part.size):
-                stored = backend.put_part(
-                    self.partial, part.number, part.offset, part.buffer.content
-                )
-            step("part.after")
-            with self._lock:
-                self._stored[stored.number] = stored
+            assert self._recording.partial is not None
+            stored = self._writer.put(self._recording.partial, part)
+            if stored is not None:
+                self._recording.note_stored(stored)
         finally:
             with self._lock:
                 self._putting -= 1
             self._release([part])
-        self._record()
+        if stored is not None:
+            self._recording.write()
 
     def _release(self, parts: Sequence[FullPart]) -> None:
         for part in parts:
             part.buffer.release()
-            if isinstance(part.buffer, SpooledPart):
-                with self._lock:
-                    self._spooled -= 1
-            else:
-                self._owner.buffer_freed()
-
-    # --- the ledger ------------------------------------------------------------------
-
-    def _record(self, *, again: bool = False) -> None:
-        with self._lock:
-            if self._last or (self._recording and not again):
-                return
-            parts = contiguous(self._stored.values())
-            if again and len(parts) <= self._recorded:
-                self._recording = False
-                return
-            self._recording = True
-            states = self._pack(parts)
-            for offset in [o for o in self._states if parts and o < parts[-1].offset]:
-                del self._states[offset]
-            sealed = self.sealed()
-        self._book.submit(
-            partial(
-                ledger.record_parts,
-                self.claim,
-                parts,
-                received=length_of(parts),
-                states=states,
-                sealed=sealed,
-            ),
-            partial(self._recorded_parts, len(parts)),
-        )
-
-    def _recorded_parts(self, count: int, done: bool | None) -> None:
-        """On the writer's thread. ``None``: the database failed; the next part tries again, and
-        the publishing row names all parts in any case."""
-        if done is None:
-            with self._lock:
-                self._recording = False
-            return
-        if not done:
-            self.abandon(LeaseLost())
-            return
-        step("part.recorded")
-        with self._lock:
-            self._recorded = max(self._recorded, count)
-        self._record(again=True)
+            self._owner.buffer_freed()
 
 
-def resolve(future: Future[Any], result: Any, error: BaseException | None) -> None:
-    """Set a future that several may set; the first counts."""
-    if future.done():
-        return
-    if error is not None:
-        future.set_exception(error)
-    else:
-        future.set_result(result)
+def _failure_of(job: Job) -> SecureDropError | None:
+    """Run a job; why it failed."""
+    try:
+        job()
+    except Exception as exc:
+        known = as_known(exc)
+        if known is exc:  # its text is in the audit row, and may be no fault at all: the upload
+            # of an older session is gone when its successor has the name
+            logger.info("storage job failed", reason=f"{type(exc).__name__}: {exc}")
+        else:
+            logger.error("storage job failed", exc_info=exc)
+        return known
+    return None

@@ -2,26 +2,30 @@
 
 All methods are called from one thread (the event loop's) and none of them blocks. The storage
 work runs in the pool (:mod:`~securedrop_ftp.intake.pipeline`), and so does the end
-(:mod:`~securedrop_ftp.intake.ending`), which outlives data channel and session: once
-:attr:`UploadStream.publishing` is true there is no way back.
+(:mod:`~securedrop_ftp.intake.ending`), which outlives data channel and session. What the upload
+may still do follows from its phase (:mod:`~securedrop_ftp.intake.phases`): once its ending has
+begun there is no way back.
 """
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
+from typing import Any
 
 from securedrop_ftp.exceptions import LeaseLost, SecureDropError, TooLarge
 from securedrop_ftp.intake.attempt import Attempt
-from securedrop_ftp.intake.buffers import PartBuffer
 from securedrop_ftp.intake.context import IntakeContext
-from securedrop_ftp.intake.durable import length_of
 from securedrop_ftp.intake.ending import Ending, may_suspend
+from securedrop_ftp.intake.filling import Filling
 from securedrop_ftp.intake.ledger import Claim
-from securedrop_ftp.intake.pipeline import FullPart, Pipeline, resolve
+from securedrop_ftp.intake.part_writer import DirectWriter, PartWriter
+from securedrop_ftp.intake.phases import OPEN, Phase, Story, Trigger
+from securedrop_ftp.intake.pipeline import Pipeline
 from securedrop_ftp.intake.receipt import Receipt, Sent
+from securedrop_ftp.intake.recording import Recording
+from securedrop_ftp.intake.spool import SpoolingWriter
 
 
 class UploadStream:
@@ -29,142 +33,77 @@ class UploadStream:
 
     Attributes:
         upload_id: of the ledger row.
-        received: length of the file so far, bytes; a resumed one begins at its join offset.
+        claim: the row and the epoch that this upload writes under.
         on_ready: called from any thread when :meth:`buffer` is worth asking again, and when
             :attr:`error` was set.
-        error: why the upload cannot succeed any more; the caller then cancels with it.
     """
 
     def __init__(self, attempt: Attempt, context: IntakeContext) -> None:
         self.attempt = attempt
         self.upload_id = str(attempt.upload_id)
-        self.received = length_of(attempt.parts)
-        self._limit = attempt.limit  # bytes; may be lowered while it runs
+        self.claim = Claim(attempt.upload_id, attempt.epoch)
         self.on_ready: Callable[[], None] | None = None
-        self.error: SecureDropError | None = None
-        self._context = context
-        self._current: PartBuffer | None = None
-        self._number = len(attempt.parts)
-        self._rest_of_part = 0  # of a part that goes over the disk in pieces
-        self._closed = False  # no further bytes are taken
-        self._held = 0  # part buffers in memory
-        self._starved = False
-        self._lock = threading.Lock()
+        self._story = Story()
+        self._limit = attempt.limit  # bytes; may be lowered while it runs
+        self._live = context.live
         self._receipt: Future[Receipt] = Future()
         self._settled: Future[None] = Future()
+        recording = Recording(attempt, context.ledger, self.lose)
         self.pipeline = Pipeline(
             attempt,
+            self._story,
             self,
             submit=partial(context.submit, attempt.request.principal.partner),
-            book=context.ledger,
+            recording=recording,
+            writer=_writer(attempt, context),
             final=self._final,
-            spool=context.conf.spool,
-            space=context.space,
         )
-        self._ending = Ending(attempt, self.pipeline, context)
+        self._filling = Filling(attempt, context.budget, self.pipeline, self._wake)
+        self._ending = Ending(attempt, self._story, recording, context)
 
     @property
-    def claim(self) -> Claim:
-        """The ledger row and the epoch that this upload writes under."""
-        return self.pipeline.claim
+    def received(self) -> int:
+        """Length of the file so far, bytes; a resumed one begins at its join offset."""
+        return self._filling.received
 
     @property
-    def publishing(self) -> bool:
-        """The publishing step has begun: nothing can stop it."""
-        return self._ending.publishing
+    def error(self) -> SecureDropError | None:
+        """Why the upload cannot succeed any more; the caller then cancels with it."""
+        return self._story.cause
 
     # --- receiving -------------------------------------------------------------------
 
     def buffer(self) -> memoryview | None:
         """The writable rest of the current part's buffer, never empty. ``None``: stop reading
         the socket until :attr:`on_ready`."""
-        if self._closed or self.error is not None:
+        if self._story.phase is not Phase.RECEIVING:
             return None
-        current = self._current
-        if current is None:
-            current = self._new_part()
-            if current is None:
-                return None
-        room = current.room()
-        if room is None:
-            # A first part that is held back for want of a second must not hold the memory.
-            if current.filled == 0 and self._number > 1:
-                self.pipeline.expect_more()
+        try:
+            room = self._filling.room()
+        except TooLarge as exc:
+            self.pipeline.move(Trigger.FAIL, exc)
             return None
         limit = self._limit
-        if limit is not None and len(room) > limit - self.received + 1:
+        if room is not None and limit is not None and len(room) > limit - self.received + 1:
             return room[: limit - self.received + 1]  # one byte too many tells
         return room
 
     def filled(self, count: int) -> None:
         """``count`` bytes were written at the start of the last :meth:`buffer`."""
-        current = self._current
-        assert current is not None
-        assert not self._closed
-        if current.filled == 0 and self._number > 1:
-            self.pipeline.expect_more()
-        current.filled += count
-        self.received += count
+        self._filling.filled(count)
         limit = self._limit
         if limit is not None and self.received > limit:
-            self._set_error(_too_large(limit))
-        elif current.full:
-            self._hand_over(current)
+            self.pipeline.move(Trigger.FAIL, _too_large(limit))
+        else:
+            self._filling.hand_over_if_full()
 
     def narrow(self, limit: int | None) -> None:
         """The account's limit was changed: a lower one holds for this upload as well."""
         if limit is None or (self._limit is not None and self._limit <= limit):
             return
         self._limit = limit
-        if self.received > limit and not self._closed:
-            self._set_error(_too_large(limit))
-            self._wake()
-
-    def _new_part(self) -> PartBuffer | None:
-        sizes = self.attempt.sizes
-        size = self._rest_of_part or sizes.at(self.received)
-        spooled = self._rest_of_part > 0 or sizes.is_spooled(size)
-        in_memory = min(size, sizes.piece) if spooled else size
-        if not self._rest_of_part and self._number >= sizes.max_parts:
-            self._set_error(TooLarge("more parts than storage takes"))
-            return None
-        with self._lock:
-            starved = self._held >= sizes.buffers(in_memory)
-            if starved:
-                self._starved = True
-            else:
-                self._held += 1
-        if starved:
-            self.pipeline.expect_more()
-            return None
-        if not self._rest_of_part:
-            self._number += 1
-            if spooled:
-                self._rest_of_part = size
-        self._current = PartBuffer(
-            self._context.budget, self.attempt.request.principal.partner, in_memory, self._wake
-        )
-        return self._current
-
-    def _hand_over(self, current: PartBuffer, *, at_end: bool = False) -> None:
-        self._current = None
-        spooled = self._rest_of_part > 0
-        if spooled:
-            self._rest_of_part -= current.filled
-        self.pipeline.add(
-            FullPart(
-                self._number,
-                self.received - current.filled,
-                current,
-                piece=spooled,
-                whole=at_end or not self._rest_of_part,
-            )
-        )
-
-    def _drop_current(self) -> None:
-        current, self._current = self._current, None
-        if current is not None:
-            current.release()
+        if self.received > limit and self._story.phase in OPEN:
+            self.pipeline.abandon(_too_large(limit))
 
     # --- the end ---------------------------------------------------------------------
 
@@ -172,29 +111,19 @@ class UploadStream:
         """The client ended the file cleanly (close_notify seen). The future's exception is a
         :class:`SecureDropError`; by then the ledger and the audit row are written. ``sent``: what
         came, where something else was made of it."""
-        if self._closed:
-            return self._receipt
-        if self.error is not None:
-            self.cancel(self.error)
-            return self._receipt
-        self._closed = True
-        self._ending.sent = sent
-        current = self._current
-        if current is not None and current.filled:
-            self._hand_over(current, at_end=True)
-        else:
-            self._drop_current()
-        self.pipeline.end()
+        if self._story.phase in OPEN:
+            self._ending.sent = sent
+            self._filling.hand_over_rest()
+            self.pipeline.move(Trigger.FINISH)
         return self._receipt
 
     def cancel(self, cause: SecureDropError) -> Future[None]:
-        """Give up: truncated, ABOR, a lost session, a limit. Before the publishing step the
+        """Give up: truncated, ABOR, a lost session, a limit. Before the ending decides, the
         upload is suspended (where its backend can hold parts and whole ones exist) or aborted;
         after it this waits like everyone else. May be called at any time, repeatedly."""
-        self._closed = True
-        self._drop_current()
-        cause = self.error or cause
-        self.pipeline.stop(cause, discard=not may_suspend(self.attempt, cause))
+        self._filling.drop()
+        keep = may_suspend(self.attempt, self.error or cause)
+        self.pipeline.move(Trigger.BREAK_OFF if keep else Trigger.GIVE_UP, cause)
         return self._settled
 
     def lose(self) -> None:
@@ -205,20 +134,11 @@ class UploadStream:
 
     def buffer_freed(self) -> None:
         """A part buffer was given back."""
-        with self._lock:
-            self._held -= 1
-            starved, self._starved = self._starved, False
-        if starved:
-            self._wake()
+        self._filling.buffer_freed()
 
-    def failed(self, cause: SecureDropError) -> None:
+    def failed(self) -> None:
         """Storage failed, or the lease is lost."""
-        self._set_error(cause)
         self._wake()
-
-    def _set_error(self, cause: SecureDropError) -> None:
-        if self.error is None:
-            self.error = cause
 
     def _wake(self) -> None:
         ready = self.on_ready
@@ -230,14 +150,31 @@ class UploadStream:
         receipt: Receipt | None = None
         failure: BaseException | None = None
         try:
-            receipt = self._ending.run(self.received)
+            receipt = self._ending.run(self.received, self.pipeline.single)
         except Exception as exc:
             failure = exc
         finally:
-            self._context.live.remove(self)
-            resolve(self._receipt, receipt, failure)
-            resolve(self._settled, None, None)
+            self._live.remove(self)
+            _resolve(self._receipt, receipt, failure)
+            _resolve(self._settled, None, None)
+
+
+def _writer(attempt: Attempt, context: IntakeContext) -> PartWriter:
+    direct = DirectWriter(attempt.backend, context.space)
+    if not context.conf.disk_spool:
+        return direct
+    return SpoolingWriter(direct, context.conf.spool, context.space)
 
 
 def _too_large(limit: int) -> TooLarge:
     return TooLarge(f"more than {limit} bytes", limit=limit)
+
+
+def _resolve(future: Future[Any], result: Any, error: BaseException | None) -> None:
+    """Set a future that several may set; the first counts."""
+    if future.done():
+        return
+    if error is not None:
+        future.set_exception(error)
+    else:
+        future.set_result(result)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import itertools
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +14,8 @@ import pytest
 from securedrop_ftp.access.principal import Principal
 from securedrop_ftp.conf import KIB, MIB, Conf
 from securedrop_ftp.exceptions import StorageFull, TooLarge, Truncated
-from securedrop_ftp.intake.pipeline import MAX_SPOOLED
 from securedrop_ftp.intake.sizes import PartSizes
-from securedrop_ftp.intake.spool import SpooledPart
+from securedrop_ftp.intake.spool import MAX_SPOOLED, SpooledPart
 from securedrop_ftp.storage.memory import MemoryBackend
 from securedrop_ftp.storage.protocol import Capabilities, Part, Partial
 from tests.intake.house import CONF, House, rows, states, stored
@@ -89,7 +89,7 @@ def test_a_cut_spooled_upload_goes_on_from_its_last_whole_part(
 
 def test_no_more_is_read_while_parts_wait_on_disk(house: House, alice: Principal) -> None:
     stream = house.begin(alice, "/a", announced=MOST)
-    stream.pipeline._spooled = MAX_SPOOLED  # as if storage had not taken them yet
+    stream.pipeline._putting = MAX_SPOOLED  # as if storage had not taken them yet
     taken = 0
     while (room := stream.buffer()) is not None:
         count = min(len(room), MOST - taken)
@@ -98,7 +98,7 @@ def test_no_more_is_read_while_parts_wait_on_disk(house: House, alice: Principal
         taken += count
         house.work()
     assert taken <= house.conf.upload_memory
-    stream.pipeline._spooled = 0
+    stream.pipeline._putting = 0
     stream.pipeline._start(stream.pipeline._next())
     house.work()
     house.feed(stream, DATA[taken:])
@@ -122,8 +122,20 @@ def test_a_full_disk_is_told_and_leaves_nothing(
     assert house.intake.budget.used == 0
 
 
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_pieces_make_their_part_in_whatever_order_they_are_written(
+    tmp_path: Path, order: tuple[int, ...]
+) -> None:
+    pieces = [b"a" * 10, b"b" * 10, b"c" * 5]
+    part = SpooledPart(tmp_path)
+    whole = [part.write(memoryview(pieces[n]), 10 * n, last=n == 2) for n in order]
+    assert whole == [False, False, True]
+    assert bytes(part.content) == b"".join(pieces)
+    part.release()
+
+
 def test_an_empty_part_has_no_content(tmp_path: Path) -> None:
-    assert bytes(SpooledPart(tmp_path, 1, 0).content) == b""
+    assert bytes(SpooledPart(tmp_path).content) == b""
 
 
 def test_with_the_spool_ten_thousand_parts_take_what_s3_takes() -> None:

@@ -272,12 +272,15 @@ ROWS: Final = (
         "14",
         "an empty upload leaves the old bytes",
         (
-            Cut(
-                "intake/ending.py",
-                'data = pipeline.single.buffer.content if pipeline.single else memoryview(b"")',
-                """if pipeline.single is None:
-                return Published(attempt.spec.key, 0)
-            data = pipeline.single.buffer.content""",
+            Seam(
+                "intake.publishing:Publication._put_whole",
+                """
+                spec = self._attempt.spec
+                if self._single is None:
+                    return Published(spec.key, 0)
+                data, replace = self._single.buffer.content, self._attempt.replace
+                return self._attempt.backend.put_object(spec, data, sha256=sha256, replace=replace)
+                """,
             ),
         ),
         (f"{ROW}::test_row_14_an_empty_upload_replaces_the_old_bytes",),
@@ -285,7 +288,7 @@ ROWS: Final = (
     Mend(
         "15",
         "an upload that is given up leaves a multipart upload",
-        (Seam("intake.ending:Ending._settle", "False", test="ours"),),
+        (Seam("intake.ending:Ending._settle", "False", test="FORGET"),),
         (f"{STORAGE}::test_row_15_an_upload_that_is_given_up_leaves_no_multipart_upload_behind",),
     ),
     Mend(
@@ -646,17 +649,20 @@ return conf, Certificate.load(conf.tls_cert_file, conf.tls_key_file)""",
         "32",
         "a connection lost during a commit: published, not told",
         (
-            Seam("intake.pipeline:Pipeline.stop", "False", test="_decided"),
-            Cut(
-                "intake/ending.py",
-                """        published = self._call_storage(parts, size, sha256)
-        try:
-""",
-                """        published = self._call_storage(parts, size, sha256)
-        if pipeline.cause is not None:
-            raise pipeline.cause
-        try:
-""",
+            Seam(
+                "intake.phases:Story.offer",
+                """
+                move = TABLE.get((self._phase, trigger))
+                self._phase = move.target if move is not None else self._phase
+                self.cause = self.cause or cause
+                return move
+                """,
+            ),
+            Seam(
+                "intake.publishing:Publication.run",
+                "self._confirm(published, sha256) if self._story.cause is None else "
+                "(_ for _ in ()).throw(self._story.cause)",
+                call="_confirm",
             ),
         ),
         (f"{END}::test_row_32_what_comes_during_a_commit_waits_for_its_one_true_reply",),
