@@ -21,12 +21,12 @@ from securedrop_ftp.ftps.runtime import EventLoop
 from securedrop_ftp.tls import openssl, session_cache
 from securedrop_ftp.tls.handshake import (
     Handshake,
-    HandshakeFailed,
     NotResumed,
     NotTls,
     Records,
 )
 from securedrop_ftp.tls.held_tickets import HeldTickets
+from securedrop_ftp.tls.openssl import HandshakeFailed
 
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
 

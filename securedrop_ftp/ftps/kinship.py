@@ -113,40 +113,41 @@ class Kinship:
 
     # --- data channels ---------------------------------------------------------------
 
-    def choose(
+    def resume(
         self, ticket: int, own: Member, hello: list[bytes], *, siblings: bool
-    ) -> Member | None:
-        """Whose session a data channel would resume; ``hello``: the records of its ClientHello."""
+    ) -> tuple[Member, SSL.Connection] | None:
+        """The member whose session a data channel resumes, and the channel's server side, which
+        has taken ``hello``, the records of its ClientHello. That has no certificate, so it can do
+        nothing else: whatever the peer tries, no other session is made under that sid. ``None``:
+        it would resume none of theirs.
+
+        Raises:
+            HandshakeFailed: it resumes one, and fails all the same.
+        """
         session_id, records = session_id_of(hello), b"".join(hello)
-        if self._is_offered(own, session_id, records):  # nearly always: no table is looked at
-            return own
+        made = self._resuming(own, session_id, records)
+        if made is not None:  # nearly always: no table is looked at
+            return own, made
         family = self._families.of(ticket) if siblings else []
         family.sort(key=lambda member: member.session_id != session_id)
         for member in family:
-            if member.sid != own.sid and self._is_offered(member, session_id, records):
-                return member
+            if member.sid != own.sid:
+                made = self._resuming(member, session_id, records)
+                if made is not None:
+                    return member, made
         return None
 
-    def _is_offered(self, member: Member, session_id: bytes, hello: bytes) -> bool:
-        """Whether the ClientHello would resume the member's session. One that is known by its id,
-        and that this worker has not seen, is put where OpenSSL looks."""
+    def _resuming(self, member: Member, session_id: bytes, hello: bytes) -> SSL.Connection | None:
+        """A connection that resumes the member's session, if the ClientHello does. A session that
+        is known by its id, and that this worker has not seen, is put where OpenSSL looks."""
         if member.session_id and member.session_id != session_id:
-            return False
-        if self._resumes(member, hello):
-            return True
-        if not member.session_id:
-            return False
-        self._pages.import_session(member.page, member.sid, member.session)
-        return self._resumes(member, hello)
-
-    def _resumes(self, member: Member, hello: bytes) -> bool:
-        return self._pages.would_resume(member.page, member.sid, hello, tls13=member.tls13)
-
-    def accept_data(self, chosen: Member) -> SSL.Connection:
-        """The server side of a data channel that is to resume the session of ``chosen``. It has no
-        certificate, so it can do nothing else: whatever the peer tries, no other session is made
-        under that sid."""
-        return self._pages.accept(chosen.page, chosen.sid, None, None, tls13=chosen.tls13)
+            return None
+        page, sid, tls13 = member.page, member.sid, member.tls13
+        made = self._pages.resuming(page, sid, hello, tls13=tls13)
+        if made is None and member.session_id:
+            self._pages.import_session(page, sid, member.session)
+            made = self._pages.resuming(page, sid, hello, tls13=tls13)
+        return made
 
     def standing(
         self, ticket: int, own: Member, chosen: Member | None, *, siblings: bool

@@ -206,17 +206,21 @@ class PassiveListener:
         return not channel.foreign and self._must_resume(channel)
 
     def _resuming(self, channel: DataChannel, hello: list[bytes]) -> SSL.Connection | None:
-        """The server side of a candidate whose ClientHello resumes a session that it may. Who
-        resumes this very one is never turned away for what others have spent."""
+        """The server side of a candidate whose ClientHello resumes a session that it may, and which
+        has taken it. Who resumes this very one is never turned away for what others have spent."""
         session, principal = self.session, self.session.principal
         if session.member is None or principal is None:
             return None
         siblings = self._takes_siblings(channel) and session.runtime.handshakes.allows(
             principal.partner_id, channel.peer_ip
         )
-        kinship = session.runtime.kinship
-        channel.chosen = kinship.choose(session.slot, session.member, hello, siblings=siblings)
-        return kinship.accept_data(channel.chosen) if channel.chosen is not None else None
+        found = session.runtime.kinship.resume(
+            session.slot, session.member, hello, siblings=siblings
+        )
+        if found is None:
+            return None
+        channel.chosen, connection = found
+        return connection
 
     def _resumes_nothing(self, channel: DataChannel, alert: bytes) -> bool:
         """Asked when a candidate's ClientHello is there, before anything is computed for it. An

@@ -17,6 +17,7 @@ from OpenSSL import SSL
 from securedrop_ftp.tls import openssl
 from securedrop_ftp.tls.contexts import WrongProtocol
 from securedrop_ftp.tls.hello import is_whole, tickets_of
+from securedrop_ftp.tls.openssl import HandshakeFailed
 
 #: A record's header: type, version, length (RFC 5246 §6.2.1).
 _HEADER: Final = 5
@@ -41,15 +42,6 @@ class NotResumed(Exception):
 
     def __init__(self) -> None:
         super().__init__("the data channel did not resume the TLS session")
-
-
-class HandshakeFailed(Exception):
-    """The peer cannot or does not want to. ``alert`` is what is to be sent last."""
-
-    def __init__(self, error: BaseException, alert: bytes) -> None:
-        super().__init__(str(error))
-        self.error = error
-        self.alert = alert
 
 
 class Records:
@@ -92,9 +84,9 @@ class Records:
 class Handshake:
     """One handshake.
 
-    ``resuming`` is given the records of the ClientHello, and makes a connection that can resume a
-    session and do nothing else; ``None`` where it would resume none. ``strangers`` makes the
-    context for one that resumes nothing.
+    ``resuming`` is given the records of the ClientHello, and makes a connection that has taken
+    them, can resume a session and do nothing else; ``None`` where it would resume none.
+    ``strangers`` makes the context for one that resumes nothing.
     """
 
     def __init__(
@@ -129,15 +121,13 @@ class Handshake:
         if connection is None:
             raise NotResumed
         self.resumes = True
-        return self._begin(connection)
+        self._connection, self._hello = connection, []
+        return openssl.taken_out(connection)
 
     def go_on_as_stranger(self) -> bytes:
         """Answer the same ClientHello by a full handshake, whose session nothing can resume."""
         connection = SSL.Connection(self._strangers(), None)
         connection.set_accept_state()
-        return self._begin(connection)
-
-    def _begin(self, connection: SSL.Connection) -> bytes:
         self._connection = connection
         records, self._hello = self._hello, []
         return b"".join(self._step(connection, record) for record in records)

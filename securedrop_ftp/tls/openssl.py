@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import socket
-from contextlib import suppress
 from functools import cache
 from typing import Any, Final
 
@@ -34,7 +33,8 @@ def new_sid() -> bytes:
 
 
 def on_server_name(context: SSL.Context) -> None:
-    """Have handshakes of a context without a certificate speak TLS 1.3, and probes of it end early.
+    """Have handshakes of a context without a certificate speak TLS 1.3, and end early in
+    :func:`resuming`.
 
     OpenSSL speaks TLS 1.3 without a certificate only where this callback might bring one. It calls
     it for each ClientHello, with a server name in it or without, when it knows whether that resumes
@@ -47,8 +47,9 @@ def on_server_name(context: SSL.Context) -> None:
 @cache
 def _server_name_callback() -> Any:
     def heard(tls: Any, alert: Any, _argument: Any) -> int:
-        by_id = _lib.SSL_session_reused(tls) and _lib.SSL_version(tls) <= SSL.TLS1_2_VERSION
-        if not _probing or by_id:  # a fatal alert takes such a session out of the cache
+        global _resumes
+        _resumes = bool(_lib.SSL_session_reused(tls))
+        if _resumes or not _only_resuming:
             return int(_lib.SSL_TLSEXT_ERR_NOACK)  # as if there were no callback
         alert[0] = ACCESS_DENIED
         return int(_lib.SSL_TLSEXT_ERR_ALERT_FATAL)
@@ -56,8 +57,10 @@ def _server_name_callback() -> Any:
     return _ffi.callback("int (*)(SSL *, int *, void *)", heard, error=2)
 
 
-#: A probe runs. (Of TLS objects one thread of a process takes care.)
-_probing = False
+#: A handshake that resumes nothing ends here. (Of TLS objects one thread of a process takes care.)
+_only_resuming = False
+#: What the last ClientHello would do. OpenSSL forgets it where it asks for another key share.
+_resumes = False
 
 
 def accept_under(
@@ -101,22 +104,41 @@ def _set_sid(context: Any, sid: bytes) -> None:
         raise ValueError(f"OpenSSL takes no session id context of {len(sid)} bytes")
 
 
-def would_resume(page: SSL.Context, sid: bytes, hello: bytes, *, tls13: bool) -> bool:
-    """Whether a connection that begins with the records ``hello`` would resume a session that was
-    made under ``page`` and ``sid``. Nothing is sent, and nothing computed but a ticket's MAC: 20
-    µs. It only tells what to try: that the peer has the session's secret is proved by the handshake
-    itself."""
-    global _probing
-    probe = accept_under(page, sid, None, None, tls13=tls13)
-    probe.bio_write(hello)
-    _probing = True
+class HandshakeFailed(Exception):
+    """The peer cannot or does not want to. ``alert`` is what is to be sent last."""
+
+    def __init__(self, error: BaseException, alert: bytes) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.alert = alert
+
+
+def resuming(page: SSL.Context, sid: bytes, hello: bytes, *, tls13: bool) -> SSL.Connection | None:
+    """The server side of a connection that begins with the records ``hello`` and resumes a session
+    that was made under ``page`` and ``sid``: it has taken them, and its answer is in its memory.
+    ``None`` where it would resume none: nothing was computed but a ticket's MAC, 20 µs. That the
+    peer has the session's secret is proved by the rest of the handshake.
+
+    Raises:
+        HandshakeFailed: it resumes one, and fails all the same.
+    """
+    global _only_resuming, _resumes
+    made = accept_under(page, sid, None, None, tls13=tls13)
+    made.bio_write(hello)
+    _only_resuming, _resumes = True, False
     try:
-        # A callback's own exception, too (another protocol's ALPN): the handshake meets it again.
-        with suppress(Exception):
-            probe.do_handshake()
+        made.do_handshake()
+    except SSL.WantReadError:
+        pass
+    except Exception as exc:
+        # Where it resumes nothing, a callback's own (another protocol's ALPN) is met again by the
+        # handshake that follows.
+        if _resumes:
+            raise HandshakeFailed(exc, taken_out(made)) from exc
+        return None
     finally:
-        _probing = False
-    return session_reused(probe)
+        _only_resuming = False
+    return made if _resumes else None
 
 
 def session_reused(connection: SSL.Connection) -> bool:

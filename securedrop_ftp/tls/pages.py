@@ -76,10 +76,12 @@ class Pages:
             self._pages[page], sid, certified, sock, tls13=tls13, lifetime=lifetime
         )
 
-    def would_resume(self, page: int, sid: bytes, hello: bytes, *, tls13: bool) -> bool:
-        """See :func:`.openssl.would_resume`; no session of a page that is gone can be resumed."""
+    def resuming(
+        self, page: int, sid: bytes, hello: bytes, *, tls13: bool
+    ) -> SSL.Connection | None:
+        """See :func:`.openssl.resuming`; no session of a page that is gone can be resumed."""
         kept = self._pages.get(page)
-        return kept is not None and openssl.would_resume(kept, sid, hello, tls13=tls13)
+        return None if kept is None else openssl.resuming(kept, sid, hello, tls13=tls13)
 
     def import_session(self, page: int, sid: bytes, der: bytes) -> None:
         """See :func:`.session_cache.import_session`."""

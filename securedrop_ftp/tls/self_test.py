@@ -53,14 +53,16 @@ def _tickets(*, tls13: bool) -> None:
         again = SSL.Connection(client, None)
         again.set_session(session)
         session_cache.shake_hands(again, server)
-        foreseen = openssl.would_resume(of, under, hello, tls13=tls13)
-        reused = openssl.session_reused(again)
-        _expect(foreseen == reused, f"a probe and its {version} handshake disagree")
-        return reused
+        return openssl.session_reused(again)
 
-    _expect(resumes(page, sid), f"a {version} ticket is not resumed")
-    _expect(not resumes(page, openssl.new_sid()), f"any {version} ticket is resumed")
-    _expect(not resumes(build_page(), sid), f"a {version} ticket of other keys is resumed")
+    def tried(of: SSL.Context, under: bytes, *, right: bool, wrong: str) -> None:
+        _expect(resumes(of, under) == right, wrong)
+        begun = openssl.resuming(of, under, hello, tls13=tls13)
+        _expect((begun is not None) == right, f"{wrong} by its first records")
+
+    tried(page, sid, right=True, wrong=f"a {version} ticket is not resumed")
+    tried(page, openssl.new_sid(), right=False, wrong=f"any {version} ticket is resumed")
+    tried(build_page(), sid, right=False, wrong=f"a {version} ticket of other keys is resumed")
 
 
 def _sessions_by_id() -> None:
@@ -70,7 +72,7 @@ def _sessions_by_id() -> None:
     hello = _hello(client, _first_session(client, server))
 
     def found(of: SSL.Context, under: bytes) -> bool:
-        return openssl.would_resume(of, under, hello, tls13=False)
+        return openssl.resuming(of, under, hello, tls13=False) is not None
 
     exported = session_cache.exported_session(server)
     _expect(found(page, sid), "a session is not found by its id")

@@ -7,8 +7,9 @@ from OpenSSL import SSL
 
 from securedrop_ftp.tls import session_cache
 from securedrop_ftp.tls.contexts import Certificate, build_context
-from securedrop_ftp.tls.handshake import Handshake, HandshakeFailed, NotResumed
+from securedrop_ftp.tls.handshake import Handshake, NotResumed
 from securedrop_ftp.tls.hello import parsed, session_id_of, tickets_of
+from securedrop_ftp.tls.openssl import HandshakeFailed
 from securedrop_ftp.tls.profiles import MODERN
 
 _BINDER = 33  # the length, and a MAC of SHA-256

@@ -54,12 +54,12 @@ def test_row_103_a_page_is_freed_when_its_time_and_its_connections_have_ended() 
     client.set_max_proto_version(SSL.TLS1_2_VERSION)
     server = pages.accept(0, sid, certified(), None, tls13=False)
     hello = tried._hello(client, tried._first_session(client, server))
-    assert pages.would_resume(0, sid, hello, tls13=False)
+    assert pages.resuming(0, sid, hello, tls13=False)
     clock.now += 35.0
     pages.drop_before(0)  # a connection of the first page lives
-    assert pages.would_resume(0, sid, hello, tls13=False)
+    assert pages.resuming(0, sid, hello, tls13=False)
     pages.drop_before(None)
-    assert not pages.would_resume(0, sid, hello, tls13=False)
+    assert not pages.resuming(0, sid, hello, tls13=False)
     del server
     assert [key() is None for key in keys] == [True, True, False, False, False]
 
@@ -112,7 +112,7 @@ def test_a_session_travels_without_the_certificate_of_its_client_and_is_resumed(
     assert len(session_id) == 32
     assert len(short) < 256 < len(whole)
     session_cache.import_session(other, sid, short)
-    assert openssl.would_resume(other, sid, hello, tls13=False)
+    assert openssl.resuming(other, sid, hello, tls13=False)
 
 
 def test_a_client_whose_first_key_share_is_refused_resumes_all_the_same() -> None:
@@ -122,7 +122,7 @@ def test_a_client_whose_first_key_share_is_refused_resumes_all_the_same() -> Non
     limit_groups(client, b"P-521:X25519")  # it has a key share for the first alone
     first = openssl.accept_under(page, sid, certified(), None, tls13=True)
     session = tried._first_session(client, first)
-    assert openssl.would_resume(page, sid, tried._hello(client, session), tls13=True)
+    assert openssl.resuming(page, sid, tried._hello(client, session), tls13=True)
     again, server = (
         SSL.Connection(client, None),
         openssl.accept_under(page, sid, None, None, tls13=True),

@@ -171,7 +171,7 @@ except Exception:
     Mend(
         "session reuse",
         "a session of its own for each data channel: nothing to resume (curl #4654)",
-        (Seam("ftps.passive:PassiveListener._resuming", "None", call="choose"),),
+        (Seam("ftps.passive:PassiveListener._resuming", "None", call="resume"),),
         (
             f"{WHOLE}::test_ten_transfers_of_one_session_all_resume_it",
             f"{WHOLE}::test_five_curl_transfers_of_one_session_all_resume_it",

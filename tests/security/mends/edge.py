@@ -75,8 +75,8 @@ ROWS: Final[tuple[Mend, ...]] = (
         (
             Seam(
                 "ftps.passive:PassiveListener._resuming",
-                "channel.chosen is not None and (not channel.foreign)",
-                test="channel",
+                "found is None or channel.foreign",
+                test="found",
             ),
         ),
         (f"{PROXIED}::test_where_addresses_differ_the_tls_session_proves_the_data_channel",),

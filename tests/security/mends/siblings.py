@@ -33,7 +33,7 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "95",
         "a session that is known by its id is known to one worker only",
-        (Seam("ftps.kinship:Kinship._is_offered", "None", call="import_session"),),
+        (Seam("ftps.kinship:Kinship._resuming", "None", call="import_session"),),
         (f"{OPENS}[ids]",),
     ),
     Mend(
@@ -82,8 +82,8 @@ ROWS: Final[tuple[Mend, ...]] = (
         (
             Seam(
                 "ftps.passive:PassiveListener._resuming",
-                "channel.chosen is not None and (not channel.foreign)",
-                test="channel",
+                "found is None or channel.foreign",
+                test="found",
             ),
         ),
         ((f"{SIBLINGS}::test_row_102_from_another_address_the_very_session_opens_a_data_channel"),),

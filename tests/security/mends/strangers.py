@@ -150,14 +150,20 @@ ROWS: Final[tuple[Mend, ...]] = (
         "96",
         "a stranger makes a session on a data port and resumes it there",
         (
-            Cut(
-                "ftps/passive.py",
-                "        return kinship.accept_data(channel.chosen) if channel.chosen is not None "
-                "else None",
-                """        if channel.chosen is not None:
-            return kinship.accept_data(channel.chosen)
-        own = channel.chosen = session.member
-        return kinship._pages.accept(own.page, own.sid, session.context, None, tls13=own.tls13)""",
+            Seam(
+                "ftps.passive:PassiveListener._resuming",
+                """own = channel.chosen = self.session.member
+if own is None or self.session.principal is None:
+    return None
+made = self.session.runtime.kinship._pages.accept(
+    own.page, own.sid, self.session.context, None, tls13=own.tls13
+)
+made.bio_write(b"".join(hello))
+try:
+    made.do_handshake()
+except Exception:
+    pass
+return made""",
             ),
         ),
         (
