@@ -1,4 +1,4 @@
-"""Does the installed pyOpenSSL resume TLS sessions as data channels need it?"""
+"""Does the installed pyOpenSSL do what FTPS needs of it?"""
 
 from __future__ import annotations
 

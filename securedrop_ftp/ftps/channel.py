@@ -14,9 +14,9 @@ from OpenSSL import SSL
 
 from securedrop_ftp.ftps.runtime import EventLoop
 from securedrop_ftp.log import get_logger
-from securedrop_ftp.tls.again import went_on
 from securedrop_ftp.tls.contexts import WrongProtocol
-from securedrop_ftp.tls.records import Fin, read_into, write_from
+from securedrop_ftp.tls.handshake_limit import limit_exceeded
+from securedrop_ftp.tls.openssl import Fin, read_into, write_from
 
 logger = get_logger(__name__)
 
@@ -163,7 +163,7 @@ class Channel:
 
     def _end(self) -> CleanEnd | ConnectionLost:
         assert self.tls is not None
-        return ConnectionLost("endless handshakes") if went_on(self.tls) else CleanEnd()
+        return ConnectionLost("endless handshakes") if limit_exceeded(self.tls) else CleanEnd()
 
     def transmit(self, data: bytes | bytearray | memoryview) -> int:
         """Send what the socket takes now; bytes sent. Raises ConnectionLost."""

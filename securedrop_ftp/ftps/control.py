@@ -22,8 +22,8 @@ from securedrop_ftp.ftps.runtime import EventLoop
 from securedrop_ftp.ftps.waiting import WaitingLines
 from securedrop_ftp.ftps.wire import Command, LineParser, Violation
 from securedrop_ftp.replies import Reply, on_one_line
-from securedrop_ftp.tls.again import begin_anew
 from securedrop_ftp.tls.fingerprint import Fingerprint, fingerprint
+from securedrop_ftp.tls.handshake_limit import restart_count
 from securedrop_ftp.tls.hello import LOOK, bytes_wanted, suits_tls13
 from securedrop_ftp.tls.openssl import ask_for_tickets
 from securedrop_ftp.tls.session_cache import forget_session
@@ -227,7 +227,7 @@ class ControlChannel(Channel):
         for one data channel."""
         ready = self.tls is not None and not (self._output or self.closed or self.ending)
         if ready and self.tls is not None and ask_for_tickets(self.tls):
-            begin_anew(self.tls)
+            restart_count(self.tls)
 
     def _handshake(self) -> None:
         if self.tls is None and not self._hello_is_here():

@@ -21,7 +21,7 @@ from typing import Final, Protocol
 from OpenSSL import SSL
 
 from securedrop_ftp.log import get_logger
-from securedrop_ftp.tls import openssl, session_cache
+from securedrop_ftp.tls import openssl
 from securedrop_ftp.tls.hello import session_id_of
 from securedrop_ftp.tls.pages import Pages
 from securedrop_ftp.tls.session_der import without_peer
@@ -96,7 +96,7 @@ class Kinship:
         tls13 = tls.get_protocol_version() != SSL.TLS1_2_VERSION
         session_id, session = b"", b""
         if not tls13:
-            session_id, session = without_peer(session_cache.exported_session(tls))
+            session_id, session = without_peer(openssl.exported_session(tls))
         if not session_id:
             session = b""  # the client has a ticket
         known = Member(member.page, member.sid, tls13, session_id, session)

@@ -15,10 +15,8 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL, crypto
 
 from securedrop_ftp.exceptions import ConfigurationError
-from securedrop_ftp.tls.again import limit_handshakes
-from securedrop_ftp.tls.callbacks import set_alpn_selection
-from securedrop_ftp.tls.groups import limit_groups
-from securedrop_ftp.tls.openssl import on_server_name
+from securedrop_ftp.tls.handshake_limit import limit_handshakes
+from securedrop_ftp.tls.openssl import limit_groups, on_server_name, set_alpn_selection
 from securedrop_ftp.tls.peer import ask_after_handshake, ask_for_certificate
 from securedrop_ftp.tls.profiles import MODERN, Profile
 

@@ -12,7 +12,7 @@ import socket
 
 from OpenSSL import SSL
 
-from securedrop_ftp.tls.again import before_next_step
+from securedrop_ftp.tls.handshake_limit import before_next_step
 
 
 class HeldTickets:

@@ -1,14 +1,19 @@
-"""OpenSSL below pyOpenSSL's surface: what the resumption of sessions and the handshakes of data
-channels need, and what has no public name.
+"""OpenSSL below pyOpenSSL's surface: the only file that touches private parts of pyOpenSSL.
 
-Names behind ``SSL._lib`` are pyOpenSSL's private ones. They have been the same for years, and
-nothing promises that they stay: :mod:`.self_test` tries everything here before anything is served.
+Contexts, sessions and handshakes of data channels, and records in bulk need functions of OpenSSL
+that pyOpenSSL has under private names only (``SSL._lib``, ``Connection._ssl`` and so on). They have
+been the same for years, and nothing promises that they stay: pyproject.toml has a ceiling for
+pyOpenSSL, and :mod:`.self_test` tries everything here before anything is served.
+
+TLS objects are used by one thread of a process.
 """
 
 from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any, Final
 
@@ -25,11 +30,74 @@ SID: Final = 16
 ACCESS_DENIED: Final = 49
 #: That alert, fatal, as the first record of a server (its version: RFC 8446 §5.1).
 ACCESS_DENIED_RECORD: Final = bytes((21, 3, 3, 0, 2, 2, ACCESS_DENIED))
+#: Not in a handshake of TLS 1.3, but later, when we ask (SSL_CTX_set_verify(3)).
+VERIFY_POST_HANDSHAKE: Final[int] = getattr(_lib, "SSL_VERIFY_POST_HANDSHAKE", 0)
+_FIN: Final[int] = getattr(_lib, "SSL_R_UNEXPECTED_EOF_WHILE_READING", 0)
 
 
-def new_sid() -> bytes:
-    """A session id context for one control connection."""
-    return os.urandom(SID)
+# --- contexts --------------------------------------------------------------------------------
+
+# pyOpenSSL makes a C callback for each context. It refers to itself, so it outlives its context
+# until the garbage collector's next full run: 1.5 KiB a connection, a gigabyte after a million
+# connections (measured). There is a context for each control connection here, and all have the
+# same callbacks: so each is made once.
+
+
+def limit_groups(context: SSL.Context, groups: bytes) -> None:
+    """Let handshakes agree their key in ``groups`` (OpenSSL's names, preferred first, colons
+    between) and no others. (pyOpenSSL's ``set_tmp_ecdh`` takes one curve, and TLS 1.3 none.)
+
+    Raises:
+        ValueError: OpenSSL does not know one of them.
+    """
+    if _lib.SSL_CTX_set1_curves_list(_raw_context(context), groups) != 1:
+        _lib.ERR_clear_error()
+        raise ValueError(f"OpenSSL does not know all of the groups {groups.decode()}")
+
+
+def set_alpn_selection(
+    context: SSL.Context, select: Callable[[SSL.Connection, list[bytes]], bytes]
+) -> None:
+    """:meth:`OpenSSL.SSL.Context.set_alpn_select_callback`, for a function of a module."""
+    made: Any = context
+    made._alpn_select_helper = _helper("_ALPNSelectHelper", select)
+    made._alpn_select_callback = made._alpn_select_helper.callback
+    _lib.SSL_CTX_set_alpn_select_cb(_raw_context(context), made._alpn_select_callback, _ffi.NULL)
+
+
+def set_verification(context: SSL.Context, mode: int, verify: Callable[..., bool]) -> None:
+    """:meth:`OpenSSL.SSL.Context.set_verify`, for a function of a module."""
+    made: Any = context
+    made._verify_helper = _helper("_VerifyHelper", verify)
+    made._verify_callback = made._verify_helper.callback
+    _lib.SSL_CTX_set_verify(_raw_context(context), mode, made._verify_callback)
+
+
+def set_info(context: SSL.Context, notice: Callable[[SSL.Connection, int, int], None]) -> None:
+    """:meth:`OpenSSL.SSL.Context.set_info_callback`, for a function of a module."""
+    made: Any = context
+    made._info_callback = _info_callback(notice)
+    _lib.SSL_CTX_set_info_callback(_raw_context(context), made._info_callback)
+
+
+@cache
+def _helper(kind: str, function: Callable[..., Any]) -> Any:
+    return getattr(SSL, kind)(function)
+
+
+@cache
+def _info_callback(notice: Callable[..., None]) -> Any:
+    model: Any = SSL.Context(SSL.TLS_SERVER_METHOD)
+    model.set_info_callback(notice)
+    return model._info_callback
+
+
+def _raw_context(context: Any) -> Any:
+    return context._context
+
+
+def _raw(connection: Any) -> Any:
+    return connection._ssl
 
 
 def on_server_name(context: SSL.Context) -> None:
@@ -40,8 +108,7 @@ def on_server_name(context: SSL.Context) -> None:
     it for each ClientHello, with a server name in it or without, when it knows whether that resumes
     a session, and before anything is computed for it.
     """
-    made: Any = context
-    _lib.SSL_CTX_set_tlsext_servername_callback(made._context, _server_name_callback())
+    _lib.SSL_CTX_set_tlsext_servername_callback(_raw_context(context), _server_name_callback())
 
 
 @cache
@@ -57,10 +124,18 @@ def _server_name_callback() -> Any:
     return _ffi.callback("int (*)(SSL *, int *, void *)", heard, error=2)
 
 
-#: A handshake that resumes nothing ends here. (Of TLS objects one thread of a process takes care.)
+#: Whether a handshake that resumes nothing is ended (:func:`resuming`).
 _only_resuming = False
 #: What the last ClientHello would do. OpenSSL forgets it where it asks for another key share.
 _resumes = False
+
+
+# --- sessions --------------------------------------------------------------------------------
+
+
+def new_sid() -> bytes:
+    """A session id context for one control connection."""
+    return os.urandom(SID)
 
 
 def accept_under(
@@ -79,22 +154,23 @@ def accept_under(
     ``SSL_new`` copies the session id context. ``SSL_set_SSL_CTX`` then changes the certificate, and
     keeps a session id context that is not its context's own: that is why ``page`` has none.
     """
-    raw: Any = page
-    _set_sid(raw._context, sid)
+    made: Any = page
+    raw = _raw_context(page)
+    _set_sid(raw, sid)
     try:
         if lifetime:
-            _lib.SSL_CTX_set_timeout(raw._context, lifetime)
-        made: Any = SSL.Connection(page, sock)
+            _lib.SSL_CTX_set_timeout(raw, lifetime)
+        connection = SSL.Connection(page, sock)
     finally:
-        _set_sid(raw._context, b"")
+        _set_sid(raw, b"")
     if not tls13:
-        _lib.SSL_set_options(made._ssl, SSL.OP_NO_TLSv1_3)
+        _lib.SSL_set_options(_raw(connection), SSL.OP_NO_TLSv1_3)
     if certified is not None:
-        made.set_context(certified)
+        connection.set_context(certified)
         # SSL_new has copied who is asked for a certificate from ``page``, too.
-        _lib.SSL_set_verify(made._ssl, certified.get_verify_mode(), raw._verify_callback)
-    made.set_accept_state()
-    connection: SSL.Connection = made
+        mode = certified.get_verify_mode()
+        _lib.SSL_set_verify(_raw(connection), mode, made._verify_callback)
+    connection.set_accept_state()
     return connection
 
 
@@ -144,8 +220,45 @@ def resuming(page: SSL.Context, sid: bytes, hello: bytes, *, tls13: bool) -> SSL
 def session_reused(connection: SSL.Connection) -> bool:
     """Whether the handshake resumed a session that was made under the connection's own session id
     context."""
-    made: Any = connection
-    return bool(_lib.SSL_session_reused(made._ssl))
+    return bool(_lib.SSL_session_reused(_raw(connection)))
+
+
+def exported_session(connection: SSL.Connection) -> bytes:
+    """The session, its secret included, as OpenSSL's DER; ``b""`` where there is none. Of a
+    connection that resumed one it is the first connection's."""
+    session = _lib.SSL_get1_session(_raw(connection))
+    if session == _ffi.NULL:
+        return b""
+    try:
+        size = _lib.i2d_SSL_SESSION(session, _ffi.NULL)
+        if size <= 0:
+            return b""
+        buffer = _ffi.new("unsigned char[]", size)
+        _lib.i2d_SSL_SESSION(session, _ffi.new("unsigned char **", buffer))
+        return bytes(_ffi.buffer(buffer, size))
+    finally:
+        _lib.SSL_SESSION_free(session)
+
+
+@contextmanager
+def imported_session(der: bytes) -> Iterator[Any]:
+    """The session in ``der``, for :func:`use_session`, while the block runs; ``None`` where it is
+    no session."""
+    encoded = _ffi.from_buffer("unsigned char[]", der)  # the pointer to it keeps nothing alive
+    session = _lib.d2i_SSL_SESSION(_ffi.NULL, _ffi.new("const unsigned char **", encoded), len(der))
+    if session == _ffi.NULL:
+        _lib.ERR_clear_error()
+        yield None
+        return
+    try:
+        yield session
+    finally:
+        _lib.SSL_SESSION_free(session)
+
+
+def use_session(connection: SSL.Connection, session: Any) -> None:
+    """Give a connection that shakes hands now the session of :func:`imported_session`."""
+    _lib.SSL_set_session(_raw(connection), session)
 
 
 # --- a handshake in memory, and what comes after it ------------------------------------------
@@ -155,7 +268,7 @@ def attach(connection: SSL.Connection, sock: socket.socket) -> None:
     """Have a connection that was made without a socket go on with ``sock``. OpenSSL frees its two
     memory buffers, so nothing may be left in them."""
     made: Any = connection
-    if _lib.SSL_set_fd(made._ssl, sock.fileno()) != 1:
+    if _lib.SSL_set_fd(_raw(connection), sock.fileno()) != 1:
         _lib.ERR_clear_error()
         raise OSError("OpenSSL does not take the socket")
     made._socket, made._into_ssl, made._from_ssl = sock, None, None
@@ -166,7 +279,7 @@ def fatal_alert(connection: SSL.Connection) -> bytes:
     read on it afterwards. OpenSSL has no call for it: it writes one when a record is broken."""
     made: Any = connection
     memory = [_lib.BIO_new(_lib.BIO_s_mem()) for _ in "io"]
-    _lib.SSL_set_bio(made._ssl, *memory)
+    _lib.SSL_set_bio(_raw(connection), *memory)
     made._socket, (made._into_ssl, made._from_ssl) = None, memory
     connection.bio_write(b"\x17\x03\x03\x00\x20" + bytes(32))
     try:
@@ -183,8 +296,7 @@ def ask_for_tickets(connection: SSL.Connection) -> bool:
 
     ``False`` where the client does not offer it or has not answered the last one.
     """
-    made: Any = connection
-    if _lib.SSL_verify_client_post_handshake(made._ssl) != 1:
+    if _lib.SSL_verify_client_post_handshake(_raw(connection)) != 1:
         _lib.ERR_clear_error()
         return False
     try:
@@ -200,3 +312,95 @@ def taken_out(connection: SSL.Connection) -> bytes:
         return connection.bio_read(1 << 20)
     except SSL.WantReadError:
         return b""
+
+
+# --- many records in one call ----------------------------------------------------------------
+
+# pyOpenSSL's ``recv_into`` reads one record (16 KiB) into a buffer of its own and copies it, and
+# its ``send`` writes one. Here ``SSL_read`` decrypts straight into the caller's memory, again and
+# again until that is full or the socket is empty, and ``SSL_write`` writes until the socket takes
+# no more.
+#
+# What is returned as an error has no traceback: its frames would lead to the caller's, which holds
+# the error, and that cycle would keep the buffer until the garbage collector comes.
+
+
+class Fin(SSL.SysCallError):
+    """The peer's FIN where a record was awaited, and no close_notify before it. Never RST: OpenSSL
+    has a reason of its own for a read that gave nothing (pyOpenSSL raises the same for that and for
+    errors without a number)."""
+
+
+def read_into(connection: SSL.Connection, into: memoryview) -> tuple[int, Exception | None]:
+    """Decrypt into ``into``, which is writable and not empty.
+
+    Returns how many bytes came, and why it was left before ``into`` was full: what pyOpenSSL would
+    have raised (:class:`OpenSSL.SSL.WantReadError`, ``ZeroReturnError``, …). Both may be there: the
+    bytes came first.
+    """
+    tls = _raw(connection)
+    filled, size = 0, len(into)
+    with _ffi.from_buffer(into, require_writable=True) as buffer:
+        while filled < size:
+            n = _lib.SSL_read(tls, buffer + filled, size - filled)
+            if n <= 0:
+                fin = _ended_by_fin(connection, n)
+                try:
+                    _raise_error(connection, n)
+                except Exception as exc:
+                    if fin:
+                        return filled, Fin(*exc.args)
+                    return filled, exc.with_traceback(None)
+            filled += n
+    return filled, None
+
+
+def write_from(
+    connection: SSL.Connection, data: bytes | bytearray | memoryview, limit: int
+) -> tuple[int, Exception | None]:
+    """Encrypt and send ``data``, which is not empty, until ``limit`` bytes are out, or a record
+    more.
+
+    Returns how many were sent, and what pyOpenSSL would have raised where the socket or the
+    connection took no more. The bytes that follow must be offered next, as many or more (OpenSSL
+    keeps a record that the socket took half of).
+    """
+    tls = _raw(connection)
+    sent, size = 0, len(data)
+    with _ffi.from_buffer(data) as buffer:
+        while sent < size and sent < limit:
+            n = _lib.SSL_write(tls, buffer + sent, size - sent)
+            if n <= 0:
+                try:
+                    _raise_error(connection, n)
+                except Exception as exc:
+                    return sent, exc.with_traceback(None)
+            sent += n
+    return sent, None
+
+
+def _ended_by_fin(_connection: SSL.Connection, _result: int) -> bool:
+    """Whether a read that gave nothing met the peer's FIN, by the oldest error in the queue."""
+    reason: int = _lib.ERR_GET_REASON(_lib.ERR_peek_error())
+    return reason == _FIN
+
+
+def _raise_error(connection: Any, result: int) -> None:
+    """Raise what pyOpenSSL raises for that result, and empty OpenSSL's queue of errors."""
+    connection._raise_ssl_error(connection._ssl, result)
+
+
+# --- for the self-test -----------------------------------------------------------------------
+
+
+def private_parts() -> dict[str, Any]:
+    """What has the private names that this file uses, by what it is called; an object that is not
+    there is ``None``."""
+    context = SSL.Context(SSL.TLS_SERVER_METHOD)
+    return {
+        "SSL": SSL,
+        "SSL._lib": _lib,
+        "SSL._ffi": _ffi,
+        "Context": context,
+        "Connection": SSL.Connection(context, None),
+    }

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from OpenSSL import SSL, crypto
 
-from securedrop_ftp.tls.callbacks import set_verification
+from securedrop_ftp.tls.openssl import VERIFY_POST_HANDSHAKE, set_verification
 
 #: No issuer of the leaf is looked for, so no signature on the chain is verified: whatever came of
 #: it would be taken all the same, and a stranger's chain of nine keys of 16384 bits held the loop
@@ -29,8 +29,7 @@ def ask_after_handshake(context: SSL.Context) -> None:
     """Ask for no certificate, but let :func:`securedrop_ftp.tls.openssl.ask_for_tickets` do so
     later, under TLS 1.3 (in TLS 1.2's handshakes OpenSSL asks all the same; any answer is
     taken)."""
-    mode: int = SSL._lib.SSL_VERIFY_POST_HANDSHAKE  # type: ignore[attr-defined]  # no public name
-    _ask(context, SSL.VERIFY_PEER | mode)
+    _ask(context, SSL.VERIFY_PEER | VERIFY_POST_HANDSHAKE)
 
 
 def _ask(context: SSL.Context, mode: int) -> None:

@@ -1,25 +1,20 @@
 """Sessions that are known by an id (TLS 1.2 without tickets), in OpenSSL's cache of a page.
 
-Such a session is in the memory of the worker that made it. This takes it out and puts it into
-another's, by private names like :mod:`.openssl`, and tried by :mod:`.self_test` as those are.
+Such a session is in the memory of the worker that made it; here it is put into another worker's.
 """
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import Any, Final
+from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from OpenSSL import SSL, crypto
 
-from securedrop_ftp.tls.callbacks import set_info
-from securedrop_ftp.tls.openssl import accept_under
-
-_lib: Any = getattr(SSL, "_lib", None)
-_ffi: Any = getattr(SSL, "_ffi", None)
+from securedrop_ftp.tls.openssl import accept_under, imported_session, set_info, use_session
 
 #: Bytes that a memory BIO gives at a time.
 _FLIGHT: Final = 64 * 1024
@@ -36,49 +31,27 @@ def forget_session(connection: SSL.Connection) -> None:
     connection.set_shutdown(0)
 
 
-def exported_session(connection: SSL.Connection) -> bytes:
-    """The session, secret and all, as OpenSSL's DER; of one that was resumed, the first one's."""
-    made: Any = connection
-    session = _lib.SSL_get1_session(made._ssl)
-    if session == _ffi.NULL:
-        return b""
-    try:
-        size = _lib.i2d_SSL_SESSION(session, _ffi.NULL)
-        if size <= 0:
-            return b""
-        buffer = _ffi.new("unsigned char[]", size)
-        _lib.i2d_SSL_SESSION(session, _ffi.new("unsigned char **", buffer))
-        return bytes(_ffi.buffer(buffer, size))
-    finally:
-        _lib.SSL_SESSION_free(session)
-
-
 def import_session(page: SSL.Context, sid: bytes, der: bytes) -> None:
-    """Put a session of another process into the cache of ``page``.
+    """Put a session of another process into the cache of ``page``; what is no session is left out.
 
     No function of OpenSSL that can be reached from here does it. But when a full handshake ends
     OpenSSL stores its session, and ``SSL_set_session`` may change that one a moment before: so we
     shake hands with ourselves. About half a millisecond.
     """
-    encoded = _ffi.from_buffer("unsigned char[]", der)  # the pointer to it keeps nothing alive
-    session = _lib.d2i_SSL_SESSION(_ffi.NULL, _ffi.new("const unsigned char **", encoded), len(der))
-    if session == _ffi.NULL:
-        _lib.ERR_clear_error()
-        return
-    try:
+    with imported_session(der) as session:
+        if session is None:
+            return
         server = accept_under(page, sid, _self_signed(), None, tls13=False)
         server.set_app_data(session)
         shake_hands(SSL.Connection(_own_client(), None), server)
         keep_session(server)
-    finally:
-        _lib.SSL_SESSION_free(session)
 
 
-def _swap(server: Any, where: int, _value: int) -> None:
+def _swap(server: SSL.Connection, where: int, _value: int) -> None:
     session = server.get_app_data()
     step = where & SSL.SSL_CB_ACCEPT_LOOP == SSL.SSL_CB_ACCEPT_LOOP
     if session is not None and step and server.get_state_string().endswith(b"write finished"):
-        _lib.SSL_set_session(server._ssl, session)
+        use_session(server, session)
 
 
 @cache

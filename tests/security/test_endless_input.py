@@ -21,7 +21,7 @@ from securedrop_ftp.conf import Conf
 from securedrop_ftp.ftps.control import RECORDS_PER_TURN, SECONDS_PER_TURN, ControlChannel
 from securedrop_ftp.ftps.wire import Command, Violation
 from securedrop_ftp.server.loop import Loop
-from securedrop_ftp.tls.again import MAX_STEPS
+from securedrop_ftp.tls.handshake_limit import MAX_STEPS
 from tests.fixtures.cast import password_of
 from tests.fixtures.pki import authority
 from tests.fixtures.processes import wait_until

@@ -30,10 +30,9 @@ ROWS: Final = (
         "91",
         "a reset, or a record that is none, passes for a FIN",
         (
-            Cut(
-                "tls/records.py",
-                "fin = _lib.ERR_GET_REASON(_lib.ERR_peek_error()) == _FIN",
-                "fin = _lib.SSL_get_error(tls, n) != _lib.SSL_ERROR_WANT_READ",
+            Seam(
+                "tls.openssl:_ended_by_fin",
+                "return _lib.SSL_get_error(_raw(_connection), _result) != _lib.SSL_ERROR_WANT_READ",
             ),
         ),
         (f"{FIN}_a_reset_or_a_bad_record_ends_no_upload_whatever_allo_said",),

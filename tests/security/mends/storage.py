@@ -114,7 +114,7 @@ ROWS: Final[tuple[Mend, ...]] = (
                 "    memory.madvise(mmap.MADV_DONTNEED)\n    with suppress(BufferError):",
                 "    with suppress(AttributeError):",
             ),
-            Seam("tls.records:read_into", "exc", call="with_traceback"),
+            Seam("tls.openssl:read_into", "exc", call="with_traceback"),
         ),
         (
             f"{MEMORY}::test_row_51_a_long_upload_and_aborted_ones_stay_within_the_workers_memory[filesystem]",
@@ -129,7 +129,7 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "51",
         "what a full socket says refers to the caller, and keeps what was being sent",
-        (Seam("tls.records:write_from", "exc", call="with_traceback"),),
+        (Seam("tls.openssl:write_from", "exc", call="with_traceback"),),
         (
             (
                 f"{MEMORY}::test_row_51_long_downloads_stay_within_the_workers_memory"

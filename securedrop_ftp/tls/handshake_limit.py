@@ -1,9 +1,9 @@
-"""Peers that go back to the handshake when it is over.
+"""A limit on steps back into the handshake, once it is done.
 
 A refused renegotiation (TLS 1.2) and a key update (TLS 1.3) are dealt with inside ``SSL_read``,
-which returns only when application data has come or the socket is empty. A client that sent nothing
-else, as fast as it could, held the whole loop for as long as it liked, before any login (seen: 6
-seconds of small records, in which no other client had an answer).
+which returns only when application data has come or the socket is empty. So a client that sends
+nothing else, as fast as it can, holds the loop for as long as it likes, before any login (measured:
+6 seconds of small records, in which no other client had an answer).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Final
 
 from OpenSSL import SSL
 
-from securedrop_ftp.tls.callbacks import set_info
+from securedrop_ftp.tls.openssl import set_info
 
 #: Steps back into the handshake before a connection is given up. A key update takes two or three,
 #: and clients make one for each 2^24 records (RFC 8446 §5.5), if at all.
@@ -22,26 +22,26 @@ MAX_STEPS: Final = 256
 
 
 def limit_handshakes(context: SSL.Context) -> None:
-    """Have reading end for connections of ``context`` whose peer goes on and on. To OpenSSL that
-    looks like close_notify: ask :func:`went_on` before it is taken for one."""
+    """End reading on connections of ``context`` whose peer takes more than :data:`MAX_STEPS`. It
+    looks like close_notify then: ask :func:`limit_exceeded` before it is taken for one."""
     set_info(context, _count)
 
 
-def went_on(connection: SSL.Connection) -> bool:
-    """Whether reading ended because of this limit and not with the peer's close_notify."""
+def limit_exceeded(connection: SSL.Connection) -> bool:
+    """Whether reading ended because of the limit, and not with the peer's close_notify."""
     steps: _Steps | None = connection.get_app_data()
     return steps is not None and steps.taken > MAX_STEPS
 
 
-def begin_anew(connection: SSL.Connection) -> None:
-    """Count from none: steps follow that we asked for."""
+def restart_count(connection: SSL.Connection) -> None:
+    """Count from zero: the steps that follow are those that we asked for."""
     connection.set_app_data(_Steps())
 
 
 def before_next_step(connection: SSL.Connection, act: Callable[[], None]) -> None:
-    """Call ``act``, once, before OpenSSL deals with an alert or a message of the handshake kind:
-    before it can answer one. The handshake is done."""
-    begin_anew(connection)
+    """Call ``act`` once, before OpenSSL deals with the next alert or handshake message, and so
+    before it can answer one. For a connection whose handshake is done."""
+    restart_count(connection)
     connection.get_app_data().before_next = act
 
 
@@ -55,7 +55,7 @@ def _count(connection: SSL.Connection, where: int, _value: int) -> None:
     steps: _Steps | None = connection.get_app_data()
     if steps is None:
         if where & SSL.SSL_CB_HANDSHAKE_DONE:
-            begin_anew(connection)
+            restart_count(connection)
         return
     act, steps.before_next = steps.before_next, None
     if act is not None:
