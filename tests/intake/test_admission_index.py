@@ -1,13 +1,18 @@
-"""Admitting a file looks at a few rows, however long the ledger has grown."""
+"""Admitting a file, and listing a directory, looks at a few rows, however long the ledger is."""
 
 from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from securedrop_ftp.access.principal import Principal
 from securedrop_ftp.intake.admission import _neighbours
+from securedrop_ftp.intake.resume import _has_unfinished
 from securedrop_ftp.models import Upload
 
 
@@ -16,10 +21,7 @@ def test_the_neighbours_of_an_upload_are_found_by_indexes_alone(db: None) -> Non
     row = Upload(storage="default", key="acme/a", path="/a", account_id=1)
     with CaptureQueriesContext(connection) as queries:
         assert not _neighbours(row, timezone.now())
-    with connection.cursor() as cursor:
-        cursor.execute(f"EXPLAIN QUERY PLAN {queries[0]['sql']}")
-        plan = [step[-1] for step in cursor.fetchall()]
-    searches = [line for line in plan if "SEARCH" in line or "SCAN" in line]
+    searches = _searches(queries[0]["sql"])
     assert len(searches) == 4
     for line in searches:
         assert any(
@@ -29,4 +31,20 @@ def test_the_neighbours_of_an_upload_are_found_by_indexes_alone(db: None) -> Non
                 "account_id=? AND path=? AND state=?",
                 "state=? AND lease_until>?",
             )
-        ), plan
+        ), searches
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="the plan is SQLite's")
+def test_a_listing_finds_unfinished_uploads_by_their_state(db: None) -> None:
+    principal = cast(Principal, SimpleNamespace(account_id=1, resume_window=3600))
+    with CaptureQueriesContext(connection) as queries:
+        assert not _has_unfinished(principal)
+    (search,) = _searches(queries[0]["sql"])
+    assert "state=?" in search
+
+
+def _searches(sql: str) -> list[str]:
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN QUERY PLAN {sql}")
+        plan = [step[-1] for step in cursor.fetchall()]
+    return [line for line in plan if "SEARCH" in line or "SCAN" in line]
