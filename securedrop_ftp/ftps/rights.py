@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from securedrop_ftp.access.principal import Principal
@@ -47,30 +48,44 @@ class Rights:
         return self._of_unfinished() if isinstance(entry, Unfinished) else self._of_file(entry)
 
     def _of_directory(self, entry: Entry) -> str:
-        may = self.principal.may
-        given = "e" + "".join(letter for letter, by in _DIRECTORY if any(map(may, by)))
+        letters = _directory_letters(self.principal.permissions)
         if f"{entry.key}/" == self.principal.root:
-            given = "".join(letter for letter in given if letter not in _NOT_OF_THE_TOP)
-        return given
+            letters = "".join(letter for letter in letters if letter not in _NOT_OF_THE_TOP)
+        return letters
 
     def _of_file(self, entry: Entry) -> str:
-        """Never ``a``: a finished file is not appended to."""
-        may = self.principal.may
-        renamed = may(_P.RENAME) or (may(_P.RENAME_OWN) and self.stored_here(entry.key))
-        letters = (
-            ("d", may(_P.DELETE)),
-            ("f", renamed),
-            ("r", may(_P.DOWNLOAD)),
-            ("w", self._takes_the_name_again()),
+        principal = self.principal
+        renamed = principal.may(_P.RENAME) or (
+            principal.may(_P.RENAME_OWN) and self.stored_here(entry.key)
         )
-        return "".join(letter for letter, given in letters if given)
-
-    def _takes_the_name_again(self) -> bool:
-        may, policy = self.principal.may, self.principal.overwrite
-        if policy == OverwritePolicy.REPLACE:
-            return may(_P.UPLOAD) and may(_P.OVERWRITE)
-        return policy == OverwritePolicy.VERSION and may(_P.UPLOAD)  # under a numbered name
+        return _file_letters(principal.permissions, principal.overwrite, renamed)
 
     def _of_unfinished(self) -> str:
         """APPE goes on, DELE discards, STOR begins anew. Only who may resume sees it."""
         return "adw" if self.principal.may(_P.UPLOAD) else "d"
+
+
+# The same for all entries of a listing.
+@lru_cache
+def _directory_letters(permissions: frozenset[Permission]) -> str:
+    return "e" + "".join(letter for letter, by in _DIRECTORY if permissions.intersection(by))
+
+
+@lru_cache
+def _file_letters(
+    permissions: frozenset[Permission], overwrite: OverwritePolicy, renamed: bool
+) -> str:
+    """Never ``a``: a finished file is not appended to."""
+    letters = (
+        ("d", _P.DELETE in permissions),
+        ("f", renamed),
+        ("r", _P.DOWNLOAD in permissions),
+        ("w", _takes_the_name_again(permissions, overwrite)),
+    )
+    return "".join(letter for letter, given in letters if given)
+
+
+def _takes_the_name_again(permissions: frozenset[Permission], overwrite: OverwritePolicy) -> bool:
+    if overwrite == OverwritePolicy.REPLACE:
+        return {_P.UPLOAD, _P.OVERWRITE} <= permissions
+    return overwrite == OverwritePolicy.VERSION and _P.UPLOAD in permissions  # a numbered name
