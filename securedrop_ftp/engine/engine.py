@@ -178,7 +178,7 @@ class Engine:
 
     @property
     def intake(self) -> Intake:
-        """Uploads."""
+        """The way in for uploads."""
         return self._running().intake
 
     @property
@@ -198,7 +198,7 @@ class Engine:
 
     @property
     def reads(self) -> ReadBudget:
-        """Memory for downloads."""
+        """The memory that downloads may take."""
         return self._running().reads
 
     @property

@@ -81,7 +81,7 @@ class LiveControl:
             self._sessions[session.id] = session
 
     def remove(self, session_id: str) -> None:
-        """It has ended."""
+        """Control a session no longer: it has ended."""
         with self._lock:
             self._sessions.pop(session_id, None)
 

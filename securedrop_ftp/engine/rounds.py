@@ -46,7 +46,7 @@ class Rounds:
         self._thread = new_thread("rounds", self._run)
 
     def start(self) -> Rounds:
-        """Begin."""
+        """Start the thread that runs the rounds."""
         self._thread.start()
         return self
 

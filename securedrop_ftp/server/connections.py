@@ -122,7 +122,7 @@ class ConnectionTable:
             return _count(self._map[self._ids : self._ids + max(slot, 0) * _ID], value) >= limit
 
     def release(self, ticket: int) -> None:
-        """The connection ended."""
+        """Give the slot of a connection back that has ended."""
         with self._lock.held():
             slot = self._slot(ticket)
             if slot >= 0:

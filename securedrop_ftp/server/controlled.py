@@ -39,13 +39,13 @@ class FtpsSession:
 
     @property
     def bytes_moved(self) -> int:
-        """Payload so far."""
+        """Payload of all transfers so far, in bytes."""
         transfer = self._session.transfer
         return self._session.bytes_before + (0 if transfer is None else transfer.moved)
 
     @property
     def started(self) -> datetime:
-        """UTC."""
+        """When the session began, in UTC."""
         return datetime.now(UTC) - timedelta(seconds=self._session.age)
 
     def end(self, reason: str) -> None:

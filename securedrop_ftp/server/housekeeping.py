@@ -153,7 +153,7 @@ def warn_of_certificates(conf: Conf) -> None:
 
 
 def recover_owner(boot: Boot, dead: str) -> None:
-    """One worker died."""
+    """Settle the uploads of one worker that died; in a process of its own."""
     try:
         housekeeping.recover_owner(boot, dead)
     finally:

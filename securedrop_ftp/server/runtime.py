@@ -61,11 +61,12 @@ class WorkerRuntime:
 
     @property
     def passive_address(self) -> str:
-        """What PASV tells."""
+        """The address that PASV tells, textual."""
         return self.passive.address
 
     def tls_context(self, tls13: bool) -> tuple[SSL.Context, bool]:
-        """For control connections of this moment."""
+        """The TLS context for a control connection that comes now, and whether it offers TLS
+        1.3."""
         return self.contexts.control(tls13)
 
     def strangers_context(self, tls13: bool) -> SSL.Context:
@@ -75,11 +76,12 @@ class WorkerRuntime:
     # --- caps and rates --------------------------------------------------------------
 
     def assign_partner(self, slot: int, partner_id: int, limit: int) -> str:
-        """Across all workers."""
+        """Count the connection for its partner, over all workers; ``""``, or why not
+        (``sessions``, ``gone``)."""
         return self.shared.table.assign(slot, partner_id, limit)
 
     def login_begins(self, address: str) -> Place | Refused:
-        """Across all workers."""
+        """Take a place in the address's login rate, over all workers."""
         return self.shared.rates.take(address, self.conf.login_rate_per_ip)
 
     def login_ended(self, place: Any, *, good: bool) -> None:
@@ -91,7 +93,8 @@ class WorkerRuntime:
             self.shared.rates.failed(place)
 
     def passive_listener_opened(self, partner_id: int, limit: int) -> bool:
-        """In this worker."""
+        """Count a passive listener of the partner in this worker; false where it has ``limit``
+        already."""
         if self._listeners[partner_id] >= limit:
             return False
         self._listeners[partner_id] += 1

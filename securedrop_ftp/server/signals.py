@@ -19,7 +19,7 @@ class SignalPipe:
         signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
 
     def fileno(self) -> int:
-        """To poll for."""
+        """The descriptor that is readable when a signal came."""
         return self._reader.fileno()
 
     def read(self) -> list[int]:

@@ -91,7 +91,7 @@ class Worker(WorkerRuntime):
     # --- life ------------------------------------------------------------------------
 
     def run(self, ready: Callable[[], None]) -> None:
-        """Serve until drained."""
+        """Serve until the worker is drained; ``ready`` is called once it accepts."""
         self.loop.call_every(TICK, self._tick)
         self.loop.call_soon(ready)
         self.loop.run()
@@ -223,7 +223,7 @@ class Worker(WorkerRuntime):
                 session.close("made room for a newcomer: no login yet, and all places taken")
 
     def session_closed(self, session: Session) -> None:
-        """Forget it."""
+        """Forget a session that has ended, and give its slot back."""
         self.sessions.discard(session)
         self.shared.table.release(session.slot)
         self._by_slot.pop(session.slot, None)

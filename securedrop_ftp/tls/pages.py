@@ -71,7 +71,8 @@ class Pages:
         tls13: bool,
         lifetime: int = 0,
     ) -> SSL.Connection:
-        """See :func:`.openssl.accept_under`."""
+        """A server connection under the keys of ``page``; :func:`.openssl.accept_under` makes
+        it."""
         return openssl.accept_under(
             self._pages[page], sid, certified, sock, tls13=tls13, lifetime=lifetime
         )
@@ -79,11 +80,13 @@ class Pages:
     def resuming(
         self, page: int, sid: bytes, hello: bytes, *, tls13: bool
     ) -> SSL.Connection | None:
-        """See :func:`.openssl.resuming`; no session of a page that is gone can be resumed."""
+        """The connection that resumes what ``hello`` names, by :func:`.openssl.resuming`;
+        ``None`` where it cannot, or where the page is gone."""
         kept = self._pages.get(page)
         return None if kept is None else openssl.resuming(kept, sid, hello, tls13=tls13)
 
     def import_session(self, page: int, sid: bytes, der: bytes) -> None:
-        """See :func:`.session_cache.import_session`."""
+        """Put a session of another process under its page, by
+        :func:`.session_cache.import_session`."""
         if page in self._pages:
             session_cache.import_session(self._pages[page], sid, der)

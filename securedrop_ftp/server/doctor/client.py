@@ -47,7 +47,7 @@ class FtpsClient(ftplib.FTP_TLS):
     def ntransfercmd(
         self, cmd: str, rest: int | str | None = None
     ) -> tuple[ssl.SSLSocket, int | None]:
-        """Resume the session."""
+        """ftplib's, with a data channel that resumes the control connection's TLS session."""
         plain, size = ftplib.FTP.ntransfercmd(self, cmd, rest)  # noqa: S321 - TLS follows
         control = self.sock
         assert isinstance(control, ssl.SSLSocket)
@@ -60,11 +60,11 @@ class FtpsClient(ftplib.FTP_TLS):
             raise
 
     def upload(self, name: str, data: bytes) -> str:
-        """Store; the final reply."""
+        """Store ``data`` under ``name``; the final reply."""
         return self.storbinary(f"STOR {name}", io.BytesIO(data), blocksize=65536)
 
     def download(self, name: str) -> bytes:
-        """Read back."""
+        """Read a file back whole."""
         chunks: list[bytes] = []
         self.retrbinary(f"RETR {name}", chunks.append)
         return b"".join(chunks)

@@ -28,7 +28,7 @@ class Finding:
     mend: str = ""
 
     def row(self) -> dict[str, str]:
-        """For scripts."""
+        """The finding as texts, for tables and JSON; nothing in it can move a cursor."""
         return {
             "level": self.level.value,
             "check": self.check,
@@ -42,7 +42,7 @@ class Finding:
 
 
 def ok(check: str, text: str) -> Finding:
-    """All is well."""
+    """A finding that says that all is well."""
     return Finding(Level.OK, check, text)
 
 

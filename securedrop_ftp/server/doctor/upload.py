@@ -50,7 +50,7 @@ class _Failed(Exception):
 
 
 def real_upload(conf: Conf, status: ServiceStatus | None) -> Iterator[Finding]:
-    """See the module's docstring. Needs the database."""
+    """Send one file as a partner would, read it back and delete it. Needs the database."""
     remove_forgotten()
     try:
         address = reachable(conf, status)
