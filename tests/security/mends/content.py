@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.security.mends import Cut, Mend, Seam, never
+from tests.security.mends import NO_SELF_TEST, Cut, Mend, Seam, never
 
 TEXTS: Final = "tests/ftps/test_texts.py::test"
 FIN: Final = "tests/faults/test_missing_close_notify.py::test"
@@ -34,6 +34,7 @@ ROWS: Final = (
                 "tls.openssl:_ended_by_fin",
                 "return _lib.SSL_get_error(_raw(_connection), _result) != _lib.SSL_ERROR_WANT_READ",
             ),
+            NO_SELF_TEST,
         ),
         (f"{FIN}_a_reset_or_a_bad_record_ends_no_upload_whatever_allo_said",),
     ),
