@@ -42,7 +42,17 @@ def _forget() -> None:
             os.close(fd)
 
 
-os.register_at_fork(after_in_child=_forget)
+def _hold() -> None:
+    # SQLite counts its locks by process: one that a thread of ours held at the fork would be held
+    # in the child for ever, by nobody (30 s until "database is locked", seen).
+    _turns.lock.acquire()
+
+
+def _go_on() -> None:
+    _turns.lock.release()
+
+
+os.register_at_fork(before=_hold, after_in_parent=_go_on, after_in_child=_forget)
 
 
 @contextmanager

@@ -11,5 +11,6 @@ from __future__ import annotations
 
 from securedrop_ftp.engine.engine import Engine
 from securedrop_ftp.engine.process import current, install
+from securedrop_ftp.engine.uploads import BlockingUpload
 
-__all__ = ["Engine", "current", "install"]
+__all__ = ["BlockingUpload", "Engine", "current", "install"]

@@ -18,7 +18,7 @@ from typing import Any, Final
 from django.db import DatabaseError, InterfaceError
 
 from securedrop_ftp import audit
-from securedrop_ftp.conf import Conf
+from securedrop_ftp.conf import Conf, get_conf
 from securedrop_ftp.db import DatabaseWriter, check_connections
 from securedrop_ftp.engine import presence
 from securedrop_ftp.engine.heartbeat import Heartbeat
@@ -27,12 +27,13 @@ from securedrop_ftp.engine.live import CONTROL, LiveControl
 from securedrop_ftp.engine.pools import FairPool
 from securedrop_ftp.engine.reads import ReadBudget
 from securedrop_ftp.engine.rounds import TICK, Round, Rounds, log_failure
+from securedrop_ftp.engine.uploads import BlockingUpload, OpenUploads
 from securedrop_ftp.events import Event
-from securedrop_ftp.exceptions import AccessUnavailable, LedgerUnavailable
+from securedrop_ftp.exceptions import AccessUnavailable, Cancelled, LedgerUnavailable
 from securedrop_ftp.intake import owners
 from securedrop_ftp.intake.locations import heed_adoptions, located_backend
 from securedrop_ftp.intake.recovery import Recovery, recovery_for_command
-from securedrop_ftp.intake.service import Intake
+from securedrop_ftp.intake.service import Intake, UploadRequest, UploadStream
 from securedrop_ftp.refusals import refusals
 
 #: Seconds that a start waits for the database to know this process.
@@ -49,6 +50,7 @@ class _Parts:
     accounts: FairPool
     storage: FairPool
     intake: Intake
+    uploads: OpenUploads
     live: LiveControl
     reads: ReadBudget
     heartbeat: Heartbeat
@@ -126,6 +128,7 @@ class Engine:
             accounts,
             storage,
             intake,
+            OpenUploads(),
             LiveControl(accounts, board),
             ReadBudget(conf.worker_memory // 2),
             Heartbeat(self.identity.boot).start(),
@@ -163,6 +166,7 @@ class Engine:
                 self._parts = None
 
     def _end(self, parts: _Parts) -> None:
+        parts.uploads.cancel_all()
         # What the closed sessions left to do: cancelled uploads, audit rows.
         parts.storage.close(self.conf.storage_timeout)
         parts.accounts.close(GOODBYE)
@@ -180,6 +184,24 @@ class Engine:
     def intake(self) -> Intake:
         """The way in for uploads."""
         return self._running().intake
+
+    def open_upload(self, request: UploadRequest) -> BlockingUpload:
+        """Admit an upload that a thread will feed. Blocks.
+
+        Raises:
+            SecureDropError: refused; the audit row is written.
+        """
+        parts = self._running()
+        if self._closed:
+            raise AccessUnavailable("The service is shutting down.")
+        partner = request.principal.partner
+        admitted = parts.storage.submit(partner, parts.intake.begin, request)
+        try:
+            stream = admitted.result()
+        except BaseException:  # also where the wait was interrupted: nobody will feed it
+            admitted.add_done_callback(_cancel_orphan)
+            raise
+        return parts.uploads.add(stream, self.conf.operation_timeout)
 
     @property
     def accounts(self) -> FairPool:
@@ -213,7 +235,8 @@ class Engine:
     def recovery(self) -> Recovery:
         """What settles uploads of dead writers; for commands: it starts no thread, and writes on
         the caller's own connection."""
-        return recovery_for_command(self.conf, command_owner(self.conf))
+        conf = get_conf()
+        return recovery_for_command(conf, command_owner(conf))
 
     # --- again and again -------------------------------------------------------------
 
@@ -223,6 +246,7 @@ class Engine:
             Round("marks", self._third_of_a_lease, partial(self._heed_adoptions, parts)),
             Round("presence", lambda: self.conf.presence_interval, parts.live.publish),
             Round("control", lambda: self.conf.control_check_interval, parts.live.check),
+            Round("abandoned", lambda: TICK, parts.uploads.cancel_abandoned),
             Round("refusals", lambda: TICK, partial(_tell_refusals, parts.writer)),
         ]
 
@@ -243,6 +267,11 @@ class Engine:
 def _keep_leases(parts: _Parts) -> None:
     audit.replay(parts.writer)
     log_failure(parts.accounts.submit("heartbeat", parts.intake.heartbeat), "heartbeat")
+
+
+def _cancel_orphan(admitted: Future[UploadStream]) -> None:
+    if admitted.exception() is None:
+        admitted.result().cancel(Cancelled("who asked for it is gone"))
 
 
 def _tell_refusals(writer: DatabaseWriter, *, everything: bool = False) -> None:

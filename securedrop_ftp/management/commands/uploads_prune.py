@@ -6,9 +6,8 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
+from securedrop_ftp import engine
 from securedrop_ftp.conf import get_conf
-from securedrop_ftp.engine.identity import command_owner
-from securedrop_ftp.intake.recovery import recovery_for_command
 from securedrop_ftp.management.base import SentenceCommand
 from securedrop_ftp.server.readiness.storages import aliases_of_partners, unusable
 
@@ -21,14 +20,13 @@ class Command(SentenceCommand):
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        conf = get_conf()
-        pruned = recovery_for_command(conf, command_owner(conf)).prune()
+        pruned = engine.current().recovery().prune()
         self.stdout.write(f"Expired: {pruned.expired}. Swept: {pruned.swept}.")
         if pruned.failed:
             raise CommandError(
                 f"Storage {', '.join(pruned.failed)} could not be swept; see the log."
             )
-        failing = unusable(aliases_of_partners(), conf.storage_timeout)
+        failing = unusable(aliases_of_partners(), get_conf().storage_timeout)
         if failing:
             told = "; ".join(f"“{alias}”: {why}" for alias, why in failing.items())
             raise CommandError(f"There is storage that cannot be used: {told}")

@@ -7,10 +7,8 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from securedrop_ftp.conf import get_conf
-from securedrop_ftp.engine.identity import command_owner
+from securedrop_ftp import engine
 from securedrop_ftp.intake.owners import BEAT_EVERY, gone
-from securedrop_ftp.intake.recovery import recovery_for_command
 from securedrop_ftp.management.base import SentenceCommand
 from securedrop_ftp.models import Upload
 from securedrop_ftp.models.upload import LIVE
@@ -42,8 +40,7 @@ class Command(SentenceCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        conf = get_conf()
-        recovery = recovery_for_command(conf, command_owner(conf))
+        recovery = engine.current().recovery()
         dead = set() if options["all"] else _dead_writers()
         counts = recovery.recover(lambda owner: options["all"] or owner in dead)
         pending = counts.pop("pending", 0)
