@@ -36,7 +36,7 @@ EXPIRY_WARNING: Final = timedelta(days=30)
 #: Certificates looked at beside the leaf; OpenSSL's own limit is a size.
 MAX_CHAIN: Final = 8
 
-#: RFC 9325 §4.5, as for our own certificate.
+#: RFC 9325 §4.5: RSA keys below 2048 bits and curves below 224 bits are too weak.
 MIN_RSA_BITS: Final = 2048
 MIN_EC_BITS: Final = 224
 
@@ -197,13 +197,24 @@ def _for_clients(certificate: x509.Certificate) -> bool:
     return any(purpose in usage for purpose in _CLIENT_PURPOSES)
 
 
-def _weak_key(certificate: x509.Certificate) -> bool:
+def too_few_bits(certificate: x509.Certificate) -> int | None:
+    """The bits of an RSA or elliptic-curve key that is too weak; ``None`` for any other key."""
     key = certificate.public_key()
     if isinstance(key, rsa.RSAPublicKey):
-        return key.key_size < MIN_RSA_BITS
+        return key.key_size if key.key_size < MIN_RSA_BITS else None
     if isinstance(key, ec.EllipticCurvePublicKey):
-        return key.key_size < MIN_EC_BITS
-    return not isinstance(key, ed25519.Ed25519PublicKey | ed448.Ed448PublicKey)
+        return key.key_size if key.key_size < MIN_EC_BITS else None
+    return None
+
+
+def _weak_key(certificate: x509.Certificate) -> bool:
+    known = (
+        rsa.RSAPublicKey
+        | ec.EllipticCurvePublicKey
+        | ed25519.Ed25519PublicKey
+        | ed448.Ed448PublicKey
+    )
+    return too_few_bits(certificate) is not None or not isinstance(certificate.public_key(), known)
 
 
 def _bad_chain(

@@ -5,23 +5,17 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Generator, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from django.core.checks import CheckMessage, Error, Warning  # noqa: A004 - Django's own name
 
+from securedrop_ftp.access.certificates import EXPIRY_WARNING, too_few_bits
 from securedrop_ftp.conf import Conf, get_conf
-
-#: RFC 9325 §4.5: RSA keys below 2048 bits and curves below 224 bits are too weak.
-MIN_RSA_BITS: Final = 2048
-MIN_EC_BITS: Final = 224
-
-EXPIRY_WARNING: Final = timedelta(days=30)
 
 _BEGIN: Final = re.compile(rb"-----BEGIN (?:X509 )?CERTIFICATE-----")
 
@@ -163,10 +157,8 @@ def _validity(certificate: x509.Certificate, path: str, now: datetime) -> Iterat
 
 
 def _strength(certificate: x509.Certificate, path: str) -> Iterator[CheckMessage]:
-    key = certificate.public_key()
-    bits = key.key_size if isinstance(key, rsa.RSAPublicKey | ec.EllipticCurvePublicKey) else None
-    least = MIN_RSA_BITS if isinstance(key, rsa.RSAPublicKey) else MIN_EC_BITS
-    if bits is not None and bits < least:
+    bits = too_few_bits(certificate)
+    if bits is not None:
         yield Error(
             f"The certificate in {path} has a key of {bits} bits, which is too weak.",
             hint="Use ECDSA P-256, or RSA with at least 2048 bits (RFC 9325).",
