@@ -194,6 +194,11 @@ class Conf:
     partner_storage_jobs: int = number(
         8, (1, 256), "storage calls of one partner at once, in each worker"
     )
+    database_connections: int = number(
+        6,
+        (3, 100),
+        "connections to PostgreSQL, in each worker; threads wait for one up to 10 seconds",
+    )
     concurrent_hashes: int = number(
         2, (1, 64), "password hashes at once, in each worker; 19 MiB each"
     )

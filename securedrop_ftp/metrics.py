@@ -23,6 +23,14 @@ DESCRIBED: Final[dict[str, tuple[str, str]]] = {
     "securedrop_storage_retries_total": ("counter", "Storage calls that were tried again."),
     "securedrop_sessions": ("gauge", "Open control connections."),
     "securedrop_uploads_in_progress": ("gauge", "Uploads begun and not ended, commits included."),
+    "securedrop_database_connections_in_use": (
+        "gauge",
+        "Shared connections to PostgreSQL that threads have taken.",
+    ),
+    "securedrop_database_connections_awaited": (
+        "gauge",
+        "Threads that wait for a shared connection to PostgreSQL.",
+    ),
     "securedrop_database_writer_busy_seconds": (
         "gauge",
         "How long the database writer has been at its present job, 0 when it is idle.",

@@ -9,13 +9,25 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from django.contrib.auth.hashers import Argon2PasswordHasher, get_hasher, identify_hasher
 
 from securedrop_ftp.conf import get_conf
+from securedrop_ftp.db import release_connection
 
 _slots: threading.BoundedSemaphore | None = None
 _slots_made = threading.Lock()
+
+
+@contextmanager
+def _hash_slot() -> Iterator[None]:
+    """A hash takes long, and so may the wait for its turn: no shared database connection is kept
+    meanwhile."""
+    release_connection()
+    with _hash_slots():
+        yield
 
 
 def _hash_slots() -> threading.BoundedSemaphore:
@@ -44,12 +56,12 @@ class Argon2id(Argon2PasswordHasher):
 
     def encode(self, password: str, salt: str) -> str:
         """The encoded hash of ``password``."""
-        with _hash_slots():
+        with _hash_slot():
             return super().encode(password, salt)
 
     def verify(self, password: str, encoded: str) -> bool:
         """Whether ``encoded`` is a hash of ``password``."""
-        with _hash_slots():
+        with _hash_slot():
             return super().verify(password, encoded)
 
 

@@ -2,6 +2,7 @@
 
 - :mod:`.transactions`: short writes, and the one rule for running a job again;
 - :mod:`.connections`: connections are looked at around each job;
+- :mod:`.shared`: at most so many of them for the threads of a process;
 - :mod:`.threads`: the one place where threads begin, so that each has checked connections;
 - :mod:`.writer`: one thread that commits small jobs in groups.
 """
@@ -12,6 +13,7 @@ from securedrop_ftp.db.connections import (
     renew_connections,
     renewed_connections,
 )
+from securedrop_ftp.db.shared import release_connection, share_connections, stop_sharing
 from securedrop_ftp.db.transactions import run_in_transaction, write_transaction
 from securedrop_ftp.db.writer import DatabaseWriter
 
@@ -19,8 +21,11 @@ __all__ = [
     "DatabaseWriter",
     "check_connections",
     "limit_statements",
+    "release_connection",
     "renew_connections",
     "renewed_connections",
     "run_in_transaction",
+    "share_connections",
+    "stop_sharing",
     "write_transaction",
 ]

@@ -10,6 +10,7 @@ from typing import Any, Final
 from django.db import close_old_connections, connection
 from django.db.backends.signals import connection_created
 
+from securedrop_ftp.db import shared
 from securedrop_ftp.log import get_logger
 
 logger = get_logger(__name__)
@@ -17,8 +18,10 @@ logger = get_logger(__name__)
 
 def renew_connections() -> None:
     """:func:`django.db.close_old_connections`, unless a transaction is open: there it would close
-    the connection under its caller's feet."""
+    the connection under its caller's feet. A connection of those that the process shares is given
+    back (:mod:`.shared`)."""
     if not connection.in_atomic_block:
+        shared.release_connection()
         close_old_connections()
 
 
@@ -26,11 +29,13 @@ def renew_connections() -> None:
 def renewed_connections() -> Iterator[None]:
     """Look at this thread's connections before and after a job of a pool: one that was lost, or is
     too old, is closed, and the ORM opens another at its next use. Never fails: the job runs."""
-    _renew()
+    if not shared.begin():
+        _renew()
     try:
         yield
     finally:
         _renew()
+        shared.end()
 
 
 def _renew() -> None:

@@ -16,6 +16,7 @@ from typing import Any, ParamSpec, TypeVar
 from django.db import connections
 
 from securedrop_ftp.db.connections import renewed_connections
+from securedrop_ftp.db.shared import keep_own_connection
 from securedrop_ftp.log import get_logger
 
 logger = get_logger(__name__)
@@ -24,10 +25,22 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-def thread(name: str, run: Callable[..., object], *args: Any) -> threading.Thread:
+def thread(
+    name: str, run: Callable[..., object], *args: Any, own_connection: bool = False
+) -> threading.Thread:
     """A daemon thread for ``run(*args)``; it is not started yet. Where ``run`` takes one job after
-    the other, each belongs into :func:`~.connections.renewed_connections`."""
-    return threading.Thread(target=run_with_connections, args=(run, *args), name=name, daemon=True)
+    the other, each belongs into :func:`~.connections.renewed_connections`.
+
+    ``own_connection``: it uses the database without waiting for one of those that the threads of
+    its process share (:mod:`.shared`).
+    """
+    body = _run_alone if own_connection else run_with_connections
+    return threading.Thread(target=body, args=(run, *args), name=name, daemon=True)
+
+
+def _run_alone(run: Callable[..., object], *args: Any) -> None:
+    keep_own_connection()
+    run_with_connections(run, *args)
 
 
 def timer(seconds: float, run: Callable[[], object]) -> threading.Timer:

@@ -27,6 +27,7 @@ from typing import Any, Final, TypeVar
 from django.db import close_old_connections, connection, transaction
 
 from securedrop_ftp.db import threads
+from securedrop_ftp.db.shared import release_connection
 from securedrop_ftp.db.transactions import (
     RUNS,
     DiskWasFull,
@@ -119,7 +120,7 @@ class DatabaseWriter:
         self._thread = self._new_thread()
 
     def _new_thread(self) -> threading.Thread:
-        return threads.thread("db-writer", self._run)
+        return threads.thread("db-writer", self._run, own_connection=True)
 
     def start(self) -> DatabaseWriter:
         """Start the thread, and tell of it in the metrics."""
@@ -147,7 +148,8 @@ class DatabaseWriter:
         return queued.future
 
     def call(self, job: Callable[[], T], timeout: float | None = None) -> T:
-        """:meth:`submit` and wait. Not for the event loop.
+        """:meth:`submit` and wait. Not for the event loop. A shared connection of the caller is
+        given back meanwhile.
 
         Raises:
             WriterStuck: the thread is; or it got stuck meanwhile. A job that was not begun never
@@ -155,6 +157,7 @@ class DatabaseWriter:
             TimeoutError: after ``timeout`` seconds; the job may still be done.
         """
         self._refuse_stuck()
+        release_connection()
         future = self.submit(job)
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:

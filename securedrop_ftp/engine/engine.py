@@ -19,7 +19,7 @@ from django.db import DatabaseError, InterfaceError
 
 from securedrop_ftp import audit
 from securedrop_ftp.conf import Conf, get_conf
-from securedrop_ftp.db import DatabaseWriter, check_connections
+from securedrop_ftp.db import DatabaseWriter, check_connections, share_connections, stop_sharing
 from securedrop_ftp.engine import presence
 from securedrop_ftp.engine.heartbeat import Heartbeat
 from securedrop_ftp.engine.identity import Identity, command_owner
@@ -110,6 +110,7 @@ class Engine:
     def _make(self) -> _Parts:
         conf = self.conf
         check_connections()
+        share_connections(conf.database_connections)
         writer = DatabaseWriter().start()
         self._register(writer)
         accounts = FairPool("accounts", conf.account_threads, conf.account_threads)
@@ -177,6 +178,7 @@ class Engine:
         if self.identity.alone:
             parts.writer.submit(partial(owners.withdraw, self.identity.boot))
         parts.writer.close()
+        stop_sharing()
 
     # --- for doors -------------------------------------------------------------------
 

@@ -23,7 +23,7 @@ class Heartbeat:
     def __init__(self, boot: Boot) -> None:
         self._boot = boot
         self._ended = threading.Event()
-        self._thread = new_thread("heartbeat", self._run)
+        self._thread = new_thread("heartbeat", self._run, own_connection=True)
 
     def start(self) -> Heartbeat:
         """Beat from now on."""

@@ -102,6 +102,12 @@ def namesakes(boot: Boot) -> dict[str, ServiceBoot]:
     return {row.pk: row for row in rows if not _is_dead(row)}
 
 
+def living_services(service: str) -> int:
+    """How many nodes run that service, as far as is known."""
+    rows = ServiceBoot.objects.filter(service=service)
+    return len({row.node for row in rows if not _is_dead(row)})
+
+
 def gone(owners: Iterable[str]) -> set[str]:
     """Those of the writers that are known to be dead. Blocks."""
     boots = {owner: known for owner in owners if (known := boot_of(owner)) is not None}

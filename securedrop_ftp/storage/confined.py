@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
 
+from securedrop_ftp.db import release_connection
 from securedrop_ftp.exceptions import (
     BadName,
     Exists,
@@ -45,7 +46,7 @@ class ConfinedStorage:
         check_prefix(root)
         if root.split("/", 1)[0] == RESERVED_ROOT:
             raise OutsidePrefix("That prefix is the service's own.")
-        self._backend = backend
+        self._confined = backend
         self._root = root
 
     @property
@@ -54,19 +55,25 @@ class ConfinedStorage:
         return self._root
 
     @property
+    def _backend(self) -> Backend:
+        """Storage may take seconds: no shared database connection is kept meanwhile."""
+        release_connection()
+        return self._confined
+
+    @property
     def name(self) -> str:
         """The backend's."""
-        return self._backend.name
+        return self._confined.name
 
     @property
     def capabilities(self) -> Capabilities:
         """The backend's."""
-        return self._backend.capabilities
+        return self._confined.capabilities
 
     @property
     def disks(self) -> tuple[str, ...]:
         """The backend's, where it writes on this machine."""
-        return tuple(getattr(self._backend, "disks", ()))
+        return tuple(getattr(self._confined, "disks", ()))
 
     # --- checks ----------------------------------------------------------------------
 

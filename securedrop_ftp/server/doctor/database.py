@@ -1,4 +1,5 @@
-"""The database: is it there, ours, writable, and does committed mean on the disk?"""
+"""The database: is it there, ours, writable, does committed mean on the disk, and has it room for
+our connections?"""
 
 from __future__ import annotations
 
@@ -7,12 +8,19 @@ from typing import Any, Final
 
 from django.db import connections
 
+from securedrop_ftp.conf import Conf
+from securedrop_ftp.db.shared import RESERVED
 from securedrop_ftp.exceptions import ConfigurationError
+from securedrop_ftp.intake.owners import living_services
 from securedrop_ftp.models import AuditHead
 from securedrop_ftp.server.doctor.finding import Finding, ok, problem, warning
 from securedrop_ftp.server.readiness import database
 
 CHECK: Final = "database"
+
+#: Connections of one node beside its workers': the service's own process, its admin site with a few
+#: requests at once, a command.
+OTHERS: Final = 6
 
 _SQLITE_DURABLE: Final = {2: "FULL", 3: "EXTRA"}
 
@@ -81,3 +89,60 @@ def _postgres(connection: Any) -> Iterator[Finding]:
             "PostgreSQL's synchronous_commit is off: an acknowledged upload's row could be lost.",
             "Set it to on, for the service's role at least.",
         )
+
+
+def room_for_connections(conf: Conf) -> Iterator[Finding]:
+    """What this service may take of the connections that PostgreSQL gives. Needs the database."""
+    connection = connections["default"]
+    if connection.vendor != "postgresql":
+        return
+    per_worker, whose = _per_worker(connection, conf)
+    if not per_worker:
+        yield warning(
+            CHECK,
+            "The pool in DATABASES' OPTIONS is smaller than a worker needs: its database writer, "
+            "its heartbeat and its threads would wait for each other.",
+            f"Give it a max_size of {RESERVED + 1} or more; {conf.database_connections} are "
+            "usual. Or take it away: workers share SECUREDROP_DATABASE_CONNECTIONS then.",
+        )
+        return
+    nodes = max(1, living_services("ftps"))
+    needed = nodes * (conf.workers * per_worker + OTHERS)
+    given = _given(connection)
+    reckoned = (
+        f"{nodes} node{'s' * (nodes > 1)}, {conf.workers} workers each, up to {per_worker} "
+        f"connections a worker{whose} and {OTHERS} others a node: {needed}; PostgreSQL gives "
+        f"{given}"
+    )
+    if needed > given:
+        yield warning(
+            CHECK,
+            f"{reckoned}. Where none is left, logins get 421 and uploads 4xx.",
+            f"Set max_connections in postgresql.conf to {needed} and what it keeps for itself and "
+            "for others, or lower SECUREDROP_DATABASE_CONNECTIONS or "
+            "SECUREDROP_FTPS_WORKERS.",
+        )
+    else:
+        yield ok(CHECK, f"{reckoned}.")
+
+
+def _per_worker(connection: Any, conf: Conf) -> tuple[int, str]:
+    """Connections, and who says so; 0: too few."""
+    pool = connection.settings_dict["OPTIONS"].get("pool")
+    if not pool:
+        return conf.database_connections, ""
+    options = pool if isinstance(pool, dict) else {}
+    size = int(options.get("max_size") or options.get("min_size", 4))  # psycopg_pool's defaults
+    return (size, " (DATABASES' own pool)") if size > RESERVED else (0, "")
+
+
+def _given(connection: Any) -> int:
+    """Connections that our role may have at most."""
+    sql = (
+        "SELECT current_setting('max_connections')::int"
+        " - current_setting('superuser_reserved_connections')::int"
+        " - coalesce(nullif(current_setting('reserved_connections', true), ''), '0')::int"
+    )
+    role = int(_ask(connection, "SELECT rolconnlimit FROM pg_roles WHERE rolname = current_user"))
+    given = int(_ask(connection, sql))
+    return given if role < 0 else min(given, role)

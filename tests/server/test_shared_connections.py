@@ -1,0 +1,306 @@
+"""The threads of a process share a few connections to PostgreSQL."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from securedrop_ftp.conf import Conf
+from securedrop_ftp.server.doctor.database import _per_worker
+from tests.fixtures.postgres import PostgresServer
+from tests.server.test_database_writer import run
+
+START = """
+import threading, time
+import django
+django.setup()
+from django.core.management import call_command
+call_command("migrate", verbosity=0)
+from django.contrib.auth.models import Group
+from django.db import OperationalError, connection, connections, transaction
+from securedrop_ftp.db import DatabaseWriter, check_connections, limit_statements
+from securedrop_ftp.db import release_connection, share_connections, shared
+from securedrop_ftp.engine.pools import FairPool
+import psycopg
+
+parameters = connection.get_connection_params()
+connection.close()
+OTHER = psycopg.connect(
+    **{k: parameters[k] for k in ("dbname", "user", "password", "host", "port")}, autocommit=True
+)
+
+def others(what="count(*)"):
+    return OTHER.execute(
+        f"SELECT {what} FROM pg_stat_activity"
+        " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    ).fetchall()
+
+def ask(sql="SELECT pg_backend_pid()"):
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+        return cursor.fetchone()[0]
+
+def outcome(future):
+    error = future.exception(60)
+    return future.result() if error is None else f"{type(error).__name__}: {error}"
+
+check_connections()
+limit_statements()
+"""
+
+# Eight workers' worth of threads, with jobs of every kind, beside a writer and a heartbeat.
+CROWD = """
+from securedrop_ftp.engine.heartbeat import Heartbeat
+from securedrop_ftp.intake.owners import Boot
+
+share_connections(6)
+writer = DatabaseWriter().start()
+heartbeat = Heartbeat(Boot.of_this_process("boot", "node", "ftps")).start()
+pools = FairPool("accounts", 64, 64), FairPool("storage", 128, 128)
+
+def job(number):
+    with transaction.atomic():
+        Group.objects.create(name=f"{number}")
+    found = Group.objects.filter(name=f"{number}").count()
+    writer.call(lambda: Group.objects.filter(name=f"{number}").update(name=f"done {number}"))
+    with transaction.atomic():
+        return found + Group.objects.select_for_update().filter(name=f"done {number}").count()
+
+futures = [pools[n % 2].submit("k", job, n) for n in range(1500)]
+most = 0
+while not all(future.done() for future in futures):
+    most = max(most, others()[0][0])
+    time.sleep(0.01)
+print({outcome(future) for future in futures}, most, writer.call(Group.objects.count))
+[pool.close(30) for pool in pools]
+heartbeat.stop()
+writer.close()
+shared.stop_sharing()
+deadline = time.monotonic() + 20
+while others()[0][0] and time.monotonic() < deadline:
+    time.sleep(0.01)
+print(others()[0][0])
+"""
+
+
+def test_a_worker_has_six_connections_at_most_however_many_threads_work(
+    postgres: PostgresServer,
+) -> None:
+    lines, log = run(START + CROWD, postgres)
+    outcomes, most, rows = lines[0].rsplit(" ", 2)
+    assert outcomes == "{2}"
+    assert 4 <= int(most) <= 6
+    assert rows == "1500"
+    assert lines[1] == "0", "at the end of the process none is left"
+    assert "failed" not in log
+
+
+WAITING = """
+share_connections(3)
+shared._of_process._patience = 1.0
+writer = DatabaseWriter().start()
+pool = FairPool("t", threads=3, per_key=3)
+go, holding = threading.Event(), threading.Event()
+
+def hold():
+    pid = ask()
+    holding.set()
+    go.wait(30)
+    return pid
+
+held = pool.submit("a", hold)
+holding.wait(30)
+print(outcome(pool.submit("b", ask)))
+print(writer.call(Group.objects.count, 20))
+shared._of_process._patience = 30.0
+order = []
+waiting = [pool.submit("c", lambda n=n: (ask(), order.append(n))) for n in range(2)]
+while shared._of_process.awaited < 2:
+    time.sleep(0.01)
+go.set()
+[future.result(30) for future in waiting]
+print(order, shared._of_process.in_use, isinstance(held.result(), int))
+pool.close(30)
+writer.close()
+"""
+
+
+def test_who_waits_too_long_is_told_and_the_writer_never_waits(postgres: PostgresServer) -> None:
+    (refused, *others), _ = run(START + WAITING, postgres)
+    assert refused == (
+        "NoConnectionFree: all 1 database connections that this process shares were in use for 1 s"
+        " (SECUREDROP_DATABASE_CONNECTIONS)"
+    )
+    assert others == ["0", "[0, 1] 0 True"]
+
+
+# One shared connection; whoever does something long without it must not keep it.
+RELEASED = """
+from securedrop_ftp.access.hashers import burn_one_hash
+from securedrop_ftp.storage.confined import ConfinedStorage
+
+share_connections(3)
+shared._of_process._patience = 20.0
+writer = DatabaseWriter().start()
+pool = FairPool("t", threads=2, per_key=2)
+
+class Slow:
+    name = "slow"
+    def check(self):
+        return meanwhile()
+
+def meanwhile():
+    return pool.submit("other", ask, "SELECT 'the other works'").result(10)
+
+def during(act):
+    ask()
+    found = act()
+    return found, ask("SELECT 'goes on'")
+
+print(outcome(pool.submit("t", during, lambda: ConfinedStorage(Slow(), "acme/").check())))
+print(outcome(pool.submit("t", during, lambda: writer.call(meanwhile))))
+slots = __import__("securedrop_ftp.access.hashers", fromlist=["_"])._hash_slots()
+[slots.acquire() for _ in range(2)]
+hashing = pool.submit("t", during, burn_one_hash)
+time.sleep(0.3)
+print(meanwhile())
+[slots.release() for _ in range(2)]
+print(outcome(hashing))
+
+def in_a_transaction():
+    with transaction.atomic():
+        pid = ask()
+        release_connection()
+        return pid == ask()
+
+print(outcome(pool.submit("t", in_a_transaction)))
+pool.close(30)
+writer.close()
+"""
+
+
+def test_nobody_keeps_a_connection_while_storage_a_hash_or_the_writer_works(
+    postgres: PostgresServer,
+) -> None:
+    lines, _ = run(START + RELEASED, postgres)
+    assert lines == [
+        "(None, 'goes on')",
+        "('the other works', 'goes on')",
+        "the other works",
+        "(None, 'goes on')",
+        "True",
+    ]
+
+
+LOST = """
+share_connections(6)
+pool = FairPool("t", threads=8, per_key=8)
+failed = []
+for round in range(5):
+    gate = threading.Barrier(4)
+    [f.result(30) for f in [pool.submit("t", lambda: (ask(), gate.wait(30))) for _ in range(4)]]
+    ended = {pid for pid, _ in others("pid, pg_terminate_backend(pid)")}
+    while ended & {pid for pid, in others("pid")}:
+        time.sleep(0.01)
+    failed += [e for f in [pool.submit("t", ask) for _ in range(32)] if (e := f.exception(30))]
+print(len(ended), failed)
+
+def end_own():
+    with transaction.atomic():
+        ask("SELECT pg_terminate_backend(pg_backend_pid())")
+
+def leave_open():
+    transaction.set_autocommit(False)
+    Group.objects.create(name="never committed")
+
+print([type(pool.submit("t", job).exception(30)).__name__ for job in (end_own, leave_open)])
+print(len({outcome(pool.submit("t", ask, "SELECT 1")) for _ in range(32)}))
+print(outcome(pool.submit("t", Group.objects.count)), shared._of_process.in_use)
+print({outcome(pool.submit("t", ask, "SHOW statement_timeout")) for _ in range(8)})
+pool.close(30)
+"""
+
+
+def test_connections_that_were_ended_are_replaced_before_anybody_finds_out(
+    postgres: PostgresServer,
+) -> None:
+    lines, _ = run(START + LOST, postgres)
+    assert lines == ["4 []", "['OperationalError', 'NoneType']", "1", "0 0", "{'20s'}"]
+
+
+@pytest.mark.parametrize("kind", ["Django's pool", "SQLite"])
+def test_a_projects_own_pool_and_sqlite_are_left_alone(
+    kind: str, postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    if kind == "SQLite":
+        url = f"sqlite:///{tmp_path_factory.mktemp('own')}/db.sqlite3"
+        configure = f"import dj_database_url as d; settings.DATABASES['default'] = d.parse({url!r})"
+    else:
+        configure = "settings.DATABASES['default']['OPTIONS']['pool'] = {'max_size': 7}"
+    program = f"""
+import django
+from django.conf import settings
+{configure}
+django.setup()
+from django.db import connections
+from securedrop_ftp.db import share_connections, shared
+share_connections(6)
+print(shared._of_process)
+"""
+    lines, _ = run(program, postgres)
+    assert lines == ["None"]
+
+
+RECKONED = """
+import os
+from dataclasses import replace
+import django
+django.setup()
+from django.core.management import call_command
+call_command("migrate", verbosity=0)
+from django.db import connection
+from securedrop_ftp.conf import get_conf
+from securedrop_ftp.intake import owners
+from securedrop_ftp.server.doctor.database import room_for_connections
+
+def show(**changes):
+    for finding in room_for_connections(replace(get_conf(), **changes)):
+        print(f"{finding.level.value}: {finding.text} {finding.mend}")
+
+show(ftps_workers=4)
+for node in ("one", "two"):
+    owners.register(owners.Boot.of_this_process(node, node, "ftps"))
+show(ftps_workers=30)
+connection.cursor().execute("ALTER ROLE tester CONNECTION LIMIT 11")
+try:
+    show(ftps_workers=1)
+finally:
+    connection.cursor().execute("ALTER ROLE tester CONNECTION LIMIT -1")
+connection.close()
+"""
+
+
+def test_doctor_reckons_up_what_all_workers_may_take(postgres: PostgresServer) -> None:
+    lines, _ = run(RECKONED, postgres)
+    assert "ok: 1 node, 4 workers each, up to 6 connections a worker" in lines[0]
+    assert "others a node: 30; PostgreSQL gives 297." in lines[0]
+    assert "warning: 2 nodes, 30 workers each" in lines[1]
+    assert "max_connections in postgresql.conf to 372" in lines[1]
+    assert "warning" in lines[2]
+    assert "PostgreSQL gives 11" in lines[2]
+
+
+@pytest.mark.parametrize(
+    ("pool", "expected"),
+    [
+        ({"max_size": 9}, (9, " (DATABASES' own pool)")),
+        (True, (4, " (DATABASES' own pool)")),
+        ({"max_size": 2}, (0, "")),
+        (None, (6, "")),
+    ],
+)
+def test_doctor_goes_by_a_projects_own_pool(pool: object, expected: tuple[int, str]) -> None:
+    options = {} if pool is None else {"pool": pool}
+    project = SimpleNamespace(settings_dict={"OPTIONS": options})
+    assert _per_worker(project, Conf()) == expected
