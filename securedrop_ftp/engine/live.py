@@ -16,6 +16,9 @@ from securedrop_ftp.access.principal import Principal
 from securedrop_ftp.engine.pools import FairPool
 from securedrop_ftp.engine.presence import Board, Snapshot
 from securedrop_ftp.engine.rounds import log_failure
+from securedrop_ftp.log import get_logger
+
+logger = get_logger(__name__)
 
 #: Live control's own queue in the accounts pool: a crowd of logins must not keep sessions alive
 #: that may no longer be.
@@ -116,8 +119,8 @@ class LiveControl:
         sessions = self.sessions()
         if self._publishing or (not sessions and not self._shown):
             return
-        self._publishing, self._shown = True, bool(sessions)
         shots = [_snapshot(session) for session in sessions]
+        self._publishing, self._shown = True, bool(sessions)
         future = self._accounts.submit(_PRESENCE, self._board.publish, shots)
         future.add_done_callback(self._published)
         log_failure(future, "presence")
@@ -128,14 +131,22 @@ class LiveControl:
             for session_id, operator in done.result().items():
                 session = self._sessions.get(session_id)
                 if session is not None:
-                    session.end(f"ended by {operator}")
+                    _end(session, f"ended by {operator}")
 
 
 def _settle(session: ControlledSession, asked: Principal, standing: Standing) -> None:
     if standing.ended:
-        session.end(standing.ended)
+        _end(session, standing.ended)
     elif standing.principal != asked:
         session.become(asked, standing.principal)
+
+
+def _end(session: ControlledSession, reason: str) -> None:
+    """One that fails keeps no other alive."""
+    try:
+        session.end(reason)
+    except Exception:
+        logger.exception("session.not_ended", session=session.id, door=session.door)
 
 
 def _snapshot(session: ControlledSession) -> Snapshot:
