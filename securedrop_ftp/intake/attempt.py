@@ -1,4 +1,4 @@
-"""The facts of one upload attempt: what was asked, what was admitted, and its events."""
+"""The facts of one upload attempt: what was admitted, on which terms, and its events."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ import mimetypes
 from dataclasses import dataclass
 from uuid import UUID, uuid5
 
-from securedrop_ftp.access.principal import Principal
 from securedrop_ftp.events import Event
 from securedrop_ftp.exceptions import SecureDropError
 from securedrop_ftp.intake.digest import Digest
-from securedrop_ftp.intake.door import Door
-from securedrop_ftp.intake.sizes import PartSizes
-from securedrop_ftp.models import OverwritePolicy
+from securedrop_ftp.intake.request import UploadRequest
+from securedrop_ftp.intake.terms import Terms
 from securedrop_ftp.storage.protocol import (
     META_ACCOUNT,
     META_PARTNER,
@@ -28,41 +26,6 @@ def ending_id(upload_id: UUID, epoch: int) -> UUID:
     """The id of the audit row that ends an attempt, for those who may both come to write it: who
     refused it because the database did not answer, and who later finds its ledger row."""
     return uuid5(upload_id, f"end of epoch {epoch}")
-
-
-@dataclass(frozen=True, slots=True)
-class UploadRequest:
-    """What a client asks for.
-
-    Attributes:
-        path, key: the resolved path as the client sees it, and its object key.
-        door: words the outcome for the audit rows.
-        announced: bytes that the client said will come.
-        offset: where the client goes on. With ``append`` it is the length that the client was last
-            told; ``None``: it asked for none.
-        append: go on wherever the suspended upload ends.
-        converted: what is stored is made from what comes, its line ends are not the same: it begins
-            at the first byte, and is not gone on with once it is interrupted.
-    """
-
-    principal: Principal
-    session: str
-    remote_ip: str
-    path: str
-    key: str
-    door: Door
-    announced: int | None = None
-    offset: int | None = None
-    append: bool = False
-    converted: bool = False
-
-    @property
-    def least(self) -> int | None:
-        """Bytes that will be stored at least, where that is known: converted ones can be half of
-        what was announced (lines that are all empty)."""
-        if self.announced is None or not self.converted:
-            return self.announced
-        return -(-self.announced // 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,15 +92,12 @@ class Attempt:
     ``None`` where the bytes so far have no digest and the object must be read back."""
 
     request: UploadRequest
+    terms: Terms
     upload_id: UUID
     epoch: int
     backend: Backend
     path: str
     key: str
-    policy: OverwritePolicy
-    replace: bool
-    sizes: PartSizes
-    limit: int | None
     digest: Digest | None
     digest_source: str = "stream"
     parts: tuple[Part, ...] = ()

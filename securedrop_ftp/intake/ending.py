@@ -38,7 +38,7 @@ from securedrop_ftp.intake.recording import Recording
 from securedrop_ftp.intake.space import disks_of
 from securedrop_ftp.intake.steps import step
 from securedrop_ftp.log import get_logger
-from securedrop_ftp.models import Permission, UploadState
+from securedrop_ftp.models import UploadState
 from securedrop_ftp.storage.protocol import Part
 
 logger = get_logger(__name__)
@@ -56,12 +56,7 @@ _NEVER_SUSPEND: Final = (
 
 def may_suspend(attempt: Attempt, cause: SecureDropError) -> bool:
     """Whether whole parts are kept for the client to go on with."""
-    return (
-        attempt.backend.capabilities.resumable
-        and not attempt.request.converted
-        and attempt.request.principal.may(Permission.RESUME)
-        and not isinstance(cause, _NEVER_SUSPEND)
-    )
+    return attempt.terms.keeps_parts and not isinstance(cause, _NEVER_SUSPEND)
 
 
 def failure_of(exc: Exception) -> SecureDropError:

@@ -29,7 +29,7 @@ class Filling:
     ) -> None:
         """``wake`` is called, from any thread, when :meth:`room` is worth asking again."""
         self.received = length_of(attempt.parts)
-        self._sizes = attempt.sizes
+        self._sizes = attempt.terms.sizes
         self._partner = attempt.request.principal.partner
         self._budget = budget
         self._pipeline = pipeline

@@ -359,12 +359,7 @@ def retire(row: Upload, *, resumable: bool, reason: str, reply: str) -> bool | N
     if row.state not in rows_before(Trigger.RETIRE):
         return None
     now = clock.now()
-    keep = (
-        resumable
-        and not row.converted
-        and bool(row.resume_token)
-        and bool(durable_parts(from_json(row.parts), row.received))
-    )
+    keep = resumable and _has_whole_parts(row)
     changes: dict[str, Any] = {
         "state": row_after(Trigger.RETIRE_KEEPING if keep else Trigger.RETIRE),
         "epoch": row.epoch + 1,
@@ -389,6 +384,13 @@ def retire(row: Upload, *, resumable: bool, reason: str, reply: str) -> bool | N
         .but(event_id=ending_id(row.pk, row.epoch))
     )
     return keep
+
+
+def _has_whole_parts(row: Upload) -> bool:
+    """The account can go on with what storage has of it."""
+    if row.converted:  # where in the client's file its parts end is not known
+        return False
+    return bool(row.resume_token) and bool(durable_parts(from_json(row.parts), row.received))
 
 
 def take_over(claim: Claim, *, owner: str, lease_until: datetime) -> bool:

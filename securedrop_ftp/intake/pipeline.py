@@ -170,7 +170,7 @@ class Pipeline:
             yield partial(self._put, self._to_put.popleft())
 
     def _has_slot(self) -> bool:
-        slots = self._attempt.sizes.in_flight
+        slots = self._attempt.terms.sizes.in_flight
         if self._to_put[0].is_piece:  # whoever completes its part keeps the slot for the whole put
             slots = min(slots, MAX_SPOOLED)
         return self._putting < slots

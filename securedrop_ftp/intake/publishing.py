@@ -143,7 +143,7 @@ class Publication:
                 parts,
                 size=self._size,
                 sha256=sha256,
-                replace=self._attempt.replace,
+                replace=self._attempt.terms.replace,
             )
         except OutcomeUnknown as exc:
             raise self._pending(exc) from exc
@@ -158,7 +158,7 @@ class Publication:
         data = self._single.buffer.content if self._single is not None else memoryview(b"")
         attempt = self._attempt
         return attempt.backend.put_object(
-            attempt.spec, data, sha256=sha256, replace=attempt.replace
+            attempt.spec, data, sha256=sha256, replace=attempt.terms.replace
         )
 
     def _pending(self, cause: Exception) -> OutcomeUnknown:

@@ -1,11 +1,9 @@
-"""What is known of a stored file, and the names of numbered versions."""
+"""What is known of a stored file."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
-
-from securedrop_ftp.keys import MAX_COMPONENT_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,19 +34,3 @@ class Receipt:
     joined_at: int | None = None
     already_stored: bool = False
     sent: Sent | None = None
-
-
-def numbered(name: str, number: int) -> str:
-    """``report.txt`` → ``report (1).txt``; the stem is cut where the name would be too long.
-
-    ``name`` may be a whole key or path: only the last component changes.
-    """
-    folder, slash, last = name.rpartition("/")
-    dot = last.rfind(".")
-    stem, suffix = (last[:dot], last[dot:]) if dot > 0 else (last, "")
-    mark = f" ({number})"
-    room = MAX_COMPONENT_BYTES - len((mark + suffix).encode())
-    if room < 1:  # a suffix of 250 bytes is no suffix
-        stem, suffix, room = last, "", MAX_COMPONENT_BYTES - len(mark)
-    stem = stem.encode()[:room].decode("utf-8", "ignore")
-    return f"{folder}{slash}{stem}{mark}{suffix}"

@@ -25,12 +25,15 @@ from securedrop_ftp.exceptions import (
 )
 from securedrop_ftp.intake import ledger, steps
 from securedrop_ftp.intake.admission import Admission
-from securedrop_ftp.intake.attempt import Actor, Attempt, UploadRequest, reason_of
+from securedrop_ftp.intake.attempt import Actor, Attempt, reason_of
 from securedrop_ftp.intake.context import IntakeContext
 from securedrop_ftp.intake.pipeline import as_known
 from securedrop_ftp.intake.receipt import Receipt
-from securedrop_ftp.intake.resume import Refused, Resumption, Suspended
+from securedrop_ftp.intake.request import UploadRequest
+from securedrop_ftp.intake.resume import Refused, Resumption
 from securedrop_ftp.intake.stream import UploadStream
+from securedrop_ftp.intake.suspended import Suspended, SuspendedUploads
+from securedrop_ftp.intake.terms import Terms
 from securedrop_ftp.log import get_logger
 from securedrop_ftp.signals import emit
 from securedrop_ftp.storage.protocol import Backend
@@ -66,7 +69,8 @@ class Intake:
         )
         self._writer = writer
         self._admission = Admission(self._context)
-        self._resumption = Resumption(self._context)
+        self._suspended = SuspendedUploads(self._context)
+        self._resumption = Resumption(self._context, self._suspended)
         self.ledger = self._context.ledger
         self.budget = self._context.budget
         self.unsettled = self._context.unsettled
@@ -107,11 +111,12 @@ class Intake:
     def _admit(self, request: UploadRequest) -> Attempt:
         backend = self._context.storage(request.principal)
         self._context.space.refuse(backend, 0 if request.offset else request.least or 0)
-        if request.append or request.offset:
-            attempt = self._resumption.resume(request, backend)
+        terms = Terms.of(request, backend.capabilities, self._context.conf)
+        if request.goes_on:
+            attempt = self._resumption.resume(request, terms, backend)
             if attempt is not None:
                 return attempt
-        return self._admission.admit(request, backend)
+        return self._admission.admit(request, terms, backend)
 
     def _reject(
         self, request: UploadRequest, cause: SecureDropError, event_id: UUID | None = None
@@ -151,15 +156,15 @@ class Intake:
 
     def suspended_for(self, principal: Principal, path: str) -> Suspended | None:
         """The principal's own suspended upload at a path. Blocks."""
-        return self._resumption.suspended_for(principal, path)
+        return self._suspended.at(principal, path)
 
     def suspended_under(self, principal: Principal, directory: str) -> list[Suspended]:
         """The principal's own suspended uploads directly in a directory. Blocks."""
-        return self._resumption.suspended_under(principal, directory)
+        return self._suspended.under(principal, directory)
 
     def discard_suspended(self, principal: Principal, path: str) -> bool:
         """The owner discards it: whether there was one. Blocks; writes no audit row of its own."""
-        return self._resumption.discard(principal, path)
+        return self._suspended.discard(principal, path)
 
     # --- life ------------------------------------------------------------------------
 

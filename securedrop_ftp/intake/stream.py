@@ -44,7 +44,7 @@ class UploadStream:
         self.claim = Claim(attempt.upload_id, attempt.epoch)
         self.on_ready: Callable[[], None] | None = None
         self._story = Story()
-        self._limit = attempt.limit  # bytes; may be lowered while it runs
+        self._limit = attempt.terms.limit  # bytes; may be lowered while it runs
         self._live = context.live
         self._receipt: Future[Receipt] = Future()
         self._settled: Future[None] = Future()

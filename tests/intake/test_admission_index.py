@@ -11,8 +11,8 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from securedrop_ftp.access.principal import Principal
-from securedrop_ftp.intake.admission import _neighbours
-from securedrop_ftp.intake.resume import _has_unfinished
+from securedrop_ftp.intake.opening import _neighbours
+from securedrop_ftp.intake.suspended import _has_unfinished
 from securedrop_ftp.models import Upload
 
 

@@ -22,8 +22,8 @@ from securedrop_ftp.exceptions import (
 )
 from securedrop_ftp.ftps.answers import answer
 from securedrop_ftp.ftps.answers import stored as told
-from securedrop_ftp.intake import admission
-from securedrop_ftp.intake.receipt import numbered
+from securedrop_ftp.intake import opening
+from securedrop_ftp.intake.names import numbered
 from securedrop_ftp.models import AuditEvent, OverwritePolicy, Permission, Upload, UploadState
 from securedrop_ftp.storage.protocol import Backend
 from tests.intake.house import House, make_principal, rows, states, stored
@@ -111,7 +111,7 @@ def test_row_113_an_upload_that_goes_on_to_publish_is_not_taken_over(
     first, second = House(backend), House(backend, owner="here:boot:2")
     old = first.begin(alice, "/a", session="old")
     first.feed(old, b"the first")
-    read = admission._whole
+    read = opening._whole
 
     def read_later(pk: UUID) -> Upload:
         later = clock.now() + timedelta(seconds=60)
@@ -119,7 +119,7 @@ def test_row_113_an_upload_that_goes_on_to_publish_is_not_taken_over(
         held.update(state=UploadState.PUBLISHING, lease_until=later)
         return read(pk)
 
-    monkeypatch.setattr(admission, "_whole", read_later)
+    monkeypatch.setattr(opening, "_whole", read_later)
     with pytest.raises(UploadBusy):
         second.begin(alice, "/a", session="new")
     assert states() == ["publishing"]  # its writer's to end
@@ -135,14 +135,14 @@ def test_row_113_an_upload_whose_writer_is_back_is_not_settled(
     old = first.begin(alice, "/a", session="old")
     first.feed(old, b"the first")
     Upload.objects.update(lease_until=clock.now() - timedelta(seconds=1))
-    read = admission._whole
+    read = opening._whole
 
     def read_later(pk: UUID) -> Upload:
         later = clock.now() + timedelta(seconds=60)
         Upload.objects.update(state=UploadState.PUBLISHING, lease_until=later)
         return read(pk)
 
-    monkeypatch.setattr(admission, "_whole", read_later)
+    monkeypatch.setattr(opening, "_whole", read_later)
     with pytest.raises(UploadBusy):
         second.begin(alice, "/a", session="new")
     assert states() == ["publishing"]
@@ -260,7 +260,7 @@ def test_numbered_names_keep_their_suffix_and_their_length(name: str, expected: 
 
 
 def test_a_free_number_is_found_in_few_questions() -> None:
-    from securedrop_ftp.intake.admission import first_free_number
+    from securedrop_ftp.intake.names import first_free_number
 
     asked: list[int] = []
 

@@ -83,9 +83,9 @@ ROWS: Final = (
         "92",
         "what was converted is gone on with at an offset of something else",
         (
-            Cut("intake/ending.py", "        and not attempt.request.converted\n", ""),
-            Cut("intake/ledger.py", "        and not row.converted\n", ""),
-            Seam("intake.resume:parts_of", "False", test="converted"),
+            Seam("intake.terms:_keeps_parts", "False", test="converted"),
+            Seam("intake.ledger:_has_whole_parts", "False", test="converted"),
+            Seam("intake.suspended:parts_of", "False", test="converted"),
         ),
         (
             f"{TEXTS}_what_is_converted_is_not_gone_on_with_however_it_ends",

@@ -67,7 +67,7 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "57",
         "what a dead node received is not told until its lease runs out",
-        (Seam("intake.resume:Resumption.suspended_for", "None", call="next"),),
+        (Seam("intake.suspended:SuspendedUploads.at", "None", call="next"),),
         (f"{NODES}::test_what_a_dead_node_received_is_told_and_goes_on_on_another",),
     ),
     Mend(
@@ -91,13 +91,7 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "113",
         "an upload that has just begun to publish is taken over",
-        (
-            Cut(
-                "intake/admission.py",
-                "return row if (row.state, row.lease_until) == (state, lease_until) else None",
-                "return row",
-            ),
-        ),
+        (Seam("intake.opening:_unless_it_went_on", "return _whole(pk)"),),
         (
             f"{WRITER}::test_row_113_an_upload_that_goes_on_to_publish_is_not_taken_over",
             f"{WRITER}::test_row_113_an_upload_whose_writer_is_back_is_not_settled",

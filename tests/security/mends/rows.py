@@ -272,7 +272,7 @@ ROWS: Final = (
                 spec = self._attempt.spec
                 if self._single is None:
                     return Published(spec.key, 0)
-                data, replace = self._single.buffer.content, self._attempt.replace
+                data, replace = self._single.buffer.content, self._attempt.terms.replace
                 return self._attempt.backend.put_object(spec, data, sha256=sha256, replace=replace)
                 """,
             ),
