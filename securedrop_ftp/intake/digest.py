@@ -150,7 +150,7 @@ def _library() -> _Library | None:
                 return library
         except (OSError, AttributeError):
             continue
-    logger.warning("libcrypto's SHA-256 midstate is not available; resumed files are read back")
+    logger.warning("digest.midstates_unavailable")
     return None
 
 

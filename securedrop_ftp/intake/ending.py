@@ -63,7 +63,7 @@ def failure_of(exc: Exception) -> SecureDropError:
     """What row and client are told of it where nothing was published."""
     known = as_known(exc)
     if known is not exc:
-        logger.error("upload.failed", exc_info=exc)
+        logger.error("upload.internal_error", exc_info=exc)
     match known:
         case StorageFull():
             return known
@@ -199,7 +199,7 @@ class Ending:
         try:
             state = self._book.run(partial(ledger.state_of, self._claim.upload_id))
         except LedgerUnavailable as exc:
-            logger.warning("upload.parts_left", exc_info=exc)
+            logger.warning("upload.parts_left", upload_id=str(self._claim.upload_id), exc_info=exc)
             return
         if state == UploadState.ABORTED:
             self._recording.forget_parts()

@@ -29,4 +29,4 @@ def forget_parts(row: Upload, backend: Backend) -> None:
     try:
         backend.abort(held)
     except Exception as exc:
-        logger.warning("parts are left for the sweep", upload_id=str(row.pk), exc_info=exc)
+        logger.warning("upload.parts_left", upload_id=str(row.pk), exc_info=exc)

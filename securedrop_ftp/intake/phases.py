@@ -23,7 +23,7 @@ class Phase(Enum):
     """How far an upload has come; the comment says what its writer does."""
 
     RECEIVING = "receiving"  # takes bytes, stores full parts
-    FAILED = "failed"  # stores nothing more; its front has not yet ended the transfer
+    FAILED = "failed"  # stores nothing more; its door has not yet ended the transfer
     FINISHING = "finishing"  # the file came whole: stores its last parts
     KEEPING = "keeping"  # it broke off: stores the parts that are full
     DISCARDING = "discarding"  # it broke off: waits for what runs, stores nothing more
@@ -63,7 +63,7 @@ class Trigger(Enum):
 class By(Enum):
     """Who pulls a trigger."""
 
-    FRONT = "the front"  # a session of its client
+    DOOR = "its door"  # a session of its client
     PARTS = "its parts"  # jobs that store parts, and the heartbeat
     ENDING = "its ending"  # its last job
     SUCCESSOR = "a later session"  # of the same account
@@ -101,7 +101,7 @@ ROWS: Final[Mapping[Phase, tuple[UploadState, ...]]] = MappingProxyType(
     }
 )
 
-#: Phases in which the front may still end the transfer, and phases in which parts go to storage.
+#: Phases in which the door may still end the transfer, and phases in which parts go to storage.
 OPEN: Final = frozenset({Phase.RECEIVING, Phase.FAILED})
 STORING: Final = frozenset({Phase.RECEIVING, Phase.FINISHING, Phase.KEEPING})
 
@@ -126,22 +126,22 @@ class Move:
     by: tuple[By, ...]
 
 
-_FRONT, _PARTS, _ENDING = (By.FRONT,), (By.PARTS,), (By.ENDING,)
+_DOOR, _PARTS, _ENDING = (By.DOOR,), (By.PARTS,), (By.ENDING,)
 _OTHERS = (By.SUCCESSOR, By.RECOVERY)
 
 #: Every move there is. What is not here does not happen.
 MOVES: Final = (
-    Move(Trigger.FINISH, (Phase.RECEIVING,), Phase.FINISHING, Parts.STORE, _FRONT),
-    Move(Trigger.FINISH, (Phase.FAILED,), Phase.DISCARDING, Parts.DROP, _FRONT),
+    Move(Trigger.FINISH, (Phase.RECEIVING,), Phase.FINISHING, Parts.STORE, _DOOR),
+    Move(Trigger.FINISH, (Phase.FAILED,), Phase.DISCARDING, Parts.DROP, _DOOR),
     Move(
         Trigger.BREAK_OFF,
         (Phase.RECEIVING, Phase.FINISHING, Phase.KEEPING),
         Phase.KEEPING,
         Parts.STORE,
-        _FRONT,
+        _DOOR,
     ),
-    Move(Trigger.BREAK_OFF, (Phase.FAILED, Phase.DISCARDING), Phase.DISCARDING, Parts.DROP, _FRONT),
-    Move(Trigger.GIVE_UP, _STOPPABLE, Phase.DISCARDING, Parts.DROP, _FRONT),
+    Move(Trigger.BREAK_OFF, (Phase.FAILED, Phase.DISCARDING), Phase.DISCARDING, Parts.DROP, _DOOR),
+    Move(Trigger.GIVE_UP, _STOPPABLE, Phase.DISCARDING, Parts.DROP, _DOOR),
     Move(Trigger.FAIL, (Phase.RECEIVING, Phase.FAILED), Phase.FAILED, Parts.DROP, _PARTS),
     Move(
         Trigger.FAIL,
@@ -181,13 +181,13 @@ MOVES: Final = (
         Parts.LEAVE,
         (By.RECOVERY,),
     ),
-    Move(Trigger.RESUME, (Phase.SUSPENDED,), Phase.RECEIVING, Parts.KEEP, _FRONT),
+    Move(Trigger.RESUME, (Phase.SUSPENDED,), Phase.RECEIVING, Parts.KEEP, _DOOR),
     Move(
         Trigger.DISCARD,
         (Phase.SUSPENDED,),
         Phase.ABORTED,
         Parts.FORGET,
-        (By.FRONT, By.SUCCESSOR, By.SWEEP),
+        (By.DOOR, By.SUCCESSOR, By.SWEEP),
     ),
 )
 

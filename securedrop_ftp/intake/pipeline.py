@@ -123,7 +123,7 @@ class Pipeline:
         self._start(jobs)
 
     def move(self, trigger: Trigger, cause: SecureDropError | None = None) -> bool:
-        """What the front or a part does to the upload. False: it comes too late."""
+        """What the door or a part does to the upload. False: it comes too late."""
         with self._lock:
             moved, dropped = self._moved(trigger, cause)
             jobs = self._next()
@@ -275,8 +275,8 @@ def _failure_of(job: Job) -> SecureDropError | None:
         known = as_known(exc)
         if known is exc:  # its text is in the audit row, and may be no fault at all: the upload
             # of an older session is gone when its successor has the name
-            logger.info("storage job failed", reason=f"{type(exc).__name__}: {exc}")
+            logger.info("upload.part_refused", reason=f"{type(exc).__name__}: {exc}")
         else:
-            logger.error("storage job failed", exc_info=exc)
+            logger.error("upload.part_failed", exc_info=exc)
         return known
     return None

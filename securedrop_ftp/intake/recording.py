@@ -89,7 +89,7 @@ class Recording:
         try:
             self._backend.abort(self.partial)
         except Exception as exc:
-            logger.warning("upload.parts_left", exc_info=exc)
+            logger.warning("upload.parts_left", upload_id=str(self._claim.upload_id), exc_info=exc)
 
     # --- the ledger ------------------------------------------------------------------
 

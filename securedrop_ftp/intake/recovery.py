@@ -108,9 +108,9 @@ class Recovery:
         except SecureDropError as exc:
             if isinstance(exc, StorageError) and exc.transient:
                 silent.add(row.storage)
-            logger.warning("upload not settled yet", upload_id=str(row.pk), cause=str(exc))
+            logger.warning("upload.not_settled", upload_id=str(row.pk), cause=str(exc))
         except Exception as exc:
-            logger.error("upload not settled", upload_id=str(row.pk), exc_info=exc)
+            logger.error("upload.settling_failed", upload_id=str(row.pk), exc_info=exc)
         return "pending"
 
     # --- one row ----------------------------------------------------------------------

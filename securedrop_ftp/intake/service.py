@@ -1,4 +1,4 @@
-"""The intake: uploads from any front (FTPS, HTTPS) into storage, by way of the ledger.
+"""The intake: uploads from any door (FTPS, HTTPS) into storage, by way of the ledger.
 
 One :class:`Intake` per worker process, made after the fork. :meth:`Intake.begin` admits an upload
 and hands out its :class:`~securedrop_ftp.intake.stream.UploadStream`.
@@ -101,7 +101,7 @@ class Intake:
         except Exception as exc:
             known = as_known(exc)
             if known is not exc:
-                logger.error("upload refused by a fault", exc_info=exc)
+                logger.error("upload.admission_failed", exc_info=exc)
             self._reject(request, known)
             raise known from known.__cause__
         stream = UploadStream(attempt, self._context)
@@ -150,9 +150,9 @@ class Intake:
         try:
             audit.record(self._writer, event).result(RECORD_TIMEOUT)
         except (AuditUnavailable, TimeoutError):
-            logger.critical("the audit row of a rejected upload was not kept", path=request.path)
+            logger.critical("audit.rejection_lost", path=request.path)
 
-    # --- suspended uploads, for the front's listing verbs -------------------------------
+    # --- suspended uploads, for the doors' listings -------------------------------
 
     def suspended_for(self, principal: Principal, path: str) -> Suspended | None:
         """The principal's own suspended upload at a path. Blocks."""

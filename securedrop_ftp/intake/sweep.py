@@ -47,19 +47,19 @@ def prune(book: Ledger, backend_for: Callable[[str], Backend], conf: Conf) -> Pr
     done = Pruned()
     for row in _expired(conf):
         if book.run(partial(ledger.discard_suspended, row, "the resume window is over")):
-            logger.info("suspended upload expired", upload_id=str(row.pk), path=row.path)
+            logger.info("upload.expired", upload_id=str(row.pk), path=row.path)
             done.expired += 1
             try:
                 forget_parts(row, backend_for(row.storage))
             except Exception as exc:
-                logger.warning("parts are left for the sweep", exc_info=exc)
+                logger.warning("upload.parts_left", upload_id=str(row.pk), exc_info=exc)
     for alias in _aliases():
         try:
             done.swept += _sweep(backend_for(alias))
         except Exception as exc:
             known = isinstance(exc, SecureDropError)  # then its sentence says it all
             reason = {"reason": str(exc)} if known else {"exc_info": exc}
-            logger.error("storage could not be swept", storage=alias, **reason)
+            logger.error("storage.not_swept", storage=alias, **reason)
             done.failed.append(alias)
     return done
 

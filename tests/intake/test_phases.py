@@ -106,7 +106,7 @@ def test_the_first_cause_is_the_one_that_is_told() -> None:
 # --- invariants that the table itself keeps -----------------------------------------------
 
 
-def test_once_its_ending_has_begun_neither_front_nor_parts_move_an_upload() -> None:
+def test_once_its_ending_has_begun_neither_door_nor_parts_move_an_upload() -> None:
     begun = {move.target for move in MOVES if move.trigger is Trigger.DECIDE}
     for _ in Phase:
         begun |= {
@@ -117,7 +117,7 @@ def test_once_its_ending_has_begun_neither_front_nor_parts_move_an_upload() -> N
     begun -= {Phase.SUSPENDED}  # its owner may go on, under another epoch
     for (source, _), move in TABLE.items():
         if source in begun:
-            assert By.FRONT not in move.by
+            assert By.DOOR not in move.by
             assert By.PARTS not in move.by
 
 
