@@ -52,7 +52,7 @@ def test_a_service_that_can_serve_says_so_and_leaves_no_row(served: Serve, datab
     (alive, (code, body)) = asked(ftps, "/livez", "/readyz")
     assert alive == (200, {"status": "alive"})
     assert (code, body["status"]) == (200, "ready")
-    assert set(body["checks"]) == {"database", "storage", "trail", "clock", "disk"}
+    assert set(body["checks"]) == {"database", "storage", "trail", "clock", "disk", "writer"}
     assert set(body["checks"].values()) == {"ok"}
     assert len(ftps.audit()) == before
     assert ftps.query("SELECT * FROM securedrop_ftp_lockout") == []

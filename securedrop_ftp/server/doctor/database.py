@@ -15,6 +15,7 @@ from securedrop_ftp.intake.owners import living_services
 from securedrop_ftp.models import AuditHead
 from securedrop_ftp.server.doctor.finding import Finding, ok, problem, warning
 from securedrop_ftp.server.readiness import database
+from securedrop_ftp.server.readiness.writers import stuck_writers
 
 CHECK: Final = "database"
 
@@ -124,6 +125,19 @@ def room_for_connections(conf: Conf) -> Iterator[Finding]:
         )
     else:
         yield ok(CHECK, f"{reckoned}.")
+
+
+def writers(conf: Conf) -> Iterator[Finding]:
+    """Whether the writers of the running service go on."""
+    stuck, _ = stuck_writers(conf)
+    for sentence in stuck:
+        yield problem(
+            CHECK,
+            sentence,
+            "Look at what it waits for: pg_stat_activity and pg_locks on PostgreSQL, another "
+            "process with the file open on SQLite, the disk. If nothing helps, restart the "
+            "service: what was acknowledged is stored.",
+        )
 
 
 def _per_worker(connection: Any, conf: Conf) -> tuple[int, str]:

@@ -21,7 +21,12 @@ from securedrop_ftp.conf import Conf, get_conf
 from securedrop_ftp.log import get_logger
 from securedrop_ftp.server.doctor import addresses, certificates, limits, ports
 from securedrop_ftp.server.doctor.clock import clock
-from securedrop_ftp.server.doctor.database import durability, room_for_connections, unusable
+from securedrop_ftp.server.doctor.database import (
+    durability,
+    room_for_connections,
+    unusable,
+    writers,
+)
 from securedrop_ftp.server.doctor.finding import Finding, Level, from_message, ok, problem
 from securedrop_ftp.server.doctor.service import service
 from securedrop_ftp.server.doctor.site import CHECK as SITE
@@ -50,6 +55,7 @@ def examine() -> Iterator[Finding]:
     found = list(partly("database", _unusable_database))
     yield from found
     usable = not found
+    yield from partly("database", lambda: writers(conf))
     if usable:
         yield from partly("database", durability)
         yield from partly("database", lambda: room_for_connections(conf))

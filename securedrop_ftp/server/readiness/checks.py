@@ -18,7 +18,7 @@ from securedrop_ftp.conf import MIB, get_conf
 from securedrop_ftp.exceptions import ConfigurationError
 from securedrop_ftp.log import get_logger
 from securedrop_ftp.models import AuditEvent, AuditHead
-from securedrop_ftp.server.readiness import bounded, database, storages
+from securedrop_ftp.server.readiness import bounded, database, storages, writers
 
 logger = get_logger(__name__)
 
@@ -113,12 +113,21 @@ def _disk() -> Answer:
     return Answer("full", f"{free // MIB} MiB are free at {place}", serves=False)
 
 
+def _writer() -> Answer:
+    stuck, workers = writers.stuck_writers(get_conf())
+    if not stuck:
+        return Answer()
+    word = f"{len(stuck)} of {workers} stuck"
+    return Answer(word, " ".join(stuck), serves=len(stuck) < workers)
+
+
 CHECKS: Final[dict[str, Callable[[], Answer]]] = {
     "database": _database,
     "storage": _storage,
     "trail": _trail,
     "clock": _clock,
     "disk": _disk,
+    "writer": _writer,
 }
 
 _last: tuple[float, Report] | None = None
