@@ -236,8 +236,10 @@ class Pipeline:
                 self._release([part])
 
     def _end(self, final: Job) -> None:
-        self._writer.close()
-        final()
+        try:
+            self._writer.close()
+        finally:
+            final()  # whatever happens: somebody waits for its outcome
 
     def _begin(self) -> None:
         step("begin.before")

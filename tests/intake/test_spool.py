@@ -122,6 +122,21 @@ def test_a_full_disk_is_told_and_leaves_nothing(
     assert house.intake.budget.used == 0
 
 
+def test_a_spool_that_cannot_be_closed_keeps_nobody_waiting(
+    house: House, alice: Principal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = house.begin(alice, "/a", announced=MOST)
+    house.feed(stream, DATA[: 2 * PIECE])
+    house.work()
+
+    def broken(part: SpooledPart) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(SpooledPart, "release", broken)
+    house.cancel(stream, Truncated())
+    assert (states(), rows()) == (["aborted"], ["upload.aborted"])
+
+
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
 def test_pieces_make_their_part_in_whatever_order_they_are_written(
     tmp_path: Path, order: tuple[int, ...]
