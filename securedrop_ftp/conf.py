@@ -168,7 +168,17 @@ class Conf:
     operation_timeout: float = seconds(
         600.0, (0.1, 86400), "for one command's work, a commit included"
     )
-    drain_timeout: float = seconds(30.0, (0, 86400), "what SIGTERM leaves to running transfers")
+    drain_timeout: float = seconds(
+        30.0,
+        (0, 86400),
+        "what SIGTERM leaves to running transfers; what is late then ends with 426, and an upload "
+        "is suspended",
+    )
+    replace_timeout: float = seconds(
+        3600.0,
+        (0, 7 * 86400),
+        "the same after `ftps_replace`, for transfers of the old generation: {doc}`/howto/restart`",
+    )
     refusal_rows_per_minute: int = number(
         60,
         (0, 1_000_000),

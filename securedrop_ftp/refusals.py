@@ -47,6 +47,8 @@ _STRANGERS: Final = "strangers"
 
 _ENTRY: Final = struct.Struct("<16sd")  # whose, when its bucket is full again
 _PLACES: Final = 8192
+#: The name of what the memory holds: another layout has another name.
+LAYOUT: Final = f"refusals-1-{_PLACES}"
 _PROBE: Final = 8
 
 
@@ -61,7 +63,25 @@ class Buckets:
         self._map = mmap.mmap(self._fd, size)
         self._clock = clock
         self._lock = ProcessLock(self._fd)
-        os.register_at_fork(after_in_child=self._lock.forget)
+        os.register_at_fork(after_in_child=self._forget_threads)
+
+    def _forget_threads(self) -> None:
+        self._lock.forget()
+
+    @property
+    def memory(self) -> int:
+        """The descriptor of the memory, for other processes; its layout is :data:`LAYOUT`."""
+        return self._fd
+
+    def share(self, memory: int) -> None:
+        """Use another process's buckets from now on. Before any thread uses these."""
+        if memory == self._fd:
+            return
+        self._map.close()
+        os.close(self._fd)
+        self._fd = memory
+        self._map = mmap.mmap(memory, _PLACES * _ENTRY.size)
+        self._lock = ProcessLock(memory)
 
     def take(self, who: str, tokens: int, burst: int, per_second: float, *, force: bool) -> bool:
         """Take ``tokens`` from the bucket of ``who``; whether there were so many. With ``force``
@@ -135,7 +155,7 @@ class Refusals:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._buckets = Buckets(clock)
+        self.buckets = Buckets(clock)
         self._lock = threading.Lock()
         self._counts: dict[str, _Count] = {}
         self._timer: threading.Timer | None = None
@@ -149,9 +169,9 @@ class Refusals:
         if not per_minute:
             return True
         strange = not event.partner
-        if self._buckets.take(who, rows, BURST, per_minute / 60, force=False) and (
+        if self.buckets.take(who, rows, BURST, per_minute / 60, force=False) and (
             not strange
-            or self._buckets.take(
+            or self.buckets.take(
                 _STRANGERS, rows, STRANGERS_BURST, STRANGERS_PER_SECOND, force=False
             )
         ):
@@ -163,14 +183,14 @@ class Refusals:
         """Whether one more row may come now of a kind that is bounded in time and not in number."""
         if not get_conf().refusal_rows_per_minute:
             return True
-        return self._buckets.take(f"{who} paced", 1, burst, per_second, force=False)
+        return self.buckets.take(f"{who} paced", 1, burst, per_second, force=False)
 
     def spend(self, who: str) -> None:
         """Take the token of a row that was written whatever the bound: it leaves less for
         others."""
         per_minute = get_conf().refusal_rows_per_minute
         if per_minute:
-            self._buckets.take(who, 1, BURST, per_minute / 60, force=True)
+            self.buckets.take(who, 1, BURST, per_minute / 60, force=True)
 
     def count(self, who: str, event: Event, kind: str) -> None:
         """Count one more of ``kind``, which gets no row of its own."""

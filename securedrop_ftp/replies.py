@@ -120,6 +120,11 @@ TRANSFER_ABORTED = Reply(
     "The data channel closed before the file was whole; nothing was stored.",
     causes.CONNECTION_LOST,
 )
+CUT = Reply(
+    426,
+    "The service is shutting down and ended the transfer; connect again and resume it.",
+    causes.SERVICE_ENDED,
+)
 DOWNLOAD_ABORTED = Reply(426, "The transfer ended before all was sent.", causes.CONNECTION_LOST)
 BUSY = Reply(450, "The file is being written by another session; try again later.", causes.BUSY)
 LOCAL_ERROR = Reply(451, "Local error; nothing was stored. Try again later.", causes.LOCAL_FAULT)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Container
 from types import TracebackType
 
 from securedrop_ftp.db import renewed_connections
@@ -12,6 +13,7 @@ from securedrop_ftp.exceptions import ConfigurationError
 from securedrop_ftp.intake import owners
 from securedrop_ftp.intake.owners import BEAT_EVERY, Boot
 from securedrop_ftp.log import get_logger
+from securedrop_ftp.models import ServiceBoot
 
 logger = get_logger(__name__)
 
@@ -57,20 +59,21 @@ class Heartbeat:
                 break
 
 
-def claim_name(boot: Boot) -> None:
-    """Be the one service of this name. A namesake that was just killed elsewhere is waited for
-    until it is dead; one that lives is told by its next beat.
+def claim_name(boot: Boot, beside: Container[str] = ()) -> None:
+    """Be the one service of this name, but for the boots ``beside`` this one, of its own
+    generations. A namesake that was just killed elsewhere is waited for until it is dead; one that
+    lives is told by its next beat.
 
     Raises:
         ConfigurationError: another process serves under the name.
     """
     owners.register(boot)
-    _outlast_namesakes(boot)
+    _outlast_namesakes(boot, beside)
 
 
-def _outlast_namesakes(boot: Boot) -> None:
-    first = owners.namesakes(boot)
-    while rivals := owners.namesakes(boot):
+def _outlast_namesakes(boot: Boot, beside: Container[str]) -> None:
+    first = _rivals(boot, beside)
+    while rivals := _rivals(boot, beside):
         for rival in rivals.values():
             seen = first.setdefault(rival.pk, rival)
             if rival.beat > seen.beat:
@@ -81,3 +84,8 @@ def _outlast_namesakes(boot: Boot) -> None:
                     "SECUREDROP_NODE."
                 )
         time.sleep(0.5)
+
+
+def _rivals(boot: Boot, beside: Container[str]) -> dict[str, ServiceBoot]:
+    """Services that live, have our name and are not ours."""
+    return {pk: row for pk, row in owners.namesakes(boot).items() if pk not in beside}

@@ -16,9 +16,8 @@ from securedrop_ftp.storage.protocol import Backend
 
 
 def recover_node(boot: Boot, silent: Container[str] = ()) -> None:
-    """Settle what dead writers of this node and service left; for a service that starts and has
-    no workers yet. What is in ``silent`` storages, which do not answer, is settled later, by the
-    rounds of any engine. Blocks.
+    """Settle what dead writers of other boots of this node and service left. What is in ``silent``
+    storages, which do not answer, is settled later, by the rounds of any engine. Blocks.
     """
 
     def reached(alias: str) -> Backend:
@@ -31,6 +30,12 @@ def recover_node(boot: Boot, silent: Container[str] = ()) -> None:
         return known is not None and known[:2] == (boot.node, boot.service) and known[2] != boot.id
 
     _recovery(boot, reached).recover(lambda owner: left(owner) and bool(owners.gone([owner])))
+
+
+def recover_generation(boot: Boot) -> None:
+    """Settle what another generation of this service left that was killed. Blocks."""
+    presence.forget_stale()
+    recover_node(boot)
 
 
 def recover_owner(boot: Boot, dead: str) -> None:

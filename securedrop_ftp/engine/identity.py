@@ -42,9 +42,9 @@ def new_boot(conf: Conf) -> Boot:
     return Boot.of_this_process(_new_id(), node_name(conf), FTPS)
 
 
-def of_worker(boot: Boot, index: int, generation: int) -> Identity:
+def of_worker(boot: Boot, index: int, incarnation: int) -> Identity:
     """A worker of a supervisor. One that takes a dead one's place is another writer."""
-    return Identity(boot, f"{index}.{generation}", alone=False)
+    return Identity(boot, f"{index}.{incarnation}", alone=False)
 
 
 def of_process(conf: Conf) -> Identity:

@@ -52,6 +52,9 @@ class HeaderWaits:
                 return
             self._refuse(wait, "not in time")
 
+    def __len__(self) -> int:
+        return len(self._waits)
+
     def close(self) -> None:
         """Give all of them up."""
         for wait in list(self._waits):

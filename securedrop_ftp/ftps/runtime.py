@@ -12,6 +12,7 @@ from OpenSSL import SSL
 
 from securedrop_ftp.conf import Conf
 from securedrop_ftp.events import Event
+from securedrop_ftp.ftps.draining import Drain
 from securedrop_ftp.intake.service import Intake
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class Runtime(Protocol):
 
     conf: Conf
     intake: Intake
-    draining: bool
+    draining: Drain | None
     reads: ReadBudget
     handshakes: HandshakeBudget
     kinship: Kinship

@@ -163,6 +163,12 @@ class Session(ControlChannel):
             self.transfer.gone = reason
             self.transfer.cancel(Cancelled(reason))
 
+    def cut(self) -> None:
+        """The worker's time is over: the transfer, if one runs, ends with its reply. An upload that
+        is being published goes on."""
+        if self.transfer is not None:
+            self.transfer.cancel(Stopped(replies.CUT, "shutdown"))
+
     def close(self, reason: str = "", cause: Cause | None = None) -> None:
         """Release everything. A verb that is parked ends with SessionGone."""
         if self.closed:
@@ -292,11 +298,17 @@ class Session(ControlChannel):
         if now - self.started > conf.max_session_age:
             old = replies.TIMED_OUT.but("The session is too old; log in again.")
             return old.because(causes.TOO_OLD), "session too old"
-        if self.runtime.draining:
+        if self._is_drained(now):
             return replies.DRAINING, "shutdown"
         if now - self.last_activity > conf.idle_timeout:
             return replies.TIMED_OUT, "idle"
         return None
+
+    def _is_drained(self, now: float) -> bool:
+        draining = self.runtime.draining
+        return draining is not None and draining.ends(
+            now, logged_in=self.principal is not None, rested=now - self.last_activity
+        )
 
     # --- records ---------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from securedrop_ftp import causes, replies
 from securedrop_ftp.causes import Cause
 from securedrop_ftp.exceptions import Cancelled
-from securedrop_ftp.ftps.answers import CutShort, NoDataChannel, Stopped
+from securedrop_ftp.ftps.answers import CutShort, NoDataChannel, Stopped, answer
 from securedrop_ftp.ftps.data import DataChannel
 from securedrop_ftp.ftps.stall import AGED_RATE, Patience, StallClock
 from securedrop_ftp.log import get_logger
@@ -65,7 +65,7 @@ class Transfer:
     def cancel(self, cause: Cancelled) -> None:
         """Ask it to stop; the verb ends with ``cause``, unless the file is being published."""
         if self.cancelled is None:
-            if self.kind != UPLOAD:  # there was nothing to store
+            if self.kind != UPLOAD and answer(cause) != replies.CUT:  # there was nothing to store
                 cause = Stopped(replies.DOWNLOAD_ABORTED, str(cause))
             self.cancelled = cause
             if self.channel is not None:

@@ -46,7 +46,7 @@ _DESCRIPTORS: Final = "descriptors"
 
 
 class Acceptor:
-    """Watches the supervisor's listening socket in one worker."""
+    """Watches the listening socket in one worker, from :meth:`begin` to :meth:`end`."""
 
     def __init__(
         self,
@@ -69,10 +69,14 @@ class Acceptor:
         )
         self._reserve: list[int] = []
         self._take_reserve()
-        self._open = True
-        self._looking = False
+        self._open = self._looking = self._ended = False
         self._refused, self._next_line = 0, 0.0  # since the last line of it
-        self._look()
+
+    def begin(self) -> None:
+        """Accept from now on."""
+        if not self._ended:
+            self._open = True
+            self._look()
 
     def readable(self) -> bool:
         return self._open
@@ -227,15 +231,24 @@ class Acceptor:
     def handle_error(self) -> None:
         logger.exception("accepting failed")
 
+    @property
+    def waits_for_headers(self) -> bool:
+        """Whether connections of balancers may still become sessions."""
+        return bool(self._headers)
+
+    def end(self) -> None:
+        """Accept no more; the listening socket stays the master's. Connections that wait for their
+        header are served."""
+        self._open, self._ended = False, True
+        self._look_away()
+        self._listener.close()
+        while self._reserve:
+            self._give_reserve()
+
     def close(self) -> None:
-        """Accept no more; the listening socket stays the supervisor's."""
-        if self._open:
-            self._open = False
-            self._headers.close()
-            self._look_away()
-            self._listener.close()
-            while self._reserve:
-                self._give_reserve()
+        """Give up those that wait, too."""
+        self.end()
+        self._headers.close()
 
 
 def _reserve() -> int:

@@ -4,6 +4,9 @@ One slot a connection: its state (a byte), its address (16 bytes), its partner's
 bytes) and when it was opened (8 bytes); each in an array of its own, so that counting is one pass.
 The kernel releases the lock when a worker dies; the supervisor then clears that worker's slots.
 
+Generations of one service share the table while they overlap: each has a *bank* of slots for its
+workers, and caps count in all banks.
+
 Strangers give way. A connection that has not logged in holds its slot only while nobody needs it:
 where a cap is reached, the one that was opened first is told to leave, whatever worker has it, and
 the newcomer takes its place. Connections that have logged in are never told to.
@@ -22,6 +25,7 @@ from typing import Final
 
 from securedrop_ftp.access import network
 from securedrop_ftp.process_lock import ProcessLock
+from securedrop_ftp.server.handover import Inheritance
 
 _IP: Final = 16
 _ID: Final = 4
@@ -54,17 +58,31 @@ class ConnectionTable:
 
     A *ticket* names one connection for good: a late word of one that is gone changes nothing of the
     next in its slot.
+
+    Args:
+        workers, slots: worker processes of a generation, and slots of each.
+        banks: generations that may have a bank.
+        bank: this one's. What stands in it from an earlier generation is forgotten.
+        inheritance: where the memory comes from, and is left for the next generation.
     """
 
     def __init__(
-        self, workers: int, slots: int, clock: Callable[[], int] = time.monotonic_ns
+        self,
+        workers: int,
+        slots: int,
+        clock: Callable[[], int] = time.monotonic_ns,
+        *,
+        banks: int = 1,
+        bank: int = 0,
+        inheritance: Inheritance | None = None,
     ) -> None:
         self._workers, self._slots = workers, slots
         self._clock = clock
-        self._total = workers * slots
+        self._total = banks * workers * slots
+        self._first = bank * workers * slots  # of this generation's slots
         size = self._total * (1 + _IP + _ID + _TIME)
-        self._fd = os.memfd_create("securedrop-connections", os.MFD_CLOEXEC)
-        os.ftruncate(self._fd, size)
+        layout = f"connections-1-{banks}x{workers}x{slots}"
+        self._fd = (inheritance or Inheritance()).memory(layout, size)
         self._map = mmap.mmap(self._fd, size)
         # Where the other arrays begin; the states come first.
         self._ips, self._ids = self._total, self._total * (1 + _IP)
@@ -73,6 +91,7 @@ class ConnectionTable:
         # Through these a worker hears that one of its connections is to leave.
         flags = os.EFD_NONBLOCK | os.EFD_CLOEXEC
         self._bells = [os.eventfd(0, flags) for _ in range(workers)]
+        self.clear_bank(bank)
 
     # --- a connection's life ---------------------------------------------------------
 
@@ -86,7 +105,7 @@ class ConnectionTable:
             full = strangers + self._count(_PROVED) >= total
             if (full or strangers >= strangers_share(total)) and not self._make_room():
                 return "total"
-            first = worker * self._slots
+            first = self._first_of(worker)
             slot = self._map.find(bytes((_FREE,)), first, first + self._slots)
             if slot < 0:
                 return "total"
@@ -131,12 +150,19 @@ class ConnectionTable:
     def clear_worker(self, worker: int) -> None:
         """The worker died: its connections did too."""
         with self._lock.held():
-            self._clear(worker * self._slots, self._slots)
+            self._clear(self._first_of(worker), self._slots)
+
+    def clear_bank(self, bank: int) -> None:
+        """The generation that had it has ended."""
+        slots = self._workers * self._slots
+        with self._lock.held():
+            self._clear(bank * slots, slots)
 
     # --- giving way ------------------------------------------------------------------
 
     def bell(self, worker: int) -> int:
-        """A descriptor that is readable when :meth:`leaving` has news for a worker."""
+        """A descriptor that is readable when :meth:`leaving` has news for a worker. Another
+        generation cannot ring it: look once a second all the same."""
         return self._bells[worker]
 
     def leaving(self, worker: int) -> list[int]:
@@ -145,9 +171,11 @@ class ConnectionTable:
             os.eventfd_read(self._bells[worker])
         except BlockingIOError:
             pass
-        found = []
+        found: list[int] = []
+        first = self._first_of(worker)
+        if self._map.find(bytes((_LEAVING,)), first, first + self._slots) < 0:
+            return found
         with self._lock.held():
-            first = worker * self._slots
             slot = self._map.find(bytes((_LEAVING,)), first, first + self._slots)
             while slot >= 0:
                 found.append(self._time(slot) * self._total + slot)
@@ -194,13 +222,15 @@ class ConnectionTable:
         # It counts no more, neither for its address nor in all; its worker frees the slot.
         self._map[slot] = _LEAVING
         self._map[self._ips + slot * _IP : self._ips + (slot + 1) * _IP] = bytes(_IP)
-        os.eventfd_write(self._bells[slot // self._slots], 1)
+        worker = (slot - self._first) // self._slots
+        if 0 <= worker < self._workers:
+            os.eventfd_write(self._bells[worker], 1)
 
     # --- counting --------------------------------------------------------------------
 
     def count(self, worker: int | None = None) -> int:
-        """Open connections of a worker, or of all."""
-        first, slots = (0, self._total) if worker is None else (worker * self._slots, self._slots)
+        """Open connections of a worker, or of all generations."""
+        first, slots = (0, self._total) if worker is None else (self._first_of(worker), self._slots)
         return slots - self._map[first : first + slots].count(_FREE)
 
     def is_busier(self, worker: int) -> bool:
@@ -209,6 +239,14 @@ class ConnectionTable:
             return False
         mine = self.count(worker)
         return any(self.count(other) < mine for other in range(self._workers) if other != worker)
+
+    def number_of(self, worker: int) -> int:
+        """A number that no worker of another generation has at the same time."""
+        return self._first_of(worker) // self._slots
+
+    def _first_of(self, worker: int) -> int:
+        """The first slot of a worker of this generation."""
+        return self._first + worker * self._slots
 
     def _count(self, state: int) -> int:
         return self._map[: self._total].count(state)

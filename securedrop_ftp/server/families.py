@@ -44,8 +44,9 @@ def exact(address: str) -> bytes:
 
 
 class Families:
-    """Made by the supervisor before the fork. A slot is written by its own worker only; tickets are
-    those of :class:`.connections.ConnectionTable` for as many workers and slots."""
+    """Made by the supervisor before the fork, for one generation: the next has other ticket keys. A
+    slot is written by its own worker only; tickets are those of
+    :class:`.connections.ConnectionTable` for as many workers and slots, in any bank."""
 
     def __init__(self, workers: int, slots: int) -> None:
         self._slots, self._total = slots, workers * slots

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Any, Final
 
 from django.core.checks import CheckMessage
@@ -56,11 +56,12 @@ def run_in_child(body: Callable[[], str]) -> str:
     return text
 
 
-def preflight(boot: Boot) -> str:
+def preflight(boot: Boot, beside: Container[str] = ()) -> str:
     """What stands in the way of serving, in a sentence or a few; empty: nothing.
 
     ``ready`` is printed after it, so whatever would make every upload fail belongs here. What makes
-    one partner's uploads fail does not: it is in the log, and the others are served.
+    one partner's uploads fail does not: it is in the log, and the others are served. ``beside``:
+    boots of other generations of this service.
     """
     try:
         problems = [*project_problems()]
@@ -71,7 +72,7 @@ def preflight(boot: Boot) -> str:
         errors = [p for p in problems if p.is_serious()]
         if errors:
             return "\n".join(f"{p.msg} {p.hint or ''}".strip() for p in errors)
-        claim_name(boot)
+        claim_name(boot, beside)
         with Heartbeat(boot):
             problem = _look_at_storages(boot)
         if problem:
@@ -150,6 +151,14 @@ def warn_of_certificates(conf: Conf) -> None:
     runs out soon. Reads files only."""
     for problem in certificate_problems(conf):
         logger.warning("certificate", problem=problem.msg, hint=problem.hint, id=problem.id)
+
+
+def recover_generation(boot: Boot) -> None:
+    """Another generation of this service was killed."""
+    try:
+        housekeeping.recover_generation(boot)
+    finally:
+        connections.close_all()
 
 
 def recover_owner(boot: Boot, dead: str) -> None:

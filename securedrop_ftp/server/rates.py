@@ -17,15 +17,19 @@ import struct
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import blake2s
 from typing import Final
 
 from securedrop_ftp.ftps.runtime import Refused
 from securedrop_ftp.process_lock import ProcessLock
 from securedrop_ftp.server.connections import packed
+from securedrop_ftp.server.handover import Inheritance
 
 _ENTRY: Final = struct.Struct("<16sIII")  # address, minute, counted, of these still open
 _PLACES: Final = 8192
 _PROBE: Final = 8
+#: Behind the table: what places depend on, so that nobody can choose addresses that share one.
+_KEY: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +45,25 @@ def _is_full(count: int, limit: int) -> bool:
 
 
 class AddressRates:
-    """Made by the supervisor before the fork."""
+    """Made by the supervisor before the fork. What was counted holds on in the next generation,
+    which finds it in its ``inheritance`` under ``name``."""
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
-        size = _PLACES * _ENTRY.size
-        self._fd = os.memfd_create("securedrop-rates", os.MFD_CLOEXEC)
-        os.ftruncate(self._fd, size)
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.time,
+        *,
+        name: str = "rates",
+        inheritance: Inheritance | None = None,
+    ) -> None:
+        size = _PLACES * _ENTRY.size + _KEY
+        self._fd = (inheritance or Inheritance()).memory(f"{name}-1", size)
         self._map = mmap.mmap(self._fd, size)
         self._clock = clock
         self._lock = ProcessLock(self._fd)
+        with self._lock.held():
+            if not any(self._map[-_KEY:]):
+                self._map[-_KEY:] = os.urandom(_KEY)
+        self._key = self._map[-_KEY:]
 
     def allow(self, address: str, limit: int) -> bool:
         """Count one of ``address``; ``False`` past ``limit`` in this minute (0: no limit)."""
@@ -94,7 +108,7 @@ class AddressRates:
 
     def _find(self, ip: bytes, minute: int) -> tuple[int, int, int]:
         """(offset, count so far, checks that are open) of the address's place, or of a free one."""
-        start = hash(ip) % _PLACES
+        start = int.from_bytes(blake2s(ip, digest_size=4, key=self._key).digest()) % _PLACES
         free = -1
         for step in range(_PROBE):
             at = (start + step) % _PLACES * _ENTRY.size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 
@@ -28,6 +29,18 @@ class SignalPipe:
             return list(self._reader.recv(512))
         except BlockingIOError:
             return []
+
+    def fork(self) -> int:
+        """As os.fork; the child has the defaults. A signal that is sent to it at once reaches it:
+        it would be taken for one of ours before they are restored."""
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, self._signals)
+        try:
+            pid = os.fork()
+            if not pid:
+                self.close()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        return pid
 
     def close(self) -> None:
         """Back to the defaults: also in a child that has nothing to do with them."""

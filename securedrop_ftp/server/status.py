@@ -1,7 +1,8 @@
 """What a running service says of itself to commands on its machine: ``<data dir>/service.json``.
 
-The supervisor writes it once it serves and after every reload, and removes it at its end. A file
-whose process is gone (SIGKILL, power) says nothing. No secret is in it.
+The supervisor of the generation that serves writes it once it does and after every reload, and
+removes it at its end. A file whose process is gone (SIGKILL, power) says nothing. No secret is in
+it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from securedrop_ftp.log import get_logger
+from securedrop_ftp.server.handover import Generation
 
 logger = get_logger(__name__)
 
@@ -29,9 +31,14 @@ class ServiceStatus:
     """Times are RFC 3339.
 
     Attributes:
-        started: the process's start in the kernel's ticks: tells it from a later one of its pid.
+        pid: the master: signals go there.
+        started: that process's start in the kernel's ticks: tells it from a later one of its pid.
+        generation, spawned: which of its generations serves, and when that was begun (the kernel's
+            monotonic clock, seconds).
         certificate: SHA-256 of the one in force, lower-case hex.
         reload_refused: why the last SIGHUP changed nothing; ``""`` if it did, or none came.
+        replacement_refused: why the last replacement came to nothing; ``""`` if none did since.
+        refused_spawned: when that one was begun.
     """
 
     pid: int
@@ -44,14 +51,33 @@ class ServiceStatus:
     reloaded: str = ""
     reload_refused: str = ""
     reload_refused_at: str = ""
+    generation: int = 1
+    spawned: float = 0.0
+    replacement_refused: str = ""
+    refused_spawned: float = 0.0
 
     @classmethod
-    def of_this_process(
-        cls, host: str, port: int, workers: int, certificate: x509.Certificate
+    def of_service(
+        cls,
+        generation: Generation,
+        host: str,
+        port: int,
+        workers: int,
+        certificate: x509.Certificate,
     ) -> ServiceStatus:
-        """At the moment when it begins to serve."""
-        pid = os.getpid()
-        return cls(pid, _started(pid), host, port, workers, fingerprint(certificate), _now())
+        """At the moment when the generation begins to serve."""
+        pid = generation.master
+        return cls(
+            pid,
+            _started(pid),
+            host,
+            port,
+            workers,
+            fingerprint(certificate),
+            _now(),
+            generation=generation.number,
+            spawned=generation.spawned,
+        )
 
     def after_reload(self, certificate: x509.Certificate) -> ServiceStatus:
         """The new certificate is in force."""
@@ -67,6 +93,10 @@ class ServiceStatus:
         """The old one serves on."""
         return replace(self, reload_refused=reason, reload_refused_at=_now())
 
+    def after_refused_replacement(self, reason: str, spawned: float) -> ServiceStatus:
+        """The generation that was begun at ``spawned`` does not serve; this one does."""
+        return replace(self, replacement_refused=reason, refused_spawned=spawned)
+
 
 def fingerprint(certificate: x509.Certificate) -> str:
     """SHA-256 in lower-case hex."""
@@ -74,11 +104,11 @@ def fingerprint(certificate: x509.Certificate) -> str:
 
 
 def write_status(data_dir: Path, status: ServiceStatus) -> None:
-    """Whole or not at all. A failure is logged: the service serves without the file. Another live
-    service's file is left alone."""
+    """Whole or not at all. A failure is logged: the service serves without the file. The file of
+    another live service, or of a later generation, is left alone."""
     path = data_dir / FILE
     other = read_status(data_dir)
-    if other is not None and other.pid != status.pid:
+    if other is not None and (other.pid != status.pid or other.generation > status.generation):
         return
     temporary = data_dir / f"{FILE}.{os.getpid()}"
     try:
@@ -91,10 +121,10 @@ def write_status(data_dir: Path, status: ServiceStatus) -> None:
         logger.warning("status file not written", path=str(path), error=str(exc))
 
 
-def remove_status(data_dir: Path) -> None:
-    """At the end of the process that wrote it."""
-    status = read_status(data_dir)
-    if status is not None and status.pid == os.getpid():
+def remove_status(data_dir: Path, status: ServiceStatus) -> None:
+    """At the end of the generation that wrote it."""
+    found = read_status(data_dir)
+    if found is not None and (found.pid, found.generation) == (status.pid, status.generation):
         with suppress(OSError):
             (data_dir / FILE).unlink()
 

@@ -1,16 +1,16 @@
-"""The supervisor: owns the listening socket, keeps the workers alive, and does nothing else.
+"""The supervisor of one generation: keeps its workers alive, and does nothing else.
 
 It opens no database connection and starts no thread, so that what it forks is clean; checks,
-recovery and the sweep run in short-lived children of their own.
+recovery and the sweep run in short-lived children of their own. The master
+(:mod:`securedrop_ftp.server.master`) tells it when the next generation serves, and that its own
+workers are to end.
 """
 
 from __future__ import annotations
 
 import os
-import resource
 import select
 import signal
-import socket
 import sys
 import time
 from collections.abc import Callable
@@ -19,18 +19,17 @@ from dataclasses import dataclass, field
 from securedrop_ftp.conf import Conf, from_mapping, get_conf
 from securedrop_ftp.engine.identity import new_boot, of_worker
 from securedrop_ftp.exceptions import ConfigurationError
+from securedrop_ftp.ftps.draining import CUT_GRACE
 from securedrop_ftp.log import get_logger
 from securedrop_ftp.server import housekeeping
-from securedrop_ftp.server.connections import ConnectionTable
-from securedrop_ftp.server.families import Families
-from securedrop_ftp.server.rates import AddressRates
+from securedrop_ftp.server.handover import Generation, Link
+from securedrop_ftp.server.listener import listener_for
 from securedrop_ftp.server.reload import read_settings
 from securedrop_ftp.server.shared import Shared
 from securedrop_ftp.server.signals import SignalPipe
 from securedrop_ftp.server.status import ServiceStatus, remove_status, write_status
 from securedrop_ftp.server.worker import worker_main
 from securedrop_ftp.tls.contexts import Certificate
-from securedrop_ftp.tls.pages import Pages
 from securedrop_ftp.tls.self_test import self_test
 
 logger = get_logger(__name__)
@@ -41,47 +40,10 @@ HEALTHY_AFTER = 30.0
 PRUNE_EVERY = 3600.0
 #: Seconds for the last statement of a service that stops.
 GOODBYE = 3.0
+#: Seconds for a worker's last acts, once its sessions have ended.
+LAST_ACTS = 10.0
 #: A certificate that runs out within 30 days is in the log twice a day.
 WARN_EVERY = 12 * 3600.0
-
-
-def listening_socket(conf: Conf) -> socket.socket:
-    """Bind, or take the socket that systemd holds (sd_listen_fds(3)).
-
-    Raises:
-        ConfigurationError: the address is taken or is not this machine's.
-    """
-    if os.environ.get("LISTEN_PID") == str(os.getpid()) and os.environ.get("LISTEN_FDS") == "1":
-        sock = socket.socket(fileno=3)
-        sock.setblocking(False)
-        return sock
-    host, port = conf.bind
-    try:
-        family, kind, proto, _, address = socket.getaddrinfo(
-            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        sock = socket.socket(family, kind | socket.SOCK_CLOEXEC, proto)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        sock.bind(address)
-        sock.listen(1024)
-    except OSError as exc:
-        raise ConfigurationError(
-            f"Cannot listen on {conf.ftps_bind}: {exc.strerror or exc}. "
-            "Set SECUREDROP_FTPS_BIND (or --bind) to a free address of this machine."
-        ) from exc
-    sock.setblocking(False)
-    return sock
-
-
-def raise_descriptor_limit() -> None:
-    """A shell's soft limit (1024) is for programs that use select(2); we may have the hard one."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    except (OSError, ValueError) as exc:
-        logger.warning("limit of open files not raised", error=str(exc))
 
 
 @dataclass
@@ -93,25 +55,29 @@ class _Child:
 
 
 class Supervisor:
-    """One run of the service on this machine."""
+    """One generation of the service on this machine."""
 
-    def __init__(self, conf: Conf, announce: Callable[[str], None]) -> None:
+    def __init__(self, conf: Conf, link: Link, announce: Callable[[str], None]) -> None:
         self._conf = self._conf_in_force = conf
-        self._announce = announce
+        self._link, self._announce = link, announce
+        self._generation, self._inheritance = Generation.introduced(link)
         self._boot = new_boot(conf)
         self._children: dict[int, _Child] = {}  # worker index to process
         self._jobs: dict[int, str] = {}  # pid of a housekeeping child to what it does
         self._respawn: dict[int, float] = {}
-        self._generations: dict[int, int] = {}
+        self._incarnations: dict[int, int] = {}  # of each worker
         self._failures: dict[int, int] = {}
-        self._stopping = 0.0
+        self._stopping = 0.0  # when workers that have not ended are killed
+        self._stopped = self._replaced = self._alone = False
+        self._failure = ""  # why it never served
         self._announced = False
         self._status: ServiceStatus | None = None
         self._next_prune = time.monotonic() + PRUNE_EVERY
         self._next_warning = self._next_page_turn = 0.0
 
     def serve(self) -> int:
-        """Until SIGTERM or SIGINT; the exit status.
+        """Until SIGTERM or SIGINT, or until the next generation serves and the transfers of this
+        one have ended; the exit status.
 
         Raises:
             ConfigurationError: nothing was served; the message says what to do.
@@ -119,31 +85,33 @@ class Supervisor:
         conf = self._conf
         self._certificate = Certificate.load(conf.tls_cert_file, conf.tls_key_file)
         self_test()
-        self._listener = listening_socket(conf)
-        raise_descriptor_limit()
-        problem = housekeeping.run_in_child(lambda: housekeeping.preflight(self._boot))
+        self._listener = listener_for(conf, self._inheritance)
+        problem = housekeeping.run_in_child(
+            lambda: housekeeping.preflight(self._boot, self._generation.beside)
+        )
         if problem:
             raise ConfigurationError(problem)
-        self._shared = Shared(
-            ConnectionTable(conf.workers, conf.max_connections),
-            Families(conf.workers, conf.max_connections),
-            Pages(),  # before the fork: all workers have these
-            AddressRates(),
-            AddressRates(),
-        )
-        # The workers watch the read end: it closes with us, however we end.
+        self._shared = Shared.made(conf, self._generation.bank, self._inheritance)
+        # The workers watch the read ends: the first closes with us, however we end; the other one
+        # when all of them are ready, and they accept from then on.
         self._life_read, self._life_write = os.pipe()
+        self._gate_read, self._gate_write = os.pipe()
         self._signals = SignalPipe(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
         for index in range(conf.workers):
             self._spawn(index)
-        while self._children or not self._stopping:
+        while (self._children or not self._stopping) and not self._alone:
             self._wait()
             self._reap()
             self._respawn_due()
             self._housekeep()
+        if self._alone:
+            return 1
         self._give_the_name_back()
         self._signals.close()
-        remove_status(conf.data_dir)
+        if self._status is not None and not self._replaced:
+            remove_status(conf.data_dir, self._status)
+        if self._failure:
+            raise ConfigurationError(self._failure)
         return 0
 
     # --- processes -------------------------------------------------------------------
@@ -151,14 +119,15 @@ class Supervisor:
     def _fork(self, body: Callable[[], int]) -> int:
         sys.stdout.flush()
         sys.stderr.flush()
-        pid = os.fork()
+        pid = self._signals.fork()
         if pid:
             return pid
         status = 1
         try:
-            self._signals.close()
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to pass on
+            self._link.close()
             os.close(self._life_write)
+            self._open_gate()
             status = body()
         except BaseException:
             logger.exception("child failed")
@@ -168,9 +137,9 @@ class Supervisor:
             os._exit(status)
 
     def _spawn(self, index: int) -> None:
-        generation = self._generations.get(index, 0) + 1
-        self._generations[index] = generation
-        identity = of_worker(self._boot, index, generation)
+        incarnation = self._incarnations.get(index, 0) + 1
+        self._incarnations[index] = incarnation
+        identity = of_worker(self._boot, index, incarnation)
         ready_read, ready_write = os.pipe()
         os.set_blocking(ready_read, False)
 
@@ -183,6 +152,7 @@ class Supervisor:
                 self._listener,
                 self._certificate,
                 self._life_read,
+                self._gate_read,
                 ready_write,
             )
 
@@ -194,6 +164,7 @@ class Supervisor:
     def _wait(self) -> None:
         poll = select.poll()
         poll.register(self._signals.fileno(), select.POLLIN)
+        poll.register(self._link.fileno(), select.POLLIN)
         for child in self._children.values():
             if child.ready >= 0:
                 poll.register(child.ready, select.POLLIN)
@@ -201,6 +172,9 @@ class Supervisor:
         for fd, _event in poll.poll(500):
             if fd == self._signals.fileno():
                 signalled = True
+                continue
+            if fd == self._link.fileno():
+                self._listen_to_master()
                 continue
             for child in self._children.values():
                 if child.ready == fd:
@@ -213,7 +187,7 @@ class Supervisor:
         if self._stopping and time.monotonic() > self._stopping:
             for child in self._children.values():
                 logger.error("worker did not drain; killed", pid=child.pid)
-                os.kill(child.pid, signal.SIGKILL)
+            self._signal_workers(signal.SIGKILL)
             self._stopping = time.monotonic() + 5
 
     def _announce_when_ready(self) -> None:
@@ -221,20 +195,66 @@ class Supervisor:
         if self._announced or self._stopping or waiting or not self._children:
             return
         self._announced = True
+        self._open_gate()
         host, port = self._listener.getsockname()[:2]
-        leaf = self._certificate.leaf
-        self._status = ServiceStatus.of_this_process(host, port, self._conf.workers, leaf)
+        self._status = ServiceStatus.of_service(
+            self._generation, host, port, self._conf.workers, self._certificate.leaf
+        )
         write_status(self._conf.data_dir, self._status)
+        self._link.send("ready", self._inheritance.kept, boot=self._boot.id)
         shown = f"[{host}]" if ":" in host else host
         self._announce(f"ready ftps://{shown}:{port}")
 
+    def _open_gate(self) -> None:
+        """All workers accept from now on, and those that take a dead one's place at once."""
+        if self._gate_write >= 0:
+            os.close(self._gate_write)
+            self._gate_write = -1
+
     def _handle(self, number: int) -> None:
-        if number in (signal.SIGTERM, signal.SIGINT) and not self._stopping:
-            self._stopping = time.monotonic() + self._conf.drain_timeout + 10
-            self._listener.close()
-            self._signal_workers(signal.SIGTERM)
-        elif number == signal.SIGHUP:
+        if number in (signal.SIGTERM, signal.SIGINT):
+            self._stop()
+        elif number == signal.SIGHUP and not self._stopping:
             self._reload()
+
+    def _listen_to_master(self) -> None:
+        message = self._link.receive()
+        if message is None:  # killed: we end as if we had been, and the workers drain by themselves
+            self._alone = True
+        elif message.kind == "drain":
+            self._give_way()
+        elif message.kind == "refused":
+            reason, began = message.values["reason"], message.values["spawned"]
+            self._note(lambda status: status.after_refused_replacement(reason, began))
+        elif message.kind == "ended":
+            self._shared.table.clear_bank(message.values["bank"])
+            if not message.values["well"]:
+                self._job("recover", lambda: housekeeping.recover_generation(self._boot))
+
+    def _stop(self) -> None:
+        """Now: idle sessions end at once, transfers have ``drain_timeout``."""
+        if not self._stopped:
+            self._stopped = True
+            self._end_workers(signal.SIGTERM, self._conf_in_force.drain_timeout)
+
+    def _give_way(self) -> None:
+        """The next generation serves: transfers have ``replace_timeout``."""
+        if not self._stopping:
+            self._replaced = True
+            timeout = self._conf_in_force.replace_timeout
+            logger.info("generation.drains", generation=self._generation.number, seconds=timeout)
+            self._end_workers(signal.SIGUSR1, timeout)
+
+    def _end_workers(self, number: signal.Signals, timeout: float) -> None:
+        self._stopping = time.monotonic() + timeout + CUT_GRACE + LAST_ACTS
+        self._listener.close()
+        self._signal_workers(number)
+
+    def _fail(self, reason: str) -> None:
+        """It shall not serve, since another generation does."""
+        if not self._failure:
+            self._failure = reason
+            self._stop()
 
     def _signal_workers(self, number: signal.Signals) -> None:
         for child in self._children.values():
@@ -246,10 +266,7 @@ class Supervisor:
     def _reload(self) -> None:
         """Check first, here; workers swap only what is good, and the old serves on otherwise."""
         try:
-            values = read_settings()
-            housekeeping.refuse_bad_settings(values)
-            conf = from_mapping(values)
-            certificate = Certificate.load(conf.tls_cert_file, conf.tls_key_file)
+            conf, certificate = self._read_anew()
         except Exception as exc:  # a settings module may raise anything; nothing of it stops us
             reason = str(exc) or type(exc).__name__
             logger.error("reload refused; the old certificate and settings serve on", reason=reason)
@@ -262,8 +279,15 @@ class Supervisor:
         logger.info("reloading")
         self._signal_workers(signal.SIGHUP)
 
+    def _read_anew(self) -> tuple[Conf, Certificate]:
+        """Settings and certificate as they are on disk. Raises where they would not serve."""
+        values = read_settings()
+        housekeeping.refuse_bad_settings(values)
+        conf = from_mapping(values)
+        return conf, Certificate.load(conf.tls_cert_file, conf.tls_key_file)
+
     def _note(self, change: Callable[[ServiceStatus], ServiceStatus]) -> None:
-        if self._status is not None:
+        if self._status is not None and not self._replaced:
             self._status = change(self._status)
             write_status(self._conf.data_dir, self._status)
 
@@ -291,6 +315,11 @@ class Supervisor:
         self._shared.families.clear_worker(index)
         if self._stopping:
             logger.info("worker ended", worker=index, pid=child.pid)
+            if status and self._replaced:
+                self._job("recover", lambda: housekeeping.recover_owner(self._boot, child.owner))
+            return
+        if not self._announced and self._generation.number > 1:
+            self._fail(f"Worker {index} ended before it was ready (status {status}); see the log.")
             return
         lived = time.monotonic() - child.started
         failures = 0 if lived > HEALTHY_AFTER else self._failures.get(index, 0) + 1
@@ -329,7 +358,7 @@ class Supervisor:
         if self._shared.pages.used_up:
             logger.warning(
                 "the last page of ticket keys is in use past its time",
-                hint="restart the service when it suits",
+                hint="run ftps_replace when it suits",
             )
 
     def _give_the_name_back(self) -> None:

@@ -24,6 +24,7 @@ from securedrop_ftp.engine.identity import Identity
 from securedrop_ftp.engine.live import CONTROL
 from securedrop_ftp.engine.rounds import log_failure
 from securedrop_ftp.ftps import verbs
+from securedrop_ftp.ftps.draining import Drain
 from securedrop_ftp.ftps.origin import Origin
 from securedrop_ftp.ftps.session import Session
 from securedrop_ftp.log import get_logger
@@ -62,18 +63,19 @@ class Worker(WorkerRuntime):
         listener: socket.socket,
         certificate: Certificate,
         life: int,
+        gate: int,
     ) -> None:
         super().__init__(engine, shared, certificate)
         self.index = index
-        self.draining = False
+        self.draining: Drain | None = None
         self.sessions: set[Session] = set()
         self._by_slot: dict[int, Session] = {}
-        self._drain_until = self._next_page_turn = 0.0
+        self._next_page_turn = 0.0
         self._next_metrics = self._next_control = time.monotonic()
         self._ticked = time.monotonic()
         self._excused = False  # the last tick judged nobody
         self._metrics = WorkerMetrics(self, index)
-        self._signals = SignalPipe(signal.SIGTERM, signal.SIGHUP)
+        self._signals = SignalPipe(signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
         self.loop.watch(self._signals.fileno(), self._signalled)
         self.loop.watch(life, self.drain)
         self.loop.watch(shared.table.bell(index), self._make_room)
@@ -87,6 +89,7 @@ class Worker(WorkerRuntime):
             self._accepted,
             overloaded=self._is_overloaded,
         )
+        self.loop.watch(gate, self._acceptor.begin)
 
     # --- life ------------------------------------------------------------------------
 
@@ -98,14 +101,40 @@ class Worker(WorkerRuntime):
         self._shut_down()
 
     def drain(self) -> None:
-        """Accept no more; idle sessions end now, busy ones when their command is done."""
-        if self.draining:
-            return
-        self.draining = True
-        self._drain_until = time.monotonic() + self.conf.drain_timeout
+        """The service stops: accept no more; idle sessions end now, busy ones when their command
+        is done."""
+        limit = time.monotonic() + self.conf.drain_timeout
+        if self.draining is None:
+            self._begin_drain(Drain(limit, gentle=False))
+        elif self.draining.gentle:
+            self.draining.hasten(limit)
+            self._acceptor.close()
+            self._tick()
+
+    def give_way(self) -> None:
+        """The next generation serves: accept no more; sessions end when they are at rest."""
+        if self.draining is None:
+            limit = time.monotonic() + self.conf.replace_timeout
+            self._begin_drain(Drain(limit, gentle=True))
+
+    def _begin_drain(self, drain: Drain) -> None:
+        self.draining = drain
         logger.info("draining", sessions=len(self.sessions))
-        self._acceptor.close()
+        if drain.gentle:
+            self._acceptor.end()
+        else:
+            self._acceptor.close()
         self._tick()
+
+    def _go_on_draining(self, drain: Drain, now: float) -> bool:
+        """Whether this worker has ended its sessions, or has to."""
+        if drain.is_over(now) or not (self.sessions or self._acceptor.waits_for_headers):
+            self.loop.stop()
+            return True
+        if drain.cuts(now):
+            for session in list(self.sessions):
+                session.cut()
+        return False
 
     def _shut_down(self) -> None:
         for session in list(self.sessions):
@@ -119,6 +148,8 @@ class Worker(WorkerRuntime):
         for number in self._signals.read():
             if number == signal.SIGTERM:
                 self.drain()
+            elif number == signal.SIGUSR1:
+                self.give_way()
             elif number == signal.SIGHUP:
                 self.reload()
 
@@ -152,9 +183,9 @@ class Worker(WorkerRuntime):
         self.passive.check(now, self.conf.ftps_passive_lookup_interval)
         if not self._held_up(now):
             self._check_deadlines(now)
-        if self.draining and (not self.sessions or now > self._drain_until):
-            self.loop.stop()
+        if self.draining is not None and self._go_on_draining(self.draining, now):
             return
+        self._make_room()
         if now >= self._next_page_turn:
             self._next_page_turn = now + PAGE_TURN
             self.shared.pages.drop_before(self.shared.families.oldest_page())
@@ -229,8 +260,8 @@ class Worker(WorkerRuntime):
         self._by_slot.pop(session.slot, None)
         self.engine.live.remove(session.id)
         self._acceptor.session_closed()
-        if self.draining and not self.sessions:
-            self.loop.stop()
+        if self.draining is not None:
+            self._go_on_draining(self.draining, time.monotonic())
 
 
 def worker_main(
@@ -240,13 +271,14 @@ def worker_main(
     listener: socket.socket,
     certificate: Certificate,
     life: int,
+    gate: int,
     ready: int,
 ) -> int:
     """The body of a worker process; its exit status."""
     bound_allocator()
     limit_statements()
     try:
-        worker = Worker(index, engine.install(identity), shared, listener, certificate, life)
+        worker = Worker(index, engine.install(identity), shared, listener, certificate, life, gate)
         spare_what_was_loaded()
         worker.run(lambda: os.close(ready))  # the supervisor sees the pipe's end
     except Exception:

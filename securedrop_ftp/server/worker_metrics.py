@@ -9,11 +9,12 @@ from securedrop_ftp.storage.retry import retry_counts
 
 
 class WorkerMetrics:
-    """``<data dir>/metrics/worker-<index>.prom``, while the worker lives."""
+    """``<data dir>/metrics/worker-<number>.prom``, while the worker lives."""
 
     def __init__(self, runtime: WorkerRuntime, index: int) -> None:
-        self._runtime, self._worker = runtime, str(index)
-        self._file = runtime.conf.data_dir / "metrics" / f"worker-{index}.prom"
+        number = runtime.shared.table.number_of(index)
+        self._runtime, self._worker = runtime, str(number)
+        self._file = runtime.conf.data_dir / "metrics" / f"worker-{number}.prom"
 
     def write(self, sessions: int) -> None:
         """Write it anew, and tend the ballast beside it. Blocks."""

@@ -136,6 +136,7 @@ def test_the_end_of_the_service_is_named(served: Serve) -> None:
     with ftps.login() as idle, ftps.login("bob") as busy, _uploading(busy):
         ftps.stop()
         assert idle.final_reply().startswith("421 The service is shutting down")
+        assert busy.final_reply().startswith("426 The service is shutting down")
         assert busy.final_reply().startswith("421 The service is shutting down")
     rows = {row["account"]: row for row in ftps.audit("session.closed")}
     for account, outcome in ("alice", "success"), ("bob", "failure"):

@@ -106,7 +106,7 @@ class QuietRuntime:
 
     def __init__(self, storage: ConfinedStorage) -> None:
         self.conf, self.loop, self.intake = Conf(), QuietLoop(), self
-        self.draining = False
+        self.draining = None
         self.reads = ReadBudget(1 << 40)
         self._storage = storage
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import pytest
 
 from securedrop_ftp.server.connections import SETTLED, ConnectionTable
+from securedrop_ftp.server.handover import Inheritance
 
 
 def opened(table: ConnectionTable, worker: int, address: str, **caps: int) -> int:
@@ -161,3 +163,56 @@ def test_a_late_word_of_a_connection_that_is_gone_changes_nothing_of_the_next() 
     table.release(gone)
     assert table.count() == 1
     assert table.assign(following, 7, limit=9) == ""
+
+
+def two_generations(**options: Any) -> tuple[ConnectionTable, ConnectionTable]:
+    """Tables of one memory, with a bank each."""
+    first = Inheritance()
+    old = ConnectionTable(2, 4, banks=2, bank=0, inheritance=first, **options)
+    second = Inheritance({name: os.dup(number) for name, number in first.kept.items()})
+    return old, ConnectionTable(2, 4, banks=2, bank=1, inheritance=second, **options)
+
+
+def test_caps_count_the_connections_of_both_generations() -> None:
+    old, new = two_generations()
+    ticket = old.open(1, "192.0.2.1", per_ip=2, total=9)
+    assert isinstance(ticket, int)
+    assert old.assign(ticket, 7, 1) == ""
+    other = new.open(0, "192.0.2.1", per_ip=2, total=9)
+    assert isinstance(other, int)
+    assert new.open(0, "192.0.2.1", per_ip=2, total=9) == "address"
+    assert new.assign(other, 7, 1) == "sessions"
+    assert new.count() == 2
+    assert not new.is_busier(1)  # the other generation's workers accept no more
+    new.clear_bank(0)
+    assert new.assign(other, 7, 1) == ""
+
+
+def test_a_stranger_of_the_other_generation_gives_way_without_a_bell() -> None:
+    now = [0]
+    old, new = two_generations(clock=lambda: now[0])
+    now[0] = 1
+    first = old.open(0, "192.0.2.1", per_ip=1, total=9)
+    now[0] = int(20e9)
+    assert isinstance(new.open(0, "192.0.2.1", per_ip=1, total=9), int)
+    assert old.leaving(0) == [first]
+    assert new.leaving(0) == []
+
+
+def test_a_generation_that_takes_a_bank_finds_it_empty_and_another_layout_is_not_shared() -> None:
+    old, _ = two_generations()
+    old.open(0, "192.0.2.1", per_ip=2, total=9)
+    inheritance = Inheritance()
+    ConnectionTable(2, 4, banks=2, inheritance=inheritance)
+    (name,) = inheritance.kept
+    later = Inheritance({name: os.dup(old._fd)})
+    assert ConnectionTable(2, 4, banks=2, bank=0, inheritance=later).count() == 0
+    beside = Inheritance({name: os.dup(old._fd)})
+    ConnectionTable(3, 4, banks=2, inheritance=beside)
+    assert list(beside.found) == [name]
+    beside.close_rest()
+
+
+def test_workers_of_all_generations_have_numbers_of_their_own() -> None:
+    numbers = [table.number_of(worker) for table in two_generations() for worker in (0, 1)]
+    assert numbers == [0, 1, 2, 3]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -25,6 +26,7 @@ from securedrop_ftp.server.doctor.database import durability, unusable
 from securedrop_ftp.server.doctor.examination import examine
 from securedrop_ftp.server.doctor.finding import Finding, Level
 from securedrop_ftp.server.doctor.service import reachable, service
+from securedrop_ftp.server.handover import Generation
 from securedrop_ftp.server.status import (
     FILE,
     ServiceStatus,
@@ -422,7 +424,8 @@ def _leaf(conf: Conf) -> x509.Certificate:
 
 
 def _status(conf: Conf) -> ServiceStatus:
-    return ServiceStatus.of_this_process("127.0.0.1", 2121, 2, _leaf(conf))
+    first = Generation(1, 0, os.getpid(), 0.0, ())
+    return ServiceStatus.of_service(first, "127.0.0.1", 2121, 2, _leaf(conf))
 
 
 def test_the_status_file_is_private_and_goes_with_its_process(certified: Conf) -> None:
@@ -430,7 +433,7 @@ def test_the_status_file_is_private_and_goes_with_its_process(certified: Conf) -
     write_status(certified.data_dir, status)
     assert (certified.data_dir / FILE).stat().st_mode & 0o777 == 0o600
     assert read_status(certified.data_dir) == status
-    remove_status(certified.data_dir)
+    remove_status(certified.data_dir, status)
     assert read_status(certified.data_dir) is None
     assert list(certified.data_dir.iterdir()) == []
 
@@ -470,6 +473,11 @@ def test_a_refused_reload_is_a_problem_until_one_succeeds(certified: Conf) -> No
     status = _status(certified).after_refusal("The certificate expired.")
     the(service(certified, status), "problem", "was refused, and the old certificate")
     assert levels(service(certified, status.after_reload(_leaf(certified)))) == {"ok"}
+
+
+def test_a_refused_replacement_is_a_problem(certified: Conf) -> None:
+    status = _status(certified).after_refused_replacement("It ended with exit code 3.", 1.0)
+    the(service(certified, status), "problem", "Generation 1 serves on: the last replacement")
 
 
 @pytest.mark.integration

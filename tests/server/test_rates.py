@@ -7,6 +7,7 @@ import os
 import pytest
 
 from securedrop_ftp.ftps.runtime import Refused
+from securedrop_ftp.server.handover import Inheritance
 from securedrop_ftp.server.rates import AddressRates, Place
 
 
@@ -91,3 +92,13 @@ def test_a_connection_that_brings_a_good_login_is_forgiven() -> None:
         rates.forgive("192.0.2.1")
     assert rates.allow("192.0.2.1", 1)
     assert not rates.allow("192.0.2.1", 1)
+
+
+def test_what_was_counted_holds_in_the_next_generation() -> None:
+    first = Inheritance()
+    rates = AddressRates(clock=lambda: 600.0, name="logins", inheritance=first)
+    assert rates.allow("192.0.2.1", 1)
+    second = Inheritance({name: os.dup(number) for name, number in first.kept.items()})
+    later = AddressRates(clock=lambda: 600.0, name="logins", inheritance=second)
+    assert not later.allow("192.0.2.1", 1)
+    assert later.allow("192.0.2.2", 1)

@@ -42,6 +42,14 @@ def _judged(conf: Conf, status: ServiceStatus) -> Iterator[Finding]:
             "Mend that and send SIGHUP again.",
         )
         return
+    if status.replacement_refused:
+        yield problem(
+            CHECK,
+            f"Generation {status.generation} serves on: the last replacement was refused: "
+            f"{status.replacement_refused}",
+            "Mend that and run ftps_replace again.",
+        )
+        return
     try:
         leaf = x509.load_pem_x509_certificates(Path(conf.tls_cert_file).read_bytes())[0]
     except (OSError, ValueError):

@@ -520,15 +520,9 @@ ROWS: Final = (
         "25",
         "a bad rotation hangs clients (checked by the supervisor, then by each worker)",
         (
-            Cut(
-                "server/supervisor.py",
-                """            housekeeping.refuse_bad_settings(values)
-            conf = from_mapping(values)
-            certificate = Certificate.load(conf.tls_cert_file, conf.tls_key_file)
-""",
-                """            conf = from_mapping(values)
-            certificate = self._certificate
-""",
+            Seam(
+                "server.supervisor:Supervisor._read_anew",
+                "return from_mapping(read_settings()), self._certificate",
             ),
             Seam(
                 "server.worker:Worker._read_anew",
