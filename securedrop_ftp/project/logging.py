@@ -5,6 +5,7 @@ Standard output stays free for what commands print (``ready ftps://…``, export
 
 from __future__ import annotations
 
+import logging
 import sys
 from typing import Any
 
@@ -86,6 +87,10 @@ def logging_config(log_format: str, level: str = "INFO") -> dict[str, Any]:
 
 def configure_structlog() -> None:
     """Send structlog's events through the standard library's handlers."""
+    # A line tells neither the place of the call nor its thread, so a record need not either: half
+    # of what it cost (Python's logging HOWTO, "Optimization").
+    logging._srcfile = None
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
