@@ -18,7 +18,18 @@ from itertools import islice
 from typing import Any, Final, Generic, TypeVar
 
 from django.db import DEFAULT_DB_ALIAS, connections
-from django.db.models import CharField, DateTimeField, Field, Model, QuerySet, TextField, Value
+from django.db.models import (
+    BooleanField,
+    CharField,
+    DateTimeField,
+    Field,
+    ForeignKey,
+    IntegerField,
+    Model,
+    QuerySet,
+    TextField,
+    Value,
+)
 from django.db.models.sql import DeleteQuery, UpdateQuery
 
 M = TypeVar("M", bound=Model)
@@ -214,8 +225,12 @@ class Delete(_Change):
         return query.get_compiler(connection=database)
 
 
+_Cell = tuple[Any, str, frozenset[type]]  # a field, its attribute, what it stores as it is
+_ABSENT: Final = object()
+
+
 @lru_cache
-def _insert(model: type[Model], vendor: str) -> tuple[str, tuple[Field[Any, Any], ...], bool]:
+def _insert(model: type[Model], vendor: str) -> tuple[str, tuple[_Cell, ...], bool]:
     database = connections[DEFAULT_DB_ALIAS]
     quote = database.ops.quote_name
     key = model._meta.pk
@@ -225,16 +240,38 @@ def _insert(model: type[Model], vendor: str) -> tuple[str, tuple[Field[Any, Any]
     places = ", ".join(["%s"] * len(fields))
     table = quote(model._meta.db_table)
     sql = f"INSERT INTO {table} ({columns}) VALUES ({places}) ON CONFLICT DO NOTHING"  # noqa: S608  (names of ours)
-    returning = numbered and database.features.can_return_columns_from_insert
-    return sql + (f" RETURNING {quote(str(key.column))}" if returning else ""), fields, numbered
+    if numbered and database.features.can_return_columns_from_insert:
+        sql += f" RETURNING {quote(str(key.column))}"
+    return sql, tuple((field, field.attname, _kept(field, vendor)) for field in fields), numbered
+
+
+def _kept(field: Field[Any, Any], vendor: str) -> frozenset[type]:
+    """The types of values that the field stores as they are."""
+    if type(field).pre_save is not Field.pre_save:
+        return frozenset()
+    types: set[type] = {type(None)}
+    target = field.target_field if isinstance(field, ForeignKey) else field
+    if type(field) in _TEXTS:
+        types.add(str)
+    if vendor == "sqlite" and isinstance(target, IntegerField):
+        types.add(int)
+    if type(field) is BooleanField:
+        types.add(bool)
+    return frozenset(types)
 
 
 def insert(row: Model) -> bool:
     """Insert a new row; sends no signals. False: one with its key, or with another value that may
     be there only once, is there; nothing was done and the transaction goes on."""
     database = connections[DEFAULT_DB_ALIAS]
-    sql, fields, numbered = _insert(type(row), database.vendor)
-    values = [_stored(f, f.pre_save(row, add=True), database) for f in fields]
+    sql, cells, numbered = _insert(type(row), database.vendor)
+    held = row.__dict__
+    values = [
+        value
+        if type(value := held.get(name, _ABSENT)) in kept
+        else _stored(field, field.pre_save(row, add=True), database)
+        for field, name, kept in cells
+    ]
     cursor = _execute(database, sql, values)
     returned = cursor.fetchall() if cursor.description else []
     done = bool(returned) or cursor.rowcount > 0

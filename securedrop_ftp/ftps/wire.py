@@ -83,6 +83,8 @@ class LineParser:
 
     def next(self) -> Command | Violation | None:
         """The next line, or ``None`` until more input comes."""
+        if not self._buffer:
+            return None
         if self._buffer[:2] == _TLS_RECORD:
             self.clear()
             return Violation(_EXPLICIT_ONLY.because(causes.IMPLICIT_TLS), fatal=True)
