@@ -128,8 +128,11 @@ def session_id_of(records: list[bytes]) -> bytes:
 def tickets_of(records: list[bytes]) -> int:
     """How many TLS 1.3 sessions the ClientHello in these records offers to resume; none where it
     cannot be read, which OpenSSL then refuses."""
+    message = _message(records)
+    if _PRE_SHARED_KEY.to_bytes(2, "big") not in message:
+        return 0  # nearly all of TLS 1.2
     try:
-        hello = _parsed(_message(records))
+        hello = _parsed(message)
         return hello.tickets if hello is not None else 0
     except IndexError:
         return 0
