@@ -14,7 +14,7 @@ from typing import Final
 from uuid import uuid4
 
 from securedrop_ftp.exceptions import UploadBusy
-from securedrop_ftp.intake import ledger
+from securedrop_ftp.intake import ledger, moves
 from securedrop_ftp.intake.attempt import Attempt
 from securedrop_ftp.intake.context import IntakeContext
 from securedrop_ftp.intake.digest import new_digest
@@ -55,7 +55,7 @@ class Admission:
                 case MustSettle(other):
                     self._settle(other, row)
                 case Opened(recent=True) if name_taken(backend, key):
-                    self._book.run(partial(ledger.forget, Claim(row.pk, row.epoch)))
+                    self._book.run(partial(moves.forget, Claim(row.pk, row.epoch)))
                 case Opened() as opened:
                     step("admitted.after")
                     return _attempt(request, terms, backend, row, opened)

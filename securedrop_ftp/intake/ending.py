@@ -24,7 +24,7 @@ from securedrop_ftp.exceptions import (
     UploadRejected,
     VerificationFailed,
 )
-from securedrop_ftp.intake import ledger
+from securedrop_ftp.intake import ledger, moves
 from securedrop_ftp.intake.attempt import Attempt, reason_of
 from securedrop_ftp.intake.context import IntakeContext
 from securedrop_ftp.intake.durable import durable_parts
@@ -171,7 +171,7 @@ class Ending:
 
     def _suspend(self, cause: SecureDropError, received: int, parts: list[Part]) -> partial[bool]:
         return partial(
-            ledger.mark_suspended,
+            moves.mark_suspended,
             self._claim,
             self._event("upload.suspended", cause, received),
             parts,
@@ -182,7 +182,7 @@ class Ending:
 
     def _abort(self, cause: SecureDropError, received: int) -> partial[bool]:
         event = self._event("upload.aborted", cause, received)
-        return partial(ledger.mark_aborted, self._claim, event)
+        return partial(moves.mark_aborted, self._claim, event)
 
     def _event(self, name: str, cause: SecureDropError, received: int) -> Event:
         return self._attempt.actor.event(

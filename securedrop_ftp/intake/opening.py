@@ -21,7 +21,7 @@ from django.db.models import DateTimeField, Q
 
 from securedrop_ftp import clock
 from securedrop_ftp.exceptions import Exists, LeaseLost, UploadBusy
-from securedrop_ftp.intake import ledger
+from securedrop_ftp.intake import takeover
 from securedrop_ftp.intake.attempt import Unconfirmed
 from securedrop_ftp.intake.door import Door
 from securedrop_ftp.models import OverwritePolicy, Upload, UploadState
@@ -257,8 +257,8 @@ def _whole(pk: UUID) -> Upload:
 
 
 def _fence(other: Upload, wish: Wish) -> bool | None:
-    """The account's older session is ended: see :func:`.ledger.retire`."""
-    return ledger.retire(
+    """The account's older session is ended: see :func:`.takeover.retire`."""
+    return takeover.retire(
         other,
         resumable=wish.resumable,
         reason=f"LeaseLost: taken over by session {wish.row.session}",

@@ -29,7 +29,7 @@ from securedrop_ftp.exceptions import (
     StorageError,
     VerificationFailed,
 )
-from securedrop_ftp.intake import ledger
+from securedrop_ftp.intake import ledger, moves
 from securedrop_ftp.intake.attempt import Attempt, Unconfirmed, reason_of
 from securedrop_ftp.intake.context import IntakeContext
 from securedrop_ftp.intake.durable import length_of
@@ -117,7 +117,7 @@ class Publication:
     def _write_ahead(self, parts: list[Part], sha256: str) -> None:
         marked = self._book.run(
             partial(
-                ledger.mark_publishing,
+                moves.mark_publishing,
                 self._claim,
                 parts,
                 size=self._size,
@@ -167,7 +167,7 @@ class Publication:
         logger.warning("upload.pending", upload_id=str(self._claim.upload_id), cause=str(cause))
         unknown = OutcomeUnknown(str(cause))
         told = self._attempt.request.door.refused(unknown)
-        self._context.unsettled.leave(partial(ledger.expire_lease, self._claim, told))
+        self._context.unsettled.leave(partial(moves.expire_lease, self._claim, told))
         return unknown
 
     # --- the commit --------------------------------------------------------------------
@@ -197,7 +197,7 @@ class Publication:
     def _commit(self, receipt: Receipt, taken_until: datetime | None) -> None:
         event = self._committed_event(receipt, _reasons(receipt))
         job = partial(
-            ledger.mark_committed,
+            moves.mark_committed,
             self._claim,
             supersedes=self._superseded(),
             taken_until=taken_until,
@@ -269,7 +269,7 @@ class Publication:
         )
         event = self._committed_event(receipt, f"stored already by upload {earlier.upload_id}")
         if not self._book.run(
-            partial(ledger.answer_from, self._claim, event, earlier.upload_id, earlier.key)
+            partial(moves.answer_from, self._claim, event, earlier.upload_id, earlier.key)
         ):
             raise LeaseLost
         self._story.move(Trigger.ANSWER)

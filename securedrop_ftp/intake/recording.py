@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from enum import Enum, auto
 from functools import partial
 
-from securedrop_ftp.intake import ledger, tokens
+from securedrop_ftp.intake import moves, tokens
 from securedrop_ftp.intake.attempt import Attempt
 from securedrop_ftp.intake.durable import contiguous, length_of, pack_states
 from securedrop_ftp.intake.ledger import Claim, Ledger
@@ -109,7 +109,7 @@ class Recording:
                 del self._midstates[offset]
             sealed = self.sealed()
         job = partial(
-            ledger.record_parts,
+            moves.record_parts,
             self._claim,
             parts,
             received=length_of(parts),

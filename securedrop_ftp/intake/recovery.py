@@ -29,7 +29,7 @@ from securedrop_ftp.exceptions import (
     StorageError,
     UploadBusy,
 )
-from securedrop_ftp.intake import ledger, sweep, tokens
+from securedrop_ftp.intake import ledger, moves, sweep, takeover, tokens
 from securedrop_ftp.intake.attempt import reason_of
 from securedrop_ftp.intake.durable import contiguous, from_json, length_of
 from securedrop_ftp.intake.held import forget_parts, partial_of
@@ -146,7 +146,7 @@ class Recovery:
     def _retire(self, row: Upload, backend: Backend, reason: str) -> str:
         kept = self._book.run(
             partial(
-                ledger.retire,
+                takeover.retire,
                 row,
                 resumable=backend.capabilities.resumable,
                 reason=reason,
@@ -174,7 +174,7 @@ class Recovery:
             if not exc.transient and not isinstance(exc, OutcomeUnknown):
                 self._wait_for_what_was_sent(row, backend)
                 return self._retire(row, backend, reason_of(exc))
-            self._book.run(partial(ledger.expire_lease, Claim(row.pk, row.epoch)))
+            self._book.run(partial(moves.expire_lease, Claim(row.pk, row.epoch)))
             raise
         return self._committed(row, backend, published)
 
@@ -188,7 +188,7 @@ class Recovery:
         left = (until - clock.now()).total_seconds()
         if not backend.capabilities.lands_late or left <= 0:
             return
-        self._book.run(partial(ledger.free_lease, Claim(row.pk, row.epoch)))
+        self._book.run(partial(takeover.free_lease, Claim(row.pk, row.epoch)))
         raise UploadBusy("what was sent before may still land", seconds=left)
 
     def _publish(
@@ -197,7 +197,7 @@ class Recovery:
         taken = backend.resume(held, row.epoch)
         row.resume_token = tokens.seal(taken.token)
         claim = Claim(row.pk, row.epoch)
-        self._book.run(partial(ledger.record_token, claim, row.resume_token))
+        self._book.run(partial(takeover.record_token, claim, row.resume_token))
         if not holds(backend.list_parts(taken), parts, backend.capabilities):
             raise NotFound("storage does not hold its parts any more")
         replace = row.policy == OverwritePolicy.REPLACE
@@ -210,7 +210,7 @@ class Recovery:
         epoch = row.epoch + 1
         taken = self._book.run(
             partial(
-                ledger.take_over,
+                takeover.take_over,
                 Claim(row.pk, row.epoch),
                 owner=self._book.owner,
                 lease_until=self._book.lease_end(),
@@ -236,7 +236,7 @@ class Recovery:
             event = event.but(details=Sent(row.sent_size, row.sent_sha256).details)
         replaced = self._book.run(
             partial(
-                ledger.mark_committed,
+                moves.mark_committed,
                 Claim(row.pk, row.epoch),
                 event,
                 unconfirmed=True,

@@ -26,7 +26,7 @@ from securedrop_ftp.exceptions import (
     SecureDropError,
     UploadBusy,
 )
-from securedrop_ftp.intake import ledger, tokens
+from securedrop_ftp.intake import ledger, moves, takeover, tokens
 from securedrop_ftp.intake.attempt import Attempt, reason_of
 from securedrop_ftp.intake.context import IntakeContext
 from securedrop_ftp.intake.digest import restore_digest
@@ -151,7 +151,7 @@ class Resumption:
         _refuse_other_offset(request, parts_of(live))
         kept = self._book.run(
             partial(
-                ledger.retire,
+                takeover.retire,
                 live,
                 resumable=backend.capabilities.resumable,
                 reason=f"LeaseLost: taken over by session {request.session}",
@@ -175,7 +175,7 @@ class Resumption:
             raise Exists
         held = partial_of(row)
         if held is None:  # its key is gone (SECRET_KEY_FALLBACKS), or nothing was begun
-            self._book.run(partial(ledger.discard_suspended, row, "its resume token is lost"))
+            self._book.run(partial(takeover.discard_suspended, row, "its resume token is lost"))
             raise bad_offset(0)
         job = partial(
             take_suspended,
@@ -204,7 +204,7 @@ class Resumption:
                 raise NotFound("storage does not hold its parts any more")
             self._book.run(
                 partial(
-                    ledger.record_parts,
+                    moves.record_parts,
                     claim,
                     attempt.parts,
                     received=row.received,
@@ -228,10 +228,10 @@ class Resumption:
         )
         claim = Claim(attempt.upload_id, attempt.epoch)
         self._context.unsettled.leave(
-            partial(ledger.mark_aborted, claim, event)
+            partial(moves.mark_aborted, claim, event)
             if gone
             else partial(
-                ledger.mark_suspended,
+                moves.mark_suspended,
                 claim,
                 event,
                 attempt.parts,

@@ -23,7 +23,7 @@ from securedrop_ftp.exceptions import (
     StorageError,
     UploadNotBegun,
 )
-from securedrop_ftp.intake import ledger, steps
+from securedrop_ftp.intake import moves, steps
 from securedrop_ftp.intake.admission import Admission
 from securedrop_ftp.intake.attempt import Actor, Attempt, reason_of
 from securedrop_ftp.intake.context import IntakeContext
@@ -175,7 +175,7 @@ class Intake:
         self.unsettled.retry()
         live = self._context.live
         if claims := live.claims():
-            job = partial(ledger.extend_leases, self.ledger.owner, claims, self.ledger.lease_end())
+            job = partial(moves.extend_leases, self.ledger.owner, claims, self.ledger.lease_end())
             for upload_id in self.ledger.run(job):
                 live.lose(upload_id)
         self.recovery.settle_expired(limit=20)

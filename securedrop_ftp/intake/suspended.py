@@ -16,7 +16,7 @@ from django.db.models import DateTimeField, F, QuerySet
 
 from securedrop_ftp import clock
 from securedrop_ftp.access.principal import Principal
-from securedrop_ftp.intake import ledger
+from securedrop_ftp.intake import takeover
 from securedrop_ftp.intake.context import IntakeContext
 from securedrop_ftp.intake.durable import durable_parts, from_json, length_of
 from securedrop_ftp.intake.held import forget_parts
@@ -137,7 +137,7 @@ class SuspendedUploads:
         backend = self._context.storage(principal)
         found = False
         for row in self.rows(principal).filter(path=path):
-            job = partial(ledger.discard_suspended, row, "discarded by its owner")
+            job = partial(takeover.discard_suspended, row, "discarded by its owner")
             if self._book.run(job):
                 found = True
                 forget_parts(row, backend)

@@ -17,7 +17,7 @@ from uuid import UUID
 from securedrop_ftp import clock
 from securedrop_ftp.conf import Conf
 from securedrop_ftp.exceptions import SecureDropError
-from securedrop_ftp.intake import ledger
+from securedrop_ftp.intake import ledger, takeover
 from securedrop_ftp.intake.held import forget_parts
 from securedrop_ftp.intake.ledger import Ledger
 from securedrop_ftp.log import get_logger
@@ -46,7 +46,7 @@ def prune(book: Ledger, backend_for: Callable[[str], Backend], conf: Conf) -> Pr
     """Discard what is expired, then sweep each storage that partners use. Blocks."""
     done = Pruned()
     for row in _expired(conf):
-        if book.run(partial(ledger.discard_suspended, row, "the resume window is over")):
+        if book.run(partial(takeover.discard_suspended, row, "the resume window is over")):
             logger.info("upload.expired", upload_id=str(row.pk), path=row.path)
             done.expired += 1
             try:

@@ -50,7 +50,7 @@ def periodic() -> Iterator[Callable[[], Any]]:
     from securedrop_ftp.access.axes_handler import forget_attempts
     from securedrop_ftp.conf import get_conf
     from securedrop_ftp.engine import presence
-    from securedrop_ftp.intake import ledger, locations, sweep
+    from securedrop_ftp.intake import locations, moves, sweep
     from securedrop_ftp.intake.recovery import recovery_for_command
 
     recovery = recovery_for_command(get_conf(), "here:boot:0")
@@ -59,7 +59,7 @@ def periodic() -> Iterator[Callable[[], Any]]:
     yield lambda: recovery.recover(lambda owner: True)
     yield recovery.settle_expired
     yield lambda: sweep._aliases()
-    yield lambda: ledger.extend_leases("here:boot:0", [], timezone.now())
+    yield lambda: moves.extend_leases("here:boot:0", [], timezone.now())
     yield lambda: presence.Board("here:boot:0", "here").publish([shot])
     yield presence.forget_stale
     yield lambda: presence.forget("here:boot:0")

@@ -302,11 +302,11 @@ def test_more_than_the_backends_parts_take_is_refused_early(house: House, alice:
 
 
 def test_a_row_that_has_ended_is_not_ended_again(house: House, alice: Principal) -> None:
-    from securedrop_ftp.intake import ledger
+    from securedrop_ftp.intake import takeover
     from securedrop_ftp.models import Upload
 
     house.upload(alice, "/a", b"x")
     row = Upload.objects.select_related("partner").get()
-    assert ledger.retire(row, resumable=True, reason="late", reply="") is None
+    assert takeover.retire(row, resumable=True, reason="late", reply="") is None
     assert house.intake.recovery.settle(row) == "committed"
     assert rows() == ["upload.committed"]

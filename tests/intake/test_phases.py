@@ -14,7 +14,7 @@ from securedrop_ftp import clock
 from securedrop_ftp.access.principal import Principal
 from securedrop_ftp.events import Event
 from securedrop_ftp.exceptions import Cancelled, LeaseLost
-from securedrop_ftp.intake import ledger
+from securedrop_ftp.intake import moves, takeover
 from securedrop_ftp.intake.ledger import Claim
 from securedrop_ftp.intake.phases import (
     MOVES,
@@ -185,7 +185,7 @@ def _event(name: str) -> Event:
 
 
 def _retire(row: Upload, *, resumable: bool) -> bool:
-    return ledger.retire(row, resumable=resumable, reason="", reply="") is not None
+    return takeover.retire(row, resumable=resumable, reason="", reply="") is not None
 
 
 def _written(trigger: Trigger, row: Upload) -> Callable[[], Any]:
@@ -194,7 +194,7 @@ def _written(trigger: Trigger, row: Upload) -> Callable[[], Any]:
     now = clock.now()
     jobs: dict[Trigger, Callable[[], Any]] = {
         Trigger.WRITE_AHEAD: partial(
-            ledger.mark_publishing,
+            moves.mark_publishing,
             claim,
             [],
             size=1,
@@ -203,9 +203,9 @@ def _written(trigger: Trigger, row: Upload) -> Callable[[], Any]:
             sealed="",
             lease_until=now,
         ),
-        Trigger.COMMIT: lambda: ledger.mark_committed(claim, _event("upload.committed")) == [],
+        Trigger.COMMIT: lambda: moves.mark_committed(claim, _event("upload.committed")) == [],
         Trigger.SUSPEND: partial(
-            ledger.mark_suspended,
+            moves.mark_suspended,
             claim,
             _event("upload.suspended"),
             [],
@@ -213,10 +213,10 @@ def _written(trigger: Trigger, row: Upload) -> Callable[[], Any]:
             states=None,
             sealed="",
         ),
-        Trigger.ABORT: partial(ledger.mark_aborted, claim, _event("upload.aborted")),
+        Trigger.ABORT: partial(moves.mark_aborted, claim, _event("upload.aborted")),
         Trigger.RETIRE: partial(_retire, row, resumable=False),
-        Trigger.TAKE_OVER: partial(ledger.take_over, claim, owner="here:boot:2", lease_until=now),
-        Trigger.DISCARD: partial(ledger.discard_suspended, row, "unwanted"),
+        Trigger.TAKE_OVER: partial(takeover.take_over, claim, owner="here:boot:2", lease_until=now),
+        Trigger.DISCARD: partial(takeover.discard_suspended, row, "unwanted"),
     }
     return jobs[trigger]
 

@@ -84,7 +84,7 @@ ROWS: Final = (
         "what was converted is gone on with at an offset of something else",
         (
             Seam("intake.terms:_keeps_parts", "False", test="converted"),
-            Seam("intake.ledger:_has_whole_parts", "False", test="converted"),
+            Seam("intake.takeover:_has_whole_parts", "False", test="converted"),
             Seam("intake.suspended:parts_of", "False", test="converted"),
         ),
         (
