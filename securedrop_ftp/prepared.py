@@ -17,6 +17,8 @@ from functools import cache, lru_cache
 from itertools import islice
 from typing import Any, Final, Generic, TypeVar
 
+from django import get_version
+from django.core.exceptions import FieldError
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.models import (
     BooleanField,
@@ -281,3 +283,31 @@ def insert(row: Model) -> bool:
         row._state.adding = False
         row._state.db = DEFAULT_DB_ALIAS
     return done
+
+
+def broken(model: type[Model], field: str) -> str:
+    """What this Django does otherwise than it is needed here, as a sentence, else ``""``: each kind
+    of statement is compiled with values to come, and the query compared with Django's own SQL.
+    ``field`` is one of text. The database is not asked."""
+    database = connections[DEFAULT_DB_ALIAS]
+    rows = model._default_manager.order_by()
+
+    def chosen(value: Any) -> QuerySet[Any, Any]:
+        return rows.filter(**{field: value})
+
+    statements: dict[str, _Statement] = {
+        "SELECT": Select(lambda: chosen(Given("value")).values_list("pk")),
+        "UPDATE": Update(lambda: chosen(Given("value")), **{field: Given("new")}),
+        "DELETE": Delete(lambda: chosen(Given("value"))),
+    }
+    try:
+        wanted, _ = chosen("x").values_list("pk").query.sql_with_params()
+        for kind, statement in statements.items():
+            sql, parameters = statement._compiler(database).as_sql()
+            same = sql == wanted if kind == "SELECT" else sql.startswith(kind)
+            places = sum(isinstance(parameter, Given) for parameter in parameters)
+            if not same or places != sql.count("%s"):
+                return f"This Django ({get_version()}) compiles a prepared {kind} otherwise: {sql}"
+    except (AttributeError, TypeError, ValueError, FieldError) as exc:
+        return f"This Django ({get_version()}) does not compile prepared statements: {exc}"
+    return ""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import threading
 from datetime import timedelta
+from importlib.metadata import version
 from typing import Any
 
 from axes.handlers.database import AxesDatabaseHandler
@@ -146,6 +147,18 @@ class LockoutHandler(AxesDatabaseHandler):  # type: ignore[misc]
         """An operator who deletes an attempt in axes' admin means to unlock its user."""
         if instance.username and not getattr(_quiet, "on", False):
             lockout.unlock_user(instance.username)
+
+
+def broken() -> str:
+    """What this release of django-axes lacks, as a sentence, else ``""``. A method that axes has no
+    more would never be called, and nobody would count."""
+    ours = [name for name in vars(LockoutHandler) if not name.startswith("_")]
+    gone = [name for name in ours if not hasattr(AxesDatabaseHandler, name)]
+    used = ("get_implementation", "update_request")
+    gone += [name for name in used if not hasattr(AxesProxyHandler, name)]
+    if not gone:
+        return ""
+    return f"This django-axes ({version('django-axes')}) has no {', '.join(gone)} in its handlers."
 
 
 def write_failure(request: HttpRequest, username: str) -> None:

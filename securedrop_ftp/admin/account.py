@@ -137,7 +137,7 @@ class AccountAdmin(AuditedAdmin):
         """To the Django user, where its admin is installed."""
         user = account.user
         name = f"admin:{user._meta.app_label}_{user._meta.model_name}_change"
-        if type(user) in self.admin_site._registry:
+        if self.admin_site.is_registered(type(user)):
             return format_html(
                 '<a href="{}">{}</a>',
                 reverse(name, args=(user.pk,), current_app=self.admin_site.name),

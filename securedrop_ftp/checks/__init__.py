@@ -11,11 +11,11 @@ from django.core.checks import CheckMessage, Tags, register
 
 from securedrop_ftp.checks.certificates import certificate_problems, check_certificates
 from securedrop_ftp.checks.exposure import check_demo_exposure, exposure_problems
+from securedrop_ftp.checks.libraries import check_libraries, library_problems
 from securedrop_ftp.checks.login import check_login
 from securedrop_ftp.checks.partners import check_partners
 from securedrop_ftp.checks.private import check_private
 from securedrop_ftp.checks.project import check_memory_storage, check_project, project_problems
-from securedrop_ftp.checks.tls_library import check_tls_library
 from securedrop_ftp.checks.values import (
     check_secret_key,
     check_storages,
@@ -42,7 +42,7 @@ def register_checks() -> None:
     register(check_storages, "securedrop")
     register(check_demo_exposure, "securedrop")
     register(check_certificates, "securedrop", deploy=True)
-    register(check_tls_library, "securedrop", deploy=True)
+    register(check_libraries, "securedrop", deploy=True)
     register(check_login, Tags.security)
     register(check_private, Tags.security)
     register(check_partners, Tags.database)
@@ -52,13 +52,14 @@ def register_checks() -> None:
 
 def serving_problems() -> list[CheckMessage]:
     """What ``ftps_serve`` must know before it listens, beyond :func:`value_problems`: the secret
-    key, storages, certificates, the demo's exposure, and partners whose settings weaken the
-    service. Errors among them mean: do not serve."""
+    key, storages, libraries, certificates, the demo's exposure, and partners whose settings weaken
+    the service. Errors among them mean: do not serve."""
     conf = get_conf()
     return [
         *check_secret_key(),
         *check_private(),
         *check_storages(),
+        *library_problems(),
         *certificate_problems(conf),
         *exposure_problems(conf),
         *check_memory_storage(),

@@ -9,8 +9,8 @@ import pytest
 from django.core.checks import run_checks
 
 from securedrop_ftp.checks import exposure_problems, value_problems
+from securedrop_ftp.checks.libraries import check_libraries
 from securedrop_ftp.checks.partners import check_partners
-from securedrop_ftp.checks.tls_library import check_tls_library
 from securedrop_ftp.checks.values import check_secret_key, check_storages
 from securedrop_ftp.conf import Conf
 from securedrop_ftp.models import Partner
@@ -147,8 +147,8 @@ def test_the_checks_are_registered_with_django(settings: Any) -> None:
 
 
 def test_a_pyopenssl_that_has_changed_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert check_tls_library() == []
+    assert check_libraries() == []
     monkeypatch.setattr(openssl, "_lib", None)
-    (problem,) = check_tls_library()
+    (problem,) = check_libraries()
     assert problem.id == "securedrop.E029"
     assert "pyOpenSSL" in problem.msg

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from argparse import ArgumentTypeError
 from datetime import UTC, datetime
 from typing import Any
@@ -53,10 +54,10 @@ class Command(SentenceCommand):
                 f"There is no partner “{options['partner']}”, and no row of one. partner_list "
                 "shows all."
             )
-        out: Any = self.stdout
+        # Not self.stdout: it would add a newline to each write and ask for the style each time.
+        out = options.get("stdout") or sys.stdout
         try:
-            # The wrapper would add a newline to each write and ask for the style each time.
-            export.write(rows, getattr(out, "_out", out), options["format"])
+            export.write(rows, out, options["format"])
         except BrokenPipeError:
             pass  # “| head” has seen enough
 

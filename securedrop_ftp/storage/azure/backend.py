@@ -10,7 +10,6 @@ week. A mark under ``.securedrop/azure/`` says which uploads are alive.
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import threading
 from base64 import b64decode, b64encode
@@ -32,6 +31,7 @@ from securedrop_ftp.exceptions import (
     VerificationFailed,
 )
 from securedrop_ftp.storage.azure.errors import fault
+from securedrop_ftp.storage.django_storages import azure_container
 from securedrop_ftp.storage.errors import not_there, refuse_root
 from securedrop_ftp.storage.flat import Page
 from securedrop_ftp.storage.listing import PAGE
@@ -89,9 +89,7 @@ class AzureBackend(ObjectStore):
         if self._client is None:
             with self._lock:
                 if self._client is None:
-                    own = copy.copy(self._storage)
-                    own._service_client = own._client = None
-                    self._client = own.client
+                    self._client = azure_container(self._storage)
         return self._client
 
     def _blob(self, key: str) -> Any:

@@ -9,7 +9,6 @@ yet.
 
 from __future__ import annotations
 
-import copy
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -24,6 +23,7 @@ from securedrop_ftp.exceptions import (
     SecureDropError,
     VerificationFailed,
 )
+from securedrop_ftp.storage.django_storages import google_bucket, google_http
 from securedrop_ftp.storage.errors import not_there, refuse_root
 from securedrop_ftp.storage.flat import Page
 from securedrop_ftp.storage.gcs.errors import fault
@@ -79,9 +79,7 @@ class GCSBackend(ObjectStore):
         """The bucket on this thread's own client: its HTTP session is not for several."""
         bucket = getattr(self._local, "bucket", None)
         if bucket is None:
-            own = copy.copy(self._storage)
-            own._client = own._bucket = None
-            bucket = self._local.bucket = own.bucket
+            bucket = self._local.bucket = google_bucket(self._storage)
         return bucket
 
     @property
@@ -92,7 +90,7 @@ class GCSBackend(ObjectStore):
         return self._bucket.blob(self._prefix + key, **options)
 
     def _session(self, partial: Partial, attempts: Attempts | None = None) -> Session:
-        http = self._bucket.client._http
+        http = google_http(self._bucket)
         return Session(http, partial.token, self._timeout, attempts or self._attempts())
 
     # --- writing ---------------------------------------------------------------------

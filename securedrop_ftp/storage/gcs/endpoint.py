@@ -12,6 +12,8 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud.storage import Client
 from storages.backends.gcloud import GoogleCloudStorage
 
+from securedrop_ftp.storage.django_storages import keep_google_client, kept_google_client
+
 
 class GoogleCloudStorageAt(GoogleCloudStorage):  # type: ignore[misc]
     """Its client speaks to ``custom_endpoint``; over plain HTTP without credentials."""
@@ -19,15 +21,16 @@ class GoogleCloudStorageAt(GoogleCloudStorage):  # type: ignore[misc]
     @property
     def client(self) -> Any:
         """The client, made once."""
-        client: Any = self._client  # type: ignore[has-type]
+        client = kept_google_client(self)
         if client is None:
             endpoint = str(self.custom_endpoint)
             credentials = self.credentials
             if credentials is None and endpoint.startswith("http://"):
                 credentials = AnonymousCredentials()
-            client = self._client = Client(
+            client = Client(
                 project=self.project_id or "-",
                 credentials=credentials,
                 client_options={"api_endpoint": endpoint},
             )
+            keep_google_client(self, client)
         return client

@@ -17,6 +17,7 @@ from botocore.config import Config
 
 from securedrop_ftp.conf import Conf, get_conf
 from securedrop_ftp.exceptions import ConfigurationError
+from securedrop_ftp.storage.django_storages import boto3_session
 from securedrop_ftp.storage.listing import PAGE
 from securedrop_ftp.storage.names import prefix_of
 from securedrop_ftp.storage.retry import Attempts
@@ -152,9 +153,7 @@ class Bucket:
 
     def _make_client(self, slow: bool, signed: bool) -> Any:
         storage = self._storage
-        # django-storages keeps the choice between keys and profile in this method alone.
-        session = storage._create_session()
-        return session.client(
+        return boto3_session(storage).client(
             "s3",
             region_name=storage.region_name,
             use_ssl=storage.use_ssl,
