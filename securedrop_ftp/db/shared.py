@@ -7,7 +7,7 @@ writer. Where all are taken it waits, in the order in which threads came, :data:
 at most.
 
 What is shared are Django's own connection objects: a job finds one as it was left, so that it costs
-no statement to prepare (docs/adr/0015). The database writer and the heartbeat have connections of
+no statement to prepare (docs/adr/0016). The database writer and the heartbeat have connections of
 their own and never wait here. Django's pool (``OPTIONS["pool"]``), where a project sets it, is left
 in charge; SQLite's connections are files and are not bounded.
 """

@@ -115,7 +115,7 @@ class FairPool:
             try:
                 self._do(job)
             except BaseException:  # of a job: no thread is lost to it
-                logger.exception("pool job failed")
+                logger.exception("pool.job_failed")
             finally:
                 del taken, job
                 # Wakes nobody: this thread goes on with the job that may run now.

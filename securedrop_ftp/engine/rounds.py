@@ -79,6 +79,6 @@ def log_failure(future: Future[Any], what: str) -> None:
     def done(finished: Future[Any]) -> None:
         error = finished.exception()
         if error is not None:
-            logger.error(f"{what} failed", error=f"{type(error).__name__}: {error}")
+            logger.error("engine.job_failed", job=what, error=f"{type(error).__name__}: {error}")
 
     future.add_done_callback(done)

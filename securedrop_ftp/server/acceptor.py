@@ -125,7 +125,7 @@ class Acceptor:
             if exc.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
                 self._refuse_without_descriptors()
             elif exc.errno not in (errno.EAGAIN, errno.ECONNABORTED, errno.EINTR, errno.EPERM):
-                logger.warning("accept failed", error=str(exc))
+                logger.warning("acceptor.accept_failed", error=str(exc))
             return
         self._take_reserve()  # where a crowd left none
         address, conf = network.canonical(peer[0]), self._conf()
@@ -166,9 +166,9 @@ class Acceptor:
         now = time.monotonic()
         if now >= self._next_line:
             if cap == _DESCRIPTORS:
-                logger.error("out of file descriptors", hint="raise the limit (LimitNOFILE=)")
+                logger.error("connection.no_descriptors", hint="raise the limit (LimitNOFILE=)")
             logger.warning(
-                "connection refused",
+                "connection.refused",
                 remote_ip=address,
                 cap=cap,
                 refused=self._refused,
@@ -229,7 +229,7 @@ class Acceptor:
         pass
 
     def handle_error(self) -> None:
-        logger.exception("accepting failed")
+        logger.exception("acceptor.internal_error")
 
     @property
     def waits_for_headers(self) -> bool:

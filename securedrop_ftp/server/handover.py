@@ -43,7 +43,7 @@ class Link:
 
     @classmethod
     def pair(cls) -> tuple[Link, Link]:
-        """Both ends."""
+        """Make a connection; both of its ends."""
         one, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         return cls(one), cls(other)
 
@@ -85,7 +85,7 @@ class Link:
         return Message(kind, values, dict(zip(names, numbers, strict=True)))
 
     def close(self) -> None:
-        """This end only."""
+        """Close this end of the connection."""
         self._socket.close()
 
 

@@ -44,7 +44,7 @@ def run_in_child(body: Callable[[], str]) -> str:
         try:
             text = body()
         except Exception as exc:
-            logger.exception("preflight failed")
+            logger.exception("preflight.failed")
             text = f"The check before serving failed: {type(exc).__name__}: {exc}"
         finally:
             os.write(writer, text.encode()[:60_000])
@@ -107,10 +107,10 @@ def _warn(problems: Iterable[CheckMessage]) -> None:
     within 30 days, a partner without session reuse, an app that is not migrated."""
     for problem in problems:
         if not problem.is_serious():
-            logger.warning(problem.msg, id=problem.id, hint=problem.hint)
+            logger.warning("check.warning", problem=problem.msg, hint=problem.hint, id=problem.id)
     foreign = database.foreign_migrations()
     if foreign:
-        logger.warning("other apps' migrations are pending", migrations=foreign[:20])
+        logger.warning("database.foreign_migrations", migrations=foreign[:20])
 
 
 def _storages_that_fail() -> dict[str, str]:
@@ -126,7 +126,7 @@ def _storages_that_fail() -> dict[str, str]:
         raise ConfigurationError(told)
     for alias, reason in failing.items():
         logger.error(
-            "storage cannot be used; its partners are refused, the others are served",
+            "storage.unusable",
             storage=alias,
             reason=reason,
             partners=storages.partners_of(alias),
@@ -150,7 +150,11 @@ def warn_of_certificates(conf: Conf) -> None:
     """Into the log what ``ftps_serve`` serves with all the same: above all a certificate that
     runs out soon. Reads files only."""
     for problem in certificate_problems(conf):
-        logger.warning("certificate", problem=problem.msg, hint=problem.hint, id=problem.id)
+        told = {"problem": problem.msg, "hint": problem.hint, "id": problem.id}
+        if problem.id == "securedrop.W024":
+            logger.warning("certificate.expires_soon", **told)
+        else:
+            logger.warning("certificate.warning", **told)
 
 
 def recover_generation(boot: Boot) -> None:

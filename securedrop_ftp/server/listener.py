@@ -68,4 +68,4 @@ def raise_descriptor_limit() -> None:
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     except (OSError, ValueError) as exc:
-        logger.warning("limit of open files not raised", error=str(exc))
+        logger.warning("service.descriptor_limit", error=str(exc))

@@ -54,7 +54,7 @@ class _WakeUp:
         pass
 
     def handle_error(self) -> None:
-        logger.exception("wake-up failed")
+        logger.exception("loop.wake_up_failed")
 
     def close(self) -> None:
         os.close(self._fileno)
@@ -99,7 +99,7 @@ class Loop(Epoll):  # type: ignore[misc]  # pyftpdlib has no type hints
                 try:
                     function(*args)
                 except Exception:
-                    logger.exception("callback failed", callback=repr(function))
+                    logger.exception("loop.callback_failed", callback=repr(function))
             # Last: callbacks make timers, and the next poll must not sleep past them (a reply that
             # was due in 50 ms came after the next second's tick, seen).
             timeout = self.sched.poll()
@@ -125,7 +125,7 @@ class _Watch:
         self._callback()
 
     def handle_error(self) -> None:
-        logger.exception("watch failed")
+        logger.exception("loop.watch_failed")
 
     def close(self) -> None:
         pass

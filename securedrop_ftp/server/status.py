@@ -118,7 +118,7 @@ def write_status(data_dir: Path, status: ServiceStatus) -> None:
             json.dump(asdict(status), file)
         temporary.replace(path)
     except OSError as exc:
-        logger.warning("status file not written", path=str(path), error=str(exc))
+        logger.warning("status.not_written", path=str(path), error=str(exc))
 
 
 def remove_status(data_dir: Path, status: ServiceStatus) -> None:

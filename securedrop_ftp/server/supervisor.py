@@ -130,7 +130,7 @@ class Supervisor:
             self._open_gate()
             status = body()
         except BaseException:
-            logger.exception("child failed")
+            logger.exception("child.failed")
         finally:
             sys.stdout.flush()
             sys.stderr.flush()
@@ -159,7 +159,7 @@ class Supervisor:
         pid = self._fork(body)
         os.close(ready_write)
         self._children[index] = _Child(pid, ready_read, identity.owner)
-        logger.info("worker started", worker=index, pid=pid)
+        logger.info("worker.started", worker=index, pid=pid)
 
     def _wait(self) -> None:
         poll = select.poll()
@@ -186,7 +186,7 @@ class Supervisor:
         self._announce_when_ready()
         if self._stopping and time.monotonic() > self._stopping:
             for child in self._children.values():
-                logger.error("worker did not drain; killed", pid=child.pid)
+                logger.error("worker.killed", pid=child.pid)
             self._signal_workers(signal.SIGKILL)
             self._stopping = time.monotonic() + 5
 
@@ -269,14 +269,14 @@ class Supervisor:
             conf, certificate = self._read_anew()
         except Exception as exc:  # a settings module may raise anything; nothing of it stops us
             reason = str(exc) or type(exc).__name__
-            logger.error("reload refused; the old certificate and settings serve on", reason=reason)
+            logger.error("service.reload_refused", reason=reason)
             self._note(lambda status: status.after_refusal(reason))
             return
         self._conf_in_force, self._certificate = conf, certificate
         self._next_warning = 0.0  # of this one
         self._note(lambda status: status.after_reload(certificate.leaf))
         get_conf.cache_clear()
-        logger.info("reloading")
+        logger.info("service.reloading")
         self._signal_workers(signal.SIGHUP)
 
     def _read_anew(self) -> tuple[Conf, Certificate]:
@@ -302,7 +302,7 @@ class Supervisor:
             if pid in self._jobs:
                 what = self._jobs.pop(pid)
                 if status:
-                    logger.error("housekeeping failed", job=what, status=status)
+                    logger.error("housekeeping.failed", job=what, status=status)
                 continue
             index = next((i for i, c in self._children.items() if c.pid == pid), None)
             if index is not None:
@@ -314,7 +314,7 @@ class Supervisor:
         self._shared.table.clear_worker(index)
         self._shared.families.clear_worker(index)
         if self._stopping:
-            logger.info("worker ended", worker=index, pid=child.pid)
+            logger.info("worker.ended", worker=index, pid=child.pid)
             if status and self._replaced:
                 self._job("recover", lambda: housekeeping.recover_owner(self._boot, child.owner))
             return
@@ -326,7 +326,7 @@ class Supervisor:
         self._failures[index] = failures
         delay = 0.0 if not failures else min(BACKOFF_FIRST * 2 ** (failures - 1), BACKOFF_MAX)
         logger.error(
-            "worker died; its uploads are recovered and it starts again",
+            "worker.died",
             worker=index,
             pid=child.pid,
             status=status,
@@ -357,7 +357,7 @@ class Supervisor:
         self._shared.pages.drop_before(self._shared.families.oldest_page())
         if self._shared.pages.used_up:
             logger.warning(
-                "the last page of ticket keys is in use past its time",
+                "ticket_keys.used_up",
                 hint="run ftps_replace when it suits",
             )
 

@@ -119,7 +119,7 @@ class Worker(WorkerRuntime):
 
     def _begin_drain(self, drain: Drain) -> None:
         self.draining = drain
-        logger.info("draining", sessions=len(self.sessions))
+        logger.info("worker.draining", sessions=len(self.sessions))
         if drain.gentle:
             self._acceptor.end()
         else:
@@ -163,9 +163,9 @@ class Worker(WorkerRuntime):
             self.passive.follow(conf.ftps_passive_address)
             self._take_limits(conf)
         except Exception:
-            logger.exception("reload failed; the old settings serve on")
+            logger.exception("worker.reload_failed")
         else:
-            logger.info("reloaded")
+            logger.info("worker.reloaded")
 
     def _read_anew(self) -> tuple[Conf, Certificate]:
         conf = reload_settings()
@@ -233,7 +233,7 @@ class Worker(WorkerRuntime):
         try:
             session = Session(self, sock, origin, slot)
         except OSError as exc:
-            logger.info("connection vanished", remote_ip=origin.client, error=str(exc))
+            logger.info("connection.vanished", remote_ip=origin.client, error=str(exc))
             sock.close()
             self.shared.table.release(slot)
             return
@@ -282,6 +282,6 @@ def worker_main(
         spare_what_was_loaded()
         worker.run(lambda: os.close(ready))  # the supervisor sees the pipe's end
     except Exception:
-        logger.exception("worker failed", worker=index)
+        logger.exception("worker.failed", worker=index)
         return 1
     return 0

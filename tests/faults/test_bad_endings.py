@@ -220,7 +220,7 @@ def test_sigterm_lets_a_running_upload_end(served: Serve) -> None:
         with client.transfercmd("STOR /draining.bin") as data:
             data.sendall(b"a" * 100_000)
             ftps.child.process.send_signal(signal.SIGTERM)
-            wait_until(lambda: "draining" in ftps.log, "the drain")
+            wait_until(lambda: "worker.draining" in ftps.log, "the drain")
             data.sendall(b"b" * 100_000)
             data.unwrap()  # type: ignore[attr-defined]
         assert client.final_reply().startswith("226")

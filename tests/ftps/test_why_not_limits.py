@@ -52,7 +52,7 @@ def test_one_connection_too_many_is_named_in_the_log_and_counted_in_the_trail(
     refused = [greeting for greeting in greetings if not greeting.startswith(b"220")]
     assert len(refused) >= 2
     assert all(greeting.startswith(reply) for greeting in refused)
-    (line, *_) = ftps.log_lines("connection refused")
+    (line, *_) = ftps.log_lines("connection.refused")
     assert (line["cause"], line["remedy"]) == (cause.name, cause.remedy)
     assert line["remote_ip"] == "127.0.0.1"
     ftps.stop()

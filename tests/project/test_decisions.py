@@ -18,3 +18,8 @@ def test_a_decision_has_its_number_and_a_dated_status(page: Path) -> None:
     assert title.startswith(f"# {int(page.name[:4])}. ")
     dates = r"\(20\d\d-\d\d-\d\d(, last changed 20\d\d-\d\d-\d\d)?\)"
     assert re.match(rf"Status: (accepted|superseded by \d+) {dates}", status), status
+
+
+def test_no_two_decisions_have_one_number() -> None:
+    numbers = [page.name[:4] for page in DECISIONS]
+    assert numbers == [f"{number:04}" for number in range(1, len(numbers) + 1)]

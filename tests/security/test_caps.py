@@ -97,7 +97,7 @@ def test_refusals_do_not_fill_the_log(served: Serve) -> None:
     began = time.monotonic()
     for _ in range(300):
         connect(ftps)[0].close()
-    lines = ftps.log_lines("connection refused")
+    lines = ftps.log_lines("connection.refused")
     assert 1 <= len(lines) <= time.monotonic() - began + 1
     assert lines[0]["cap"] == "rate"
 

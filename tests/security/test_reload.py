@@ -160,14 +160,14 @@ def test_a_bad_certificate_is_refused_loudly_and_the_old_one_serves_on(
 
 
 def test_a_certificate_that_runs_out_soon_is_said_so_when_it_is_taken(rotating: ServedFtps) -> None:
-    assert not rotating.log_lines("certificate")
+    assert not rotating.log_lines("certificate.expires_soon")
     make_certificates(directory(rotating), lifetime=timedelta(days=12))
     rotating.reload()
-    wait_until(lambda: bool(rotating.log_lines("certificate")), "the warning")
-    assert rotating.log_lines("certificate")[0]["id"] == "securedrop.W024"
+    wait_until(lambda: bool(rotating.log_lines("certificate.expires_soon")), "the warning")
+    assert rotating.log_lines("certificate.expires_soon")[0]["id"] == "securedrop.W024"
 
 
-REFUSED = "reload refused; the old certificate and settings serve on"
+REFUSED = "service.reload_refused"
 
 
 @pytest.mark.parametrize("value", ["0", "many", None])

@@ -73,7 +73,7 @@ def test_row_7_every_connection_beyond_the_descriptors_is_refused_and_the_listen
     seconds = time.monotonic() - began
     ftps.stop()
     assert 0 < counted(ftps) <= refused  # a row may wait in the spool for a descriptor
-    assert 1 <= len(ftps.log_lines("out of file descriptors")) <= seconds + 1
+    assert 1 <= len(ftps.log_lines("connection.no_descriptors")) <= seconds + 1
 
 
 @contextmanager

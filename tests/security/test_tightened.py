@@ -145,6 +145,6 @@ def test_limits_of_the_service_reach_live_sessions_by_a_reload(
     with ftps.login() as client:
         file.write_text("2")
         ftps.reload()
-        wait_until(lambda: bool(ftps.log_lines("reloaded")), "the reload")
+        wait_until(lambda: bool(ftps.log_lines("worker.reloaded")), "the reload")
         assert client.reply_to("WHAT").startswith("500")
         assert client.reply_to("WHAT").startswith("421")

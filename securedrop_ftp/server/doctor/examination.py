@@ -113,7 +113,7 @@ def partly(check: str, run: Callable[[], Iterable[Finding]]) -> Iterator[Finding
     except DatabaseFault as exc:
         yield problem(check, f"The database failed: {exc}.", "See what the check “database” says.")
     except Exception as exc:
-        logger.exception("doctor's check failed", check=check)
+        logger.exception("doctor.check_failed", check=check)
         yield problem(
             check, f"The check itself failed: {type(exc).__name__}: {exc}.", "Please report it."
         )
