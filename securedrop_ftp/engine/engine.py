@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
-from django.db import DatabaseError, InterfaceError
-
 from securedrop_ftp import audit
 from securedrop_ftp.conf import Conf, get_conf
 from securedrop_ftp.db import DatabaseWriter, check_connections, share_connections, stop_sharing
@@ -141,8 +139,9 @@ class Engine:
             return
         try:
             writer.call(partial(owners.register, self.identity.boot), REGISTERED_WITHIN)
-        except (DatabaseError, InterfaceError, TimeoutError) as exc:
+        except Exception as exc:
             writer.close()
+            stop_sharing()
             raise LedgerUnavailable("the database does not take this process's row") from exc
 
     def reload(self, conf: Conf) -> None:
