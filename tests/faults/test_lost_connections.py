@@ -130,6 +130,34 @@ def all_is_told_truly(ftps: ServedFtps, senders: Senders) -> None:
     assert sorted(committed) == sorted(set(committed)) == finished
 
 
+def test_a_worker_under_load_has_few_connections_and_nobody_is_refused_for_it(
+    served: Serve,
+) -> None:
+    """Six of the worker; the supervisor's own come and go."""
+    ftps = served("postgres", workers=1)
+    most = 0
+    with (
+        sending(ftps) as senders,
+        psycopg.connect(ftps.database_url, autocommit=True) as other,
+    ):
+
+        def done() -> bool:
+            nonlocal most
+            row = other.execute(
+                "SELECT count(*) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            ).fetchone()
+            assert row is not None
+            most = max(most, row[0])
+            return senders.done()
+
+        for _ in range(3):
+            wait_until(done, "files of every session")
+            senders.next_round(lambda: None)
+    assert 3 <= most <= 6 + 1
+    all_is_told_truly(ftps, senders)
+
+
 def test_uploads_begun_after_every_connection_was_ended_under_load_are_stored(
     served: Serve,
 ) -> None:
