@@ -1,7 +1,7 @@
 """Every FTP reply that has one meaning, named once (RFC 959 §4.2, RFC 2228, RFC 2428, RFC 3659).
 
-Logic never writes a code and a text in its midst; it names a :class:`Reply`, or raises an
-exception that carries one. ``reply.but("…")`` keeps the code and says more.
+Logic never writes a code and a text in its midst; it names a :class:`Reply`. Exceptions become
+replies in :mod:`securedrop_ftp.ftps.answers`. ``reply.but("…")`` keeps the code and says more.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Reply:
 
     Attributes:
         cause: why, where the reply has one cause; whoever sends it counts that
-            (:meth:`securedrop_ftp.ftps.session.Session.reply`).
+            (:meth:`securedrop_ftp.ftps.interpreter.Interpreter.reply`).
     """
 
     code: int

@@ -6,15 +6,14 @@ data channel, no login) come here, from one place, whatever refused them.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from securedrop_ftp.events import Event
 from securedrop_ftp.exceptions import BadName
+from securedrop_ftp.ftps.dialogue import Dialogue
+from securedrop_ftp.ftps.storage_fs import StorageFS
 from securedrop_ftp.ftps.wire import Command, Violation
 from securedrop_ftp.replies import Reply
-
-if TYPE_CHECKING:
-    from securedrop_ftp.ftps.session import Session
 
 #: What a verb attempts, as an event.
 ATTEMPTS: Final = {
@@ -33,31 +32,38 @@ ATTEMPTS: Final = {
 }
 
 
-def refused(session: Session, item: Command | Violation, reply: Reply, reason: str) -> Event | None:
+def refused(
+    item: Command | Violation,
+    reply: Reply,
+    reason: str,
+    *,
+    dialogue: Dialogue,
+    fs: StorageFS | None,
+) -> Event | None:
     """The row of a refused attempt; ``None`` where the command attempts nothing. What came with
-    PASS stands in no row."""
+    PASS stands in no row. ``fs``: of who has logged in."""
     name = ATTEMPTS.get(item.verb)
     if item.verb == "USER" and isinstance(item, Violation):
         name = "login.failed"
-    if name is None or (name == "login.failed" and session.principal is not None):
+    if name is None or (name == "login.failed" and fs is not None):
         return None
     login = name == "login.failed"
     return Event(
         name,
         outcome="denied" if reply.code == 530 else "failure",
-        account=(item.argument if item.verb == "USER" else session.username) if login else "",
-        path="" if login else _path(session, item),
+        account=(item.argument if item.verb == "USER" else dialogue.username) if login else "",
+        path="" if login else _path(item, dialogue, fs),
         reason=reason or reply.text,
         reply=str(reply),
     )
 
 
-def _path(session: Session, item: Command | Violation) -> str:
+def _path(item: Command | Violation, dialogue: Dialogue, fs: StorageFS | None) -> str:
     path = item.argument
-    if session.fs is not None and item.verb != "STOU":
+    if fs is not None and item.verb != "STOU":
         try:
-            path = session.fs.resolve(path)
+            path = fs.resolve(path)
         except BadName:
             pass  # as it was sent
-    source = session.said.rename_from
+    source = dialogue.said.rename_from
     return f"{source} -> {path}" if item.verb == "RNTO" and source else path

@@ -10,6 +10,7 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from OpenSSL import SSL
@@ -50,7 +51,7 @@ class Candidate(Channel):
         super().__init__(loop, sock)
         self.on_ready: Callable[[Any], None] | None = None
         self.on_lost: Callable[[Any, ConnectionLost], None] | None = None
-        self.on_stranger: Callable[[Any, bytes], bool] | None = None
+        self.on_stranger: Callable[[Any, bytes], bool] = _take_anybody
         self.resumed = False
         self.peer_ip = ""
         self.foreign = False  # from another address than the control connection
@@ -58,7 +59,6 @@ class Candidate(Channel):
         self._act: Callable[[], None] | None = None
         self._records = Records(sock)
         self._out = b""  # of the handshake
-        self._handshake: Handshake | None = None
         self._tickets: HeldTickets | None = None
 
     @property
@@ -74,14 +74,11 @@ class Candidate(Channel):
         strangers: Callable[[], SSL.Context],
     ) -> None:
         """Start the server side; see :class:`~securedrop_ftp.tls.handshake.Handshake`."""
-        self._handshake = Handshake(resuming, strangers)
         self.handshaking = True
-        self._act = self._shake_hands
+        self._act = partial(self._shake_hands, Handshake(resuming, strangers))
         self.watch(read=True, write=False)
 
-    def _shake_hands(self) -> None:
-        handshake = self._handshake
-        assert handshake is not None
+    def _shake_hands(self, handshake: Handshake) -> None:
         try:
             while self._sent_out() and handshake.needs_memory:
                 record = self._records.next()
@@ -103,15 +100,14 @@ class Candidate(Channel):
         if self._out:
             self.watch(read=False, write=True)
         else:
-            self.tls = handshake.attach(self.socket)
-            self._act = self._finish_handshake
-            self._finish_handshake()
+            self.tls = tls = handshake.attach(self.socket)
+            self._act = partial(self._finish_handshake, handshake, tls)
+            self._act()
 
     def _answer(self, handshake: Handshake, record: bytes) -> bytes:
         try:
             return handshake.feed(record)
         except NotResumed as exc:
-            assert self.on_stranger is not None
             if not self.on_stranger(self, exc.alert):
                 raise _Ended from exc
             return handshake.go_on_as_stranger()
@@ -132,11 +128,8 @@ class Candidate(Channel):
             pass
         return why(failure.error)
 
-    def _finish_handshake(self) -> None:
+    def _finish_handshake(self, handshake: Handshake, tls: SSL.Connection) -> None:
         """What is left of it is OpenSSL's."""
-        handshake, tls = self._handshake, self.tls
-        assert handshake is not None
-        assert tls is not None
         try:
             if not self.step_handshake():
                 return
@@ -145,7 +138,7 @@ class Candidate(Channel):
             return
         self._tickets = HeldTickets(tls, self.socket, handshake.tickets)
         self.resumed = handshake.resumes and openssl.session_reused(tls)
-        self._handshake = self._act = None
+        self._act = None
         self.watch(read=False, write=False)
         if self.on_ready is not None:
             self.on_ready(self)
@@ -196,20 +189,21 @@ class Candidate(Channel):
         listing or a download that ended so would look whole. Without it, or with an ``alert`` in
         the midst of a handshake, the end is a fatal alert, which no TLS library takes for one.
         """
-        self.on_ready = self.on_lost = self.on_stranger = None
+        self.on_ready = self.on_lost = None
+        self.on_stranger = _take_anybody
         if gracefully:
             self.send_close_notify()
         elif self.tls is not None:
             self._release_tickets()
             alert = openssl.fatal_alert(self.tls)
         self._keep_session()
-        self.tls = self._handshake = None
-        self._act = Discarding(self, alert).go_on
+        self.tls = None
+        self._act = Discarding(self, alert, self.reset).go_on
 
     def close(self) -> None:
         """Release the socket."""
         self._keep_session()
-        self._handshake = self._act = None  # they hold who would judge this channel
+        self._act = None  # it holds who would judge this channel
         super().close()
 
     def _keep_session(self) -> None:
@@ -231,3 +225,7 @@ class Candidate(Channel):
             except OSError:
                 pass
             self.close()
+
+
+def _take_anybody(_channel: Candidate, _alert: bytes) -> bool:
+    return True

@@ -88,14 +88,25 @@ class Channel:
             self._registered, self._interest = False, 0
 
     def readable(self) -> bool:
-        """For the loop."""
+        """Whether the loop may call :meth:`handle_read_event`."""
         return not self.closed
 
     def writable(self) -> bool:
-        """For the loop."""
+        """Whether the loop may call :meth:`handle_write_event`."""
         return not self.closed
 
     # --- TLS -------------------------------------------------------------------------
+
+    @property
+    def connection(self) -> SSL.Connection:
+        """The TLS connection.
+
+        Raises:
+            RuntimeError: the channel is in the clear.
+        """
+        if self.tls is None:
+            raise RuntimeError("the channel is not under TLS")
+        return self.tls
 
     def start_tls(self, connection: SSL.Connection) -> None:
         """Begin the handshake of a connection that was made for the socket."""
@@ -103,14 +114,13 @@ class Channel:
         self.handshaking = True
 
     def step_handshake(self) -> bool:
-        """Go on with the handshake; ``True`` when it is done.
+        """Go on with the handshake, and give whether it is done.
 
         Raises:
             ConnectionLost: the peer cannot or does not want to.
         """
-        assert self.tls is not None
         try:
-            self.tls.do_handshake()
+            self.connection.do_handshake()
         except SSL.WantReadError:
             self.watch(read=True, write=False)
             return False
@@ -125,7 +135,12 @@ class Channel:
     # --- bytes -----------------------------------------------------------------------
 
     def receive(self, size: int) -> bytes | None:
-        """Some bytes, or ``None`` if there are none now. Raises CleanEnd, ConnectionLost."""
+        """At most ``size`` bytes, or ``None`` if there are none now.
+
+        Raises:
+            CleanEnd: the peer has ended the channel.
+            ConnectionLost: it is gone without an end.
+        """
         try:
             data = self.tls.recv(size) if self.tls is not None else self.socket.recv(size)
         except (SSL.WantReadError, SSL.WantWriteError, BlockingIOError):
@@ -141,11 +156,10 @@ class Channel:
     def receive_into(self, buffer: memoryview) -> int:
         """Like :meth:`receive`, into a buffer; as much as there is and fits, and 0 if there is
         nothing now. TLS only."""
-        assert self.tls is not None
         n = 0
         error, self._read_error = self._read_error, None
         if error is None:
-            n, error = read_into(self.tls, buffer)
+            n, error = read_into(self.connection, buffer)
         if n:
             if not isinstance(error, SSL.WantReadError):
                 self._read_error = error  # after these bytes
@@ -162,11 +176,16 @@ class Channel:
         raise error
 
     def _end(self) -> CleanEnd | ConnectionLost:
-        assert self.tls is not None
-        return ConnectionLost("endless handshakes") if limit_exceeded(self.tls) else CleanEnd()
+        return (
+            ConnectionLost("endless handshakes") if limit_exceeded(self.connection) else CleanEnd()
+        )
 
     def transmit(self, data: bytes | bytearray | memoryview) -> int:
-        """Send what the socket takes now; bytes sent. Raises ConnectionLost."""
+        """Send what the socket takes now, and give the number of bytes sent.
+
+        Raises:
+            ConnectionLost: the peer is gone.
+        """
         try:
             return self.tls.send(data) if self.tls is not None else self.socket.send(data)
         except (SSL.WantReadError, SSL.WantWriteError, BlockingIOError):
@@ -177,8 +196,7 @@ class Channel:
     def transmit_up_to(self, data: memoryview, limit: int) -> int:
         """Like :meth:`transmit`, record after record; ``limit`` bounds it from above, but for a
         record. Under TLS only."""
-        assert self.tls is not None
-        sent, error = write_from(self.tls, data, limit)
+        sent, error = write_from(self.connection, data, limit)
         if error is None or isinstance(error, (SSL.WantReadError, SSL.WantWriteError)):
             return sent
         if isinstance(error, (SSL.Error, OSError)):
@@ -209,7 +227,7 @@ class Channel:
 
     def handle_error(self) -> None:
         """An exception that nobody caught: a fault of ours, loud, and only this channel's."""
-        logger.exception("unhandled error in channel", channel=type(self).__name__)
+        logger.exception("channel.internal_error", channel=type(self).__name__)
         self.handle_close()
 
     def close(self) -> None:

@@ -2,8 +2,8 @@
 
 Lines wait in a bounded queue. While it is full, or while lines wait in the parser, nothing more is
 read: TCP pushes back. During a transfer reading goes on whatever waits, so that ABOR, STAT and the
-end of the connection are seen. What a line means is the session's matter
-(:class:`securedrop_ftp.ftps.session.Session`).
+end of the connection are seen. What a line means is the matter of the
+:class:`~securedrop_ftp.ftps.interpreter.Interpreter`.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class ControlChannel(Channel):
     def __init__(self, loop: EventLoop, sock: socket.socket, conf: Conf) -> None:
         super().__init__(loop, sock)
         self.conf = conf
-        self._connect: Callable[[bool], SSL.Connection] | None = None
+        self._connect: Callable[[bool], SSL.Connection] = _not_asked_for
         self.suits_tls13 = False
         self._wanted = 1  # bytes that must be there before the loop calls
         self.last_reply = ""
@@ -69,7 +69,7 @@ class ControlChannel(Channel):
         self._linger_until = 0.0
         self._after_flush: Callable[[], None] | None = None
 
-    # --- for the session -------------------------------------------------------------
+    # --- what the interpreter and the session answer -----------------------------------
 
     def passes_queue(self, item: Command | Violation) -> bool:
         """Whether a line was answered at once, out of its turn."""
@@ -80,7 +80,7 @@ class ControlChannel(Channel):
         raise NotImplementedError
 
     def start(self, item: Command | Violation) -> None:
-        """Start a command."""
+        """Run the command of a line; it may park."""
         raise NotImplementedError
 
     def transferring(self) -> bool:
@@ -97,6 +97,14 @@ class ControlChannel(Channel):
 
     def moves_data(self, item: Command | Violation) -> bool:
         """Whether a line asks for a transfer of its own."""
+        raise NotImplementedError
+
+    def owed(self, now: float) -> float:
+        """Seconds up to ``now`` in which the client was to act: a clock for what it owes."""
+        raise NotImplementedError
+
+    def end(self, reply: Reply | None, reason: str) -> None:
+        """Say a last word, let the peer read it, then close."""
         raise NotImplementedError
 
     def handshake_failed(self, error: ConnectionLost) -> None:
@@ -212,7 +220,6 @@ class ControlChannel(Channel):
             return False
         self._want(1)
         self.fingerprint = fingerprint(hello)
-        assert self._connect is not None
         self.suits_tls13 = suits_tls13(hello)
         self.start_tls(self._connect(self.suits_tls13))
         return True
@@ -269,7 +276,7 @@ class ControlChannel(Channel):
         self.watch(read=room or bool(self._linger_until), write=bool(self._output))
 
     def handle_write_event(self) -> None:
-        """Replies go on."""
+        """The socket takes bytes again: send the replies that wait."""
         if self.handshaking:
             self._handshake()
             return
@@ -277,11 +284,11 @@ class ControlChannel(Channel):
         self._update_interest()
 
     def handle_close(self) -> None:
-        """RST or both directions shut."""
+        """The connection was reset, or both directions are shut."""
         self.close("connection lost", causes.CONTROL_LOST)
 
     def handle_read_event(self) -> None:
-        """Commands come."""
+        """Read what has come: the handshake, command lines, or what follows the session's end."""
         if self.handshaking:
             self._handshake()
         elif self._linger_until:
@@ -398,3 +405,7 @@ class ControlChannel(Channel):
     def answer_next(self, item: Command) -> None:
         """Before everything that waits."""
         self._queue.appendleft(item)
+
+
+def _not_asked_for(_suits_tls13: bool) -> SSL.Connection:
+    raise RuntimeError("a handshake that AUTH did not ask for")

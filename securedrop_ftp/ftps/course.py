@@ -3,18 +3,15 @@ why (``session.closed``; docs/reference/audit.md)."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
+
+from OpenSSL import SSL
 
 from securedrop_ftp import causes
 from securedrop_ftp.causes import Cause, Troubles
 from securedrop_ftp.ftps.attempts import ATTEMPTS
-from securedrop_ftp.ftps.policy import VERBS, Verb
-
-if TYPE_CHECKING:
-    from OpenSSL import SSL
-
-    from securedrop_ftp.ftps.session import Session
-    from securedrop_ftp.tls.fingerprint import Fingerprint
+from securedrop_ftp.ftps.registry import VERBS
+from securedrop_ftp.tls.fingerprint import Fingerprint
 
 #: Characters kept of what a client calls itself.
 MAX_CLIENT: Final = 100
@@ -90,7 +87,7 @@ class Course:
         return "denied" if met and all(c is causes.NOT_PERMITTED for c in met) else "failure"
 
     def details(self, fingerprint: Fingerprint | None) -> dict[str, Any]:
-        """For the row."""
+        """What the row keeps as JSON: client, TLS, transfers, troubles with their remedies."""
         told: dict[str, Any] = {}
         if self.client:
             told["client"] = self.client
@@ -124,21 +121,12 @@ def _before_the_login(cause: Cause) -> bool:
     return cause.area in ("tls", "login") or cause is causes.NO_AUTH_TLS
 
 
-def counts(session: Session, cause: Cause) -> bool:
-    """Whether a reply's cause is a trouble, or an answer as good as another: clients ask for the
-    SIZE of a file that is not there yet, and make directories that are."""
-    found = VERBS.get(session.doing)
+def counts(doing: str, cause: Cause) -> bool:
+    """Whether the cause of a reply to the verb ``doing`` is a trouble, or an answer as good as
+    another: clients ask for the SIZE of a file that is not there yet, and make directories that
+    are."""
+    found = VERBS.get(doing)
     if cause.area != "transfer" or (found is not None and found.data):
         return True
-    refused = cause is causes.NOT_PERMITTED and session.doing in ATTEMPTS
+    refused = cause is causes.NOT_PERMITTED and doing in ATTEMPTS
     return refused or cause is causes.TOO_LARGE  # ALLO says so beforehand
-
-
-def is_about_a_name(found: Verb | None) -> bool:
-    """Whether a verb's argument is the name of a file or directory."""
-    return found is not None and found.login and found.argument is not False and not found.words
-
-
-def is_transfer(found: Verb | None) -> bool:
-    """Whether a verb moves data over a data channel, and not only prepares that."""
-    return found is not None and found.data and not found.prepares

@@ -13,6 +13,7 @@ import socket
 import struct
 import termios
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 from securedrop_ftp.exceptions import SecureDropError, Truncated
@@ -93,7 +94,7 @@ class DataChannel(Candidate):
         ``judge_fin`` is asked at a FIN without close_notify; without it that is a cut."""
         self._waiter, self._sink, self._judge_fin = Waiter(), sink, judge_fin
         sink.on_ready = self._sink_ready
-        self._act = self._receive
+        self._act = partial(self._receive, sink)
         self.watch(read=True, write=False)
         self.loop.call_soon(self._act_pending)
         return self._waiter
@@ -113,9 +114,7 @@ class DataChannel(Candidate):
         if not self.closed and self._act is not None:
             self._act()
 
-    def _receive(self) -> None:
-        sink = self._sink
-        assert sink is not None
+    def _receive(self, sink: Sink) -> None:
         try:
             left = BYTES_PER_TURN
             while left:
@@ -156,17 +155,16 @@ class DataChannel(Candidate):
         """Start to send; the waiter is set when the peer has everything."""
         self._waiter, self._source = Waiter(), source
         source.on_ready = self._sink_ready
-        self._act = self._send
+        self._act = partial(self._send, source)
         self.loop.call_soon(self._act_pending)
         return self._waiter
 
-    def _send(self) -> None:
-        assert self._source is not None
+    def _send(self, source: Source) -> None:
         try:
             left = BYTES_PER_TURN
             while left > 0:
                 if not self._chunk:
-                    chunk = self._source.next()
+                    chunk = source.next()
                     if chunk is None:
                         self.waiting_for_us = True
                         self.watch(read=False, write=False)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import socket
 import time
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import Final
 
-if TYPE_CHECKING:
-    from securedrop_ftp.ftps.candidate import Candidate
+from securedrop_ftp.ftps.channel import Channel
 
 #: How long a peer may be silent before it is given up, and how long it may send at most, seconds:
 #: a client that reads nothing while it uploads is to come to its end, and to the reply.
@@ -23,10 +23,11 @@ _READS_PER_TURN: Final = 16
 
 
 class Discarding:
-    """Begins at once. Drives its channel until that is closed."""
+    """Begins at once. Drives its channel until that is closed, by ``reset`` where the peer goes
+    on for too long."""
 
-    def __init__(self, channel: Candidate, last_words: bytes) -> None:
-        self._channel = channel
+    def __init__(self, channel: Channel, last_words: bytes, reset: Callable[[], None]) -> None:
+        self._channel, self._reset = channel, reset
         self._until = time.monotonic() + LONGEST
         self._moved = True
         try:
@@ -34,7 +35,7 @@ class Discarding:
                 channel.socket.send(last_words)
             channel.socket.shutdown(socket.SHUT_WR)
         except OSError:
-            channel.reset()
+            reset()
             return
         channel.watch(read=True, write=False)
         channel.loop.call_later(SILENCE, self._look)
@@ -56,7 +57,7 @@ class Discarding:
         if self._channel.closed:
             return
         if not self._moved or time.monotonic() > self._until:
-            self._channel.reset()
+            self._reset()
             return
         self._moved = False
         self._channel.loop.call_later(SILENCE, self._look)

@@ -6,20 +6,17 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from securedrop_ftp import replies
 from securedrop_ftp.events import Event
 from securedrop_ftp.exceptions import SecureDropError, SessionGone, StorageUnavailable
 from securedrop_ftp.ftps import texts
 from securedrop_ftp.ftps.answers import answer
+from securedrop_ftp.ftps.logged_in import LoggedIn
 from securedrop_ftp.ftps.nvt import to_nvt
-from securedrop_ftp.ftps.transfer import Transfer, require_data_channel
+from securedrop_ftp.replies import Reply
 from securedrop_ftp.storage.protocol import Entry
-
-if TYPE_CHECKING:
-    from securedrop_ftp.ftps.session import Session
-    from securedrop_ftp.replies import Reply
 
 #: A download's first range is small, so that its first byte comes soon.
 FIRST_RANGE = 256 * 1024
@@ -29,14 +26,12 @@ class RangeSource:
     """A file as ranges, some of them fetched ahead; the first one small. ``text``: as it travels
     under TYPE A (:mod:`securedrop_ftp.ftps.nvt`), converted in the storage pool."""
 
-    def __init__(self, session: Session, entry: Entry, offset: int, *, text: bool = False) -> None:
+    def __init__(self, session: LoggedIn, entry: Entry, offset: int, *, text: bool = False) -> None:
         self.on_ready: Callable[[], None] | None = None
-        assert session.principal is not None
         self._session, self._entry = session, entry
         self._partner = session.principal.partner
         self._at = offset  # of the next range to ask for
         self._size = entry.size
-        assert session.fs is not None
         read = session.fs.storage.read
         self._text = text
         self._read: Callable[..., bytes] = partial(_text, read) if text else read
@@ -45,7 +40,11 @@ class RangeSource:
         self._ahead: deque[tuple[Future[bytes], int]] = deque()
 
     def next(self) -> bytes | None:
-        """See :class:`securedrop_ftp.ftps.data.Source`."""
+        """The next range; ``b""`` at the end, ``None`` while it is fetched.
+
+        Raises:
+            SecureDropError: storage failed.
+        """
         self._fetch()
         if not self._ahead:
             return b""
@@ -117,13 +116,11 @@ def _opening(length: int, *, text: bool) -> Reply:
     return replies.OPENING_DATA.but(f"Opening the data channel ({length} bytes).")
 
 
-def download(session: Session, path: str, offset: int) -> Reply:
+def download(session: LoggedIn, path: str, offset: int) -> Reply:
     """RETR: one stat, then ranges of the very object that was seen."""
     fs = session.fs
-    assert fs is not None
     text = texts.converts(session)
-    require_data_channel(session)
-    transfer = session.transfer = Transfer(session, "Download", path)
+    transfer = session.transfer("Download", path)
     reply = replies.DOWNLOAD_ABORTED
     reason = ""
     size: int | None = None
@@ -138,7 +135,7 @@ def download(session: Session, path: str, offset: int) -> Reply:
         session.reply(_opening(entry.size - offset, text=text))
         channel = transfer.open()
         source = RangeSource(session, entry, offset, text=text)
-        session.wait(channel.send_all(source))
+        session.offload.wait(channel.send_all(source))
         reply = replies.TRANSFER_COMPLETE.but(f"Transfer complete; {transfer.moved} bytes.")
         return reply
     except SessionGone:
@@ -152,7 +149,7 @@ def download(session: Session, path: str, offset: int) -> Reply:
             source.close()
         transfer.over()
         done = reply.code == replies.TRANSFER_COMPLETE.code
-        session.record_durably(
+        session.trail.record_durably(
             Event(
                 "download.completed" if done else "download.aborted",
                 outcome="success" if done else "failure",

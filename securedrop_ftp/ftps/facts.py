@@ -37,7 +37,7 @@ def timestamp(moment: datetime) -> str:
 
 
 def name_lines(names: Iterable[str]) -> bytes:
-    """What NLST sends."""
+    """The lines of NLST: a name each."""
     return "".join(f"{name}\r\n" for name in names).encode()
 
 

@@ -27,12 +27,12 @@ class HandshakeBudget:
         self._due: dict[tuple[int, str], float] = {}  # when all that was spent has come back
 
     def allows(self, partner_id: int, address: str) -> bool:
-        """Whether one more may be refused in words."""
+        """Whether one more handshake may be computed, to be refused in words."""
         owed = self._due.get((partner_id, address), 0.0) - self._clock()
         return owed <= (BURST - 1) * SECONDS_EACH
 
     def spend(self, partner_id: int, address: str) -> None:
-        """One was."""
+        """Count one handshake in full of a partner from an address."""
         now = self._clock()
         if len(self._due) >= _REMEMBERED:
             self._due = {who: due for who, due in self._due.items() if due > now}

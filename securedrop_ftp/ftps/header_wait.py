@@ -137,5 +137,5 @@ class _Wait:
         self._waits.gone(self, "connection lost")
 
     def handle_error(self) -> None:
-        logger.exception("reading a PROXY header failed")
+        logger.exception("proxy_header.internal_error")
         self._waits.gone(self, "internal error")

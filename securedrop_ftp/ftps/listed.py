@@ -11,17 +11,15 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from securedrop_ftp import replies
 from securedrop_ftp.exceptions import BadName, NotADirectory, NotFound
 from securedrop_ftp.ftps import suspended
 from securedrop_ftp.ftps.answers import Refused
+from securedrop_ftp.ftps.logged_in import LoggedIn
 from securedrop_ftp.ftps.patterns import Pattern, is_pattern
 from securedrop_ftp.storage.protocol import Entry
-
-if TYPE_CHECKING:
-    from securedrop_ftp.ftps.session import Session
 
 _OPTION: Final = re.compile(r"-[A-Za-z0-9]+|--[a-z-]*(?:=[^ ]*)?")
 
@@ -53,9 +51,8 @@ class Listed:
     pattern: Pattern | None = None
 
 
-def meant(session: Session, argument: str) -> Listed:
+def meant(session: LoggedIn, argument: str) -> Listed:
     """What an argument means now. Raises BadName."""
-    assert session.fs is not None
     given = _without_options(session, argument)
     path = session.fs.resolve(given)
     directory, _, name = path.rpartition("/")
@@ -65,7 +62,7 @@ def meant(session: Session, argument: str) -> Listed:
     return Listed(path, given)
 
 
-def _without_options(session: Session, argument: str) -> str:
+def _without_options(session: LoggedIn, argument: str) -> str:
     looks = 0
     while argument.startswith("-"):
         word, _, rest = argument.partition(" ")
@@ -81,24 +78,22 @@ def _without_options(session: Session, argument: str) -> str:
     return argument
 
 
-def _found(session: Session, argument: str) -> Entry | None:
-    assert session.fs is not None
+def _found(session: LoggedIn, argument: str) -> Entry | None:
     try:
         return session.fs.stat(session.fs.resolve(argument))
     except (NotFound, NotADirectory, BadName):
         return None
 
 
-def pages_of(session: Session, listed: Listed) -> Iterator[list[Entry]]:
+def pages_of(session: LoggedIn, listed: Listed) -> Iterator[list[Entry]]:
     """A blocking iterator over what is listed, the account's own suspended uploads among it."""
     own = suspended.under(session, listed.path)
     pages = suspended.merged(_pages(session, listed), own)
     return in_order(pages if listed.pattern is None else _fitting(pages, listed.pattern))
 
 
-def _pages(session: Session, listed: Listed) -> Iterator[list[Entry]]:
+def _pages(session: LoggedIn, listed: Listed) -> Iterator[list[Entry]]:
     """Blocking: a directory's pages, or the one file that the path names."""
-    assert session.fs is not None
     try:
         yield from session.fs.pages(listed.path)
     except NotADirectory:
@@ -133,10 +128,11 @@ def in_order(pages: Iterator[list[Entry]]) -> Iterator[list[Entry]]:
     yield from pages
 
 
-def names_to_send_back(session: Session, listed: Listed, entries: Iterable[Entry]) -> Iterator[str]:
+def names_to_send_back(
+    session: LoggedIn, listed: Listed, entries: Iterable[Entry]
+) -> Iterator[str]:
     """Names that RETR takes from the same working directory (RFC 1123 §4.1.2.7)."""
     fs = session.fs
-    assert fs is not None
     one = fs.key(listed.path)
     before = _before(fs.cwd, listed)
     for entry in entries:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from securedrop_ftp import replies
-from securedrop_ftp.ftps.transfer import Transfer, require_data_channel
+from securedrop_ftp.ftps.logged_in import LoggedIn
 from securedrop_ftp.replies import Reply
 from securedrop_ftp.storage.protocol import Entry
-
-if TYPE_CHECKING:
-    from securedrop_ftp.ftps.session import Session
 
 
 class PageSource:
@@ -20,7 +17,7 @@ class PageSource:
 
     def __init__(
         self,
-        session: Session,
+        session: LoggedIn,
         pages: Iterator[list[Entry]],
         first: list[Entry] | None,
         render: Callable[[Iterable[Entry]], bytes],
@@ -32,7 +29,11 @@ class PageSource:
         self._ended = first is None
 
     def next(self) -> bytes | None:
-        """See :class:`securedrop_ftp.ftps.data.Source`."""
+        """The lines of the next page; ``b""`` at the end, ``None`` while it is fetched.
+
+        Raises:
+            SecureDropError: storage failed.
+        """
         while True:
             page = self._page()
             if page is None:
@@ -57,7 +58,6 @@ class PageSource:
 
     def _ask(self) -> None:
         session = self._session
-        assert session.principal is not None
         self._future = session.runtime.storage(session.principal.partner, next_page, self._pages)
         self._future.add_done_callback(self._arrived)
 
@@ -79,19 +79,18 @@ def first_page(pages: Iterator[list[Entry]]) -> list[Entry]:
 
 
 def send_listing(
-    session: Session,
+    session: LoggedIn,
     path: str,
     pages: Iterator[list[Entry]],
     render: Callable[[Iterable[Entry]], bytes],
 ) -> Reply:
     """LIST, NLST, MLSD. The first page is fetched before 150: a missing directory is 550."""
-    require_data_channel(session)
-    transfer = session.transfer = Transfer(session, "Listing", path)
+    transfer = session.transfer("Listing", path)
     try:
         first = session.storage(next_page, pages)
         session.reply(replies.OPENING_DATA)
         channel = transfer.open()
-        session.wait(channel.send_all(PageSource(session, pages, first, render)))
+        session.offload.wait(channel.send_all(PageSource(session, pages, first, render)))
     finally:
         transfer.over()
     return replies.TRANSFER_COMPLETE

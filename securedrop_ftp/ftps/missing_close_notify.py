@@ -12,28 +12,25 @@ his cut taken for the end.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from securedrop_ftp import causes, replies
 from securedrop_ftp.exceptions import SecureDropError
 from securedrop_ftp.ftps.answers import CutShort
-
-if TYPE_CHECKING:
-    from securedrop_ftp.ftps.data import JudgeFin
-    from securedrop_ftp.ftps.session import Session
+from securedrop_ftp.ftps.data import JudgeFin
+from securedrop_ftp.ftps.logged_in import LoggedIn
 
 #: The cause comes first: clients show the head of a long reply.
 _REPLY: Final = replies.TRANSFER_ABORTED.because(causes.NO_CLOSE_NOTIFY)
 _NO_END: Final = "The data channel ended without TLS close_notify, as if it were cut"
 
 
-def judge(session: Session, *, whole: bool) -> JudgeFin:
+def judge(session: LoggedIn, *, whole: bool) -> JudgeFin:
     """For the upload that begins. ``whole``: it begins at the first byte."""
-    announced, binary = session.said.announced, session.binary
+    announced, binary = session.dialogue.said.announced, not session.dialogue.type_a
 
     def ended(received: int) -> SecureDropError | None:
-        principal = session.principal  # as the operator has it now
-        if principal is None or not principal.accept_missing_close_notify:
+        if not session.principal.accept_missing_close_notify:  # as the operator has it now
             return _refused(
                 "close TLS before the socket, or ask the operator to accept its absence with ALLO",
                 "FIN without close_notify",

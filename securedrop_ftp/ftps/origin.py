@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from securedrop_ftp.access import network
-
-if TYPE_CHECKING:
-    from securedrop_ftp.conf import Conf
-    from securedrop_ftp.ftps.proxy_protocol import Header
+from securedrop_ftp.conf import Conf
+from securedrop_ftp.ftps.proxy_protocol import Header
 
 
 @dataclass(frozen=True, slots=True)

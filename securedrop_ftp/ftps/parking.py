@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import greenlet
 
@@ -64,7 +64,7 @@ class Waiter(Generic[T]):
                 self._parked = False
         if self._error is not None:
             raise self._error
-        return self._value  # type: ignore[return-value]  # set() gave a T
+        return cast(T, self._value)
 
 
 def settle_from(future: Future[Any], waiter: Waiter[Any], soon: Callable[..., None]) -> None:

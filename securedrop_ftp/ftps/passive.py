@@ -17,8 +17,8 @@ import socket
 import time
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 from OpenSSL import SSL
 
@@ -28,16 +28,17 @@ from securedrop_ftp.causes import Cause
 from securedrop_ftp.exceptions import SecureDropError
 from securedrop_ftp.ftps.answers import NoDataChannel
 from securedrop_ftp.ftps.channel import ConnectionLost
+from securedrop_ftp.ftps.client import Account, Client
+from securedrop_ftp.ftps.control import ControlChannel
 from securedrop_ftp.ftps.data import DataChannel
 from securedrop_ftp.ftps.header_wait import HeaderWaits
 from securedrop_ftp.ftps.kinship import Standing
+from securedrop_ftp.ftps.offload import Offload
 from securedrop_ftp.ftps.parking import Waiter
 from securedrop_ftp.ftps.proxy_protocol import Header
+from securedrop_ftp.ftps.runtime import Runtime
 from securedrop_ftp.log import get_logger
 from securedrop_ftp.replies import Reply
-
-if TYPE_CHECKING:
-    from securedrop_ftp.ftps.session import Session
 
 logger = get_logger(__name__)
 
@@ -86,6 +87,24 @@ def bind_passive(control: socket.socket, ports: range) -> socket.socket:
     raise NoDataChannel(replies.NO_PASSIVE_PORT)
 
 
+def listen(around: Surroundings) -> PassiveListener:
+    """A new listener, counted for its partner.
+
+    Raises:
+        NoDataChannel: the partner has as many as it may have, or no port is free.
+    """
+    runtime, principal = around.runtime, around.account.principal
+    limit = principal.max_passive_listeners
+    if not runtime.passive_listener_opened(principal.partner_id, limit):
+        raise NoDataChannel(replies.NO_PASSIVE_PORT)
+    try:
+        sock = bind_passive(around.control.socket, around.control.conf.passive_ports)
+        return PassiveListener(around, sock)
+    except BaseException:
+        runtime.passive_listener_closed(principal.partner_id)
+        raise
+
+
 def _draw(ports: range) -> Iterator[int]:
     # A few random ports, then all of them: a crowded range still finds its last free port. One at a
     # time: shuffling a range of 10 000 takes 6 ms of the loop, and the first port is nearly always
@@ -95,12 +114,29 @@ def _draw(ports: range) -> Iterator[int]:
     yield from random.sample(ports, len(ports))
 
 
-class PassiveListener:
-    """One pending PASV or EPSV of a session."""
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a listener needs of the session that it belongs to."""
 
-    def __init__(self, session: Session, sock: socket.socket) -> None:
+    runtime: Runtime
+    control: ControlChannel
+    client: Client
+    account: Account
+    offload: Offload
+
+
+class PassiveListener:
+    """One pending PASV or EPSV of a session.
+
+    Opening it counts for the partner; see :func:`listen`.
+    """
+
+    def __init__(self, around: Surroundings, sock: socket.socket) -> None:
         sock.setblocking(False)
-        self.session = session
+        self._around = around
+        self._runtime, self._control = around.runtime, around.control
+        self._client, self._account = around.client, around.account
+        self._loop = around.control.loop
         self.socket = sock
         self.port: int = sock.getsockname()[1]
         self.closed = False
@@ -109,7 +145,7 @@ class PassiveListener:
         self._counted = True
         self._candidates: list[DataChannel] = []
         self._headers = HeaderWaits(
-            session.loop, MAX_CANDIDATES, session.conf.handshake_timeout, self._header_arrived
+            self._loop, MAX_CANDIDATES, self._control.conf.handshake_timeout, self._header_arrived
         )
         self._ready: DataChannel | None = None
         self._waiter: Waiter[DataChannel] | None = None
@@ -119,9 +155,9 @@ class PassiveListener:
         self._refusals = 0
         self._retired = False
         self._told = False
-        self._opened = session.owed(time.monotonic())
+        self._opened = around.control.owed(time.monotonic())
         self._asked = 0.0  # when the transfer said 150 and began to wait for its channel
-        session.loop.register(self._fileno, self, session.loop.READ)
+        self._loop.register(self._fileno, self, self._loop.READ)
 
     # --- the loop's interface --------------------------------------------------------
 
@@ -132,26 +168,26 @@ class PassiveListener:
         return False
 
     def handle_read_event(self) -> None:
-        """Connections wait."""
+        """Accept the connections that wait, a turn's worth."""
         for _ in range(MAX_CANDIDATES):
             try:
                 sock, peer = self.socket.accept()
             except OSError as exc:
                 if exc.errno not in (errno.EAGAIN, errno.ECONNABORTED, errno.EINTR):
-                    logger.warning("passive accept failed", error=str(exc))
+                    logger.warning("passive_port.accept_failed", error=str(exc))
                     self._fail(NoDataChannel())
                 return
             self._connected(sock, peer)
 
     def _connected(self, sock: socket.socket, peer: tuple[str, int]) -> None:
         peer_ip = network.canonical(peer[0])
-        if network.within(peer_ip, self.session.conf.proxy_protocol_from):
+        if network.within(peer_ip, self._control.conf.proxy_protocol_from):
             self._headers.add(sock, peer_ip)
         else:
             self._consider(sock, peer_ip)
 
     def _header_arrived(self, sock: socket.socket, balancer: str, header: Header) -> None:
-        if header.client is None and self.session.origin.named:
+        if header.client is None and self._client.origin.named:
             sock.close()  # the balancer looks whether the port is open
         else:
             self._consider(sock, header.client or balancer)
@@ -159,12 +195,12 @@ class PassiveListener:
     def _consider(self, sock: socket.socket, peer_ip: str) -> None:
         """Let it speak. One that comes from another address than the control connection (address
         pairs of proxies, carriers' NAT, two ways past a balancer) must resume its very session."""
-        foreign = peer_ip != self.session.remote_ip
+        foreign = peer_ip != self._client.remote_ip
         rivals = [channel for channel in self._candidates if channel.foreign or not foreign]
-        bound = MAX_FOREIGN if foreign and not self.session.origin.named else MAX_CANDIDATES
+        bound = MAX_FOREIGN if foreign and not self._client.origin.named else MAX_CANDIDATES
         if len(rivals) >= bound:
             self._make_room(rivals)
-        channel = DataChannel(self.session.loop, sock)
+        channel = DataChannel(self._loop, sock)
         channel.peer_ip, channel.foreign = peer_ip, foreign
         channel.on_ready = self._handshake_done
         channel.on_lost = self._handshake_lost
@@ -175,7 +211,7 @@ class PassiveListener:
     def _strangers_context(self) -> SSL.Context:
         """A client that does not suit TLS 1.3 gets TLS 1.2 on every channel (commons-net's uploads
         under 1.3 end without close_notify)."""
-        return self.session.runtime.strangers_context(self.session.suits_tls13)
+        return self._runtime.strangers_context(self._control.suits_tls13)
 
     def handle_write_event(self) -> None:
         pass
@@ -184,7 +220,7 @@ class PassiveListener:
         self._fail(NoDataChannel())
 
     def handle_error(self) -> None:
-        logger.exception("passive listener failed")
+        logger.exception("passive_port.internal_error")
         self._fail(NoDataChannel())
 
     # --- candidates ------------------------------------------------------------------
@@ -197,8 +233,7 @@ class PassiveListener:
         oldest.reset()
 
     def _must_resume(self, channel: DataChannel) -> bool:
-        principal = self.session.principal
-        return channel.foreign or (principal is not None and principal.require_tls_session_reuse)
+        return channel.foreign or self._account.principal.require_tls_session_reuse
 
     def _takes_siblings(self, channel: DataChannel) -> bool:
         """From another address this very connection's session is asked for; and where none need
@@ -208,15 +243,13 @@ class PassiveListener:
     def _resuming(self, channel: DataChannel, hello: list[bytes]) -> SSL.Connection | None:
         """The server side of a candidate whose ClientHello resumes a session that it may, and which
         has taken it. Who resumes this very one is never turned away for what others have spent."""
-        session, principal = self.session, self.session.principal
-        if session.member is None or principal is None:
+        client, kinship = self._client, self._runtime.kinship
+        if client.member is None:
             return None
-        siblings = self._takes_siblings(channel) and session.runtime.handshakes.allows(
-            principal.partner_id, channel.peer_ip
+        siblings = self._takes_siblings(channel) and self._runtime.handshakes.allows(
+            self._account.principal.partner_id, channel.peer_ip
         )
-        found = session.runtime.kinship.resume(
-            session.slot, session.member, hello, siblings=siblings
-        )
+        found = kinship.resume(client.slot, client.member, hello, siblings=siblings)
         if found is None:
             return None
         channel.chosen, connection = found
@@ -225,15 +258,15 @@ class PassiveListener:
     def _resumes_nothing(self, channel: DataChannel, alert: bytes) -> bool:
         """Asked when a candidate's ClientHello is there, before anything is computed for it. An
         upload's handshake is done all the same: only then can it be refused gracefully."""
-        principal = self.session.principal
-        if principal is None or not self._must_resume(channel):
+        if not self._must_resume(channel):
             return True
         if channel.foreign:
             self._candidates.remove(channel)
             channel.reset()
             self._refused(channel, replies.DATA_FROM_ELSEWHERE)
             return False
-        budget, who = self.session.runtime.handshakes, (principal.partner_id, channel.peer_ip)
+        budget = self._runtime.handshakes
+        who = self._account.principal.partner_id, channel.peer_ip
         if not budget.allows(*who):
             self._candidates.remove(channel)
             channel.reset()
@@ -258,7 +291,7 @@ class PassiveListener:
             return
         standing = self._standing(channel)
         if standing is Standing.LOGGING_IN and time.monotonic() < until and not self._retired:
-            self.session.loop.call_later(SIBLING_LOOK, self._judge, channel, until)
+            self._loop.call_later(SIBLING_LOOK, self._judge, channel, until)
             return
         self._candidates.remove(channel)
         if self._retired:
@@ -273,23 +306,23 @@ class PassiveListener:
     def _charge_for_sibling(self, channel: DataChannel) -> None:
         """A session that turned out to be nobody's of ours: its ClientHello was not charged, and it
         had the patience of this port. Beyond the bound no siblings are looked for."""
-        principal = self.session.principal
-        if principal is not None and channel.chosen is not None:
-            self.session.runtime.handshakes.spend(principal.partner_id, channel.peer_ip)
+        if channel.chosen is not None:
+            partner_id = self._account.principal.partner_id
+            self._runtime.handshakes.spend(partner_id, channel.peer_ip)
 
     def _standing(self, channel: DataChannel) -> Standing:
         if not self._must_resume(channel):
             return Standing.OURS
-        session = self.session
-        if not channel.resumed or session.member is None:
+        client = self._client
+        if not channel.resumed or client.member is None:
             return Standing.NOT_OURS
-        return session.runtime.kinship.standing(
-            session.slot, session.member, channel.chosen, siblings=self._takes_siblings(channel)
+        return self._runtime.kinship.standing(
+            client.slot, client.member, channel.chosen, siblings=self._takes_siblings(channel)
         )
 
     def _take(self, channel: DataChannel) -> None:
         self._ready = channel
-        self.session.data_ip = channel.peer_ip
+        self._client.data_ip = channel.peer_ip
         channel.on_lost = self._ready_lost
         self._stop_listening()
         if self._waiter is not None:
@@ -307,7 +340,7 @@ class PassiveListener:
 
     def _handshake_lost(self, channel: DataChannel, error: ConnectionLost) -> None:
         self._candidates.remove(channel)
-        logger.info("data channel handshake failed", port=self.port, reason=str(error))
+        logger.info("data_channel.handshake_failed", port=self.port, reason=str(error))
         channel.reset()
         if channel.spoke:  # a port scan has said nothing
             self._refused(channel, replies.DATA_HANDSHAKE_FAILED)
@@ -315,18 +348,18 @@ class PassiveListener:
     def _refused(self, channel: DataChannel, reply: Reply) -> None:
         """Only a candidate from an address that is the client's can have been the client: any other
         shortens nobody's wait. The right one has a moment left to come."""
-        theirs = channel.peer_ip in (self.session.remote_ip, self.session.data_ip)
+        theirs = channel.peer_ip in (self._client.remote_ip, self._client.data_ip)
         if theirs or not self._told:  # a crowd from elsewhere would fill the log
             cause = reply.cause.name if reply.cause is not None else ""
             logger.warning(
-                "data channel refused", port=self.port, peer=channel.peer_ip, cause=cause
+                "data_channel.refused", port=self.port, peer=channel.peer_ip, cause=cause
             )
         if not theirs:
             self._told = True
             return
         self._why = reply
         self._refusals += 1
-        self.session.loop.call_later(REFUSAL_GRACE, self._give_up, self._refusals)
+        self._loop.call_later(REFUSAL_GRACE, self._give_up, self._refusals)
 
     def _give_up(self, refusals: int) -> None:
         waiting = self._waiter is not None and not self.closed and self._ready is None
@@ -369,7 +402,7 @@ class PassiveListener:
             while self._early:
                 self._turn_away(self._early.popleft())
             try:
-                channel = self.session.wait(self._waiter)
+                channel = self._around.offload.wait(self._waiter)
             finally:
                 self._waiter = None
         self._ready = None
@@ -389,8 +422,8 @@ class PassiveListener:
         """Whether the client has owed its connection, or the command that is to use it, for too
         long. What its commands take us does not count, and many clients shake hands only after
         150: from then on they have the whole time."""
-        owed = now - self._asked if self._asked else self.session.owed(now) - self._opened
-        return owed > self.session.conf.passive_timeout
+        owed = now - self._asked if self._asked else self._control.owed(now) - self._opened
+        return owed > self._control.conf.passive_timeout
 
     def fail(self, error: SecureDropError) -> None:
         """End the wait from outside (ABOR, the session's end)."""
@@ -405,7 +438,7 @@ class PassiveListener:
     def _stop_listening(self) -> None:
         if self._listening:
             self._listening = False
-            self.session.loop.unregister(self._fileno)
+            self._loop.unregister(self._fileno)
             self.socket.close()
             self._headers.close()
             for channel in (*self._candidates, *self._early):
@@ -415,9 +448,8 @@ class PassiveListener:
             self._count_no_more()
 
     def _count_no_more(self) -> None:
-        principal = self.session.principal
-        if self._counted and principal is not None:
-            self.session.runtime.passive_listener_closed(principal.partner_id)
+        if self._counted:
+            self._runtime.passive_listener_closed(self._account.principal.partner_id)
         self._counted = False
 
     def retire(self) -> None:
@@ -436,7 +468,7 @@ class PassiveListener:
             ready.dismiss()
             self.close()
         elif not self.closed:
-            self.session.loop.call_later(RETIREMENT, self.close)
+            self._loop.call_later(RETIREMENT, self.close)
 
     def close(self) -> None:
         """Give the port back; a channel that was not taken is reset."""

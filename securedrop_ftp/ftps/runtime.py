@@ -6,19 +6,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Future
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from OpenSSL import SSL
 
 from securedrop_ftp.conf import Conf
+from securedrop_ftp.engine.reads import ReadBudget
 from securedrop_ftp.events import Event
 from securedrop_ftp.ftps.draining import Drain
+from securedrop_ftp.ftps.handshakes import HandshakeBudget
+from securedrop_ftp.ftps.kinship import Kinship
 from securedrop_ftp.intake.service import Intake
-
-if TYPE_CHECKING:
-    from securedrop_ftp.engine.reads import ReadBudget
-    from securedrop_ftp.ftps.handshakes import HandshakeBudget
-    from securedrop_ftp.ftps.kinship import Kinship
 
 
 class Refused(Enum):
@@ -99,4 +97,4 @@ class Runtime(Protocol):
         """It was taken, or given up."""
 
     def session_closed(self, session: Any) -> None:
-        """Forget a session."""
+        """A session has closed: forget it, and free its place."""

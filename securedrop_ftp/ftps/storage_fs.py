@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
-from weakref import WeakMethod
 
 from securedrop_ftp import keys
 from securedrop_ftp.exceptions import IsADirectory, NotADirectory
@@ -20,20 +19,16 @@ from securedrop_ftp.storage.protocol import Entry
 
 
 class StorageFS:
-    """The working directory and the acts on files of one session."""
+    """The working directory and the acts on files of one session.
+
+    ``offload(function, *args)`` runs a call in the storage pool and parks the verb meanwhile.
+    """
 
     def __init__(self, storage: ConfinedStorage, root: str, offload: Callable[..., Any]) -> None:
         self.storage = storage
         self.root = root
         self.cwd = "/"
-        # The session's method; strongly held, the two would keep each other, and the TLS context
-        # with them, until the garbage collector comes by.
-        self._session_storage = WeakMethod(offload)
-
-    def _offload(self, function: Callable[..., Any], *args: Any) -> Any:
-        offload = self._session_storage()
-        assert offload is not None  # the session whose verb runs
-        return offload(function, *args)
+        self._offload = offload
 
     def resolve(self, argument: str) -> str:
         """The absolute FTP path of an argument. Raises BadName."""
@@ -76,7 +71,7 @@ class StorageFS:
         return entry
 
     def change_directory(self, path: str) -> None:
-        """Raises NotFound, NotADirectory."""
+        """Make ``path`` the working directory. Raises NotFound, NotADirectory."""
         if not self.stat(path).is_dir:
             raise NotADirectory
         self.cwd = path
@@ -86,19 +81,24 @@ class StorageFS:
         return self.storage.scandir(self.key(path))
 
     def make_directory(self, path: str) -> None:
-        """Raises Exists."""
+        """Make a directory. Raises Exists."""
         self._offload(self.storage.mkdir, self.key(path))
 
     def remove_directory(self, path: str) -> None:
-        """Raises NotFound, NotADirectory, NotEmpty."""
+        """Remove an empty directory. Raises NotFound, NotADirectory, NotEmpty."""
         self._offload(self.storage.rmdir, self.key(path))
 
     def delete(self, path: str) -> None:
-        """Raises NotFound, IsADirectory."""
+        """Delete a file. Raises NotFound, IsADirectory."""
         self._offload(self.storage.delete, self.key(path))
 
     def rename(self, source: str, target: str, *, replace: bool) -> None:
-        """Raises NotFound, Exists."""
+        """Move a file or directory; ``replace``: a file at the target gives way.
+
+        Raises:
+            NotFound: there is no source.
+            Exists: there is a target, and it stays.
+        """
 
         def move() -> None:
             self.storage.rename(self.key(source), self.key(target), replace=replace)

@@ -9,30 +9,26 @@ it for its own would send nothing and call that success.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
 
 from securedrop_ftp.exceptions import IsADirectory, NotFound
+from securedrop_ftp.ftps.logged_in import LoggedIn
 from securedrop_ftp.ftps.rights import Unfinished
 from securedrop_ftp.intake.service import Suspended
 from securedrop_ftp.models import OverwritePolicy, Permission
 from securedrop_ftp.storage.protocol import Entry
 
-if TYPE_CHECKING:
-    from securedrop_ftp.ftps.session import Session
-
 
 def as_entry(suspended: Suspended) -> Unfinished:
-    """How it looks in a listing."""
+    """A suspended upload as an entry of a listing."""
     return Unfinished(
         suspended.key, is_dir=False, size=suspended.length, modified=suspended.modified
     )
 
 
-def find(session: Session, path: str) -> Entry | None:
-    """The account's own suspended upload at a path."""
+def find(session: LoggedIn, path: str) -> Entry | None:
+    """The account's own suspended upload at a path; ``None``: there is none."""
     if not session.may(Permission.RESUME):
         return None
-    assert session.principal is not None
     found = session.accounts(session.runtime.intake.suspended_for, session.principal, path)
     if found is not None:
         # APPE names no offset: it goes on only if this is still the length when it comes.
@@ -40,10 +36,8 @@ def find(session: Session, path: str) -> Entry | None:
     return as_entry(found) if found is not None else None
 
 
-def stat(session: Session, path: str) -> Entry:
+def stat(session: LoggedIn, path: str) -> Entry:
     """What SIZE, MDTM and MLST tell of a path. Raises NotFound."""
-    assert session.fs is not None
-    assert session.principal is not None
     hidden = session.principal.overwrite == OverwritePolicy.VERSION or not session.may(
         Permission.LIST
     )
@@ -59,19 +53,18 @@ def stat(session: Session, path: str) -> Entry:
     return suspended
 
 
-def stat_file(session: Session, path: str) -> Entry:
-    """Raises NotFound, IsADirectory."""
+def stat_file(session: LoggedIn, path: str) -> Entry:
+    """What SIZE and MDTM tell of a file. Raises NotFound, IsADirectory."""
     entry = stat(session, path)
     if entry.is_dir:
         raise IsADirectory
     return entry
 
 
-def under(session: Session, directory: str) -> list[Entry]:
+def under(session: LoggedIn, directory: str) -> list[Entry]:
     """The account's own suspended uploads directly in a directory."""
     if not session.may(Permission.RESUME):
         return []
-    assert session.principal is not None
     found: Iterable[Suspended] = session.accounts(
         session.runtime.intake.suspended_under, session.principal, directory
     )
@@ -93,8 +86,7 @@ def merged(pages: Iterator[list[Entry]], suspended: list[Entry]) -> Iterator[lis
         yield list(left.values())
 
 
-def discard(session: Session, path: str) -> bool:
-    """DELE by the owner; whether there was one."""
-    assert session.principal is not None
+def discard(session: LoggedIn, path: str) -> bool:
+    """Discard the account's own suspended upload at a path (DELE); whether there was one."""
     gone: bool = session.storage(session.runtime.intake.discard_suspended, session.principal, path)
     return gone

@@ -8,32 +8,29 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from securedrop_ftp.exceptions import ConvertedFromStart, SecureDropError, WrongType
+from securedrop_ftp.ftps.logged_in import LoggedIn
 from securedrop_ftp.ftps.nvt import FromNvt
 from securedrop_ftp.ftps.parking import Waiter
 from securedrop_ftp.intake.digest import new_digest
 from securedrop_ftp.intake.receipt import Sent
+from securedrop_ftp.intake.stream import UploadStream
 from securedrop_ftp.models import AsciiPolicy
 
-if TYPE_CHECKING:
-    from securedrop_ftp.ftps.session import Session
-    from securedrop_ftp.intake.stream import UploadStream
-
-#: Bytes that are converted at once: the interpreter is held for 0.3 ms by them.
+#: Bytes that are converted at once: Python runs nothing else for 0.3 ms meanwhile.
 _CHUNK: Final = 128 * 1024
 #: Where the worker's memory for reading is taken, everybody still gets this.
 _SMALL: Final = 16 * 1024
 
 
-def is_text(session: Session) -> bool:
+def is_text(session: LoggedIn) -> bool:
     """Whether the session's type is A, and files under it are not what they are under TYPE I."""
-    principal = session.principal
-    return not session.binary and principal is not None and principal.ascii != AsciiPolicy.AS_SENT
+    return session.dialogue.type_a and session.principal.ascii != AsciiPolicy.AS_SENT
 
 
-def converts(session: Session) -> bool:
+def converts(session: LoggedIn) -> bool:
     """Whether the line ends of the transfer that begins are converted.
 
     Raises:
@@ -43,10 +40,9 @@ def converts(session: Session) -> bool:
     """
     if not is_text(session):
         return False
-    assert session.principal is not None
     if session.principal.ascii == AsciiPolicy.REFUSE:
         raise WrongType
-    if session.said.restart_at:
+    if session.dialogue.said.restart_at:
         raise ConvertedFromStart
     return True
 
@@ -60,8 +56,7 @@ class TextUpload:
     whatever the client sends.
     """
 
-    def __init__(self, session: Session, stream: UploadStream) -> None:
-        assert session.principal is not None
+    def __init__(self, session: LoggedIn, stream: UploadStream) -> None:
         self.on_ready: Callable[[], None] | None = None
         self._session = session
         self._stream = stream
@@ -145,7 +140,7 @@ class TextUpload:
         return Sent(self._came, self._digest.hexdigest())
 
     def _await_passed_on(self) -> None:
-        soon = self._session.loop.call_soon_threadsafe
+        soon = self._session.control.loop.call_soon_threadsafe
         while True:
             waiter: Waiter[None] = Waiter()
             self._waiter = waiter
@@ -156,10 +151,10 @@ class TextUpload:
             if passed_on:
                 self.on_ready = None
                 return
-            self._session.wait(waiter)
+            self._session.offload.wait(waiter)
 
     def cancel(self, cause: SecureDropError) -> None:
-        """End :meth:`rest`."""
+        """:meth:`rest` ends with ``cause``, where it waits."""
         if self._waiter is not None:
             self._waiter.fail(cause)
 

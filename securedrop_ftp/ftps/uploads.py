@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from securedrop_ftp import replies
 from securedrop_ftp.events import Event
 from securedrop_ftp.exceptions import Cancelled, SecureDropError, SessionGone
 from securedrop_ftp.ftps import missing_close_notify, texts
 from securedrop_ftp.ftps.answers import FTPS, NoDataChannel, answer, stored
-from securedrop_ftp.ftps.transfer import UPLOAD, Transfer, require_data_channel
+from securedrop_ftp.ftps.logged_in import LoggedIn
+from securedrop_ftp.ftps.texts import TextUpload
+from securedrop_ftp.ftps.transfer import UPLOAD, Transfer
+from securedrop_ftp.intake.receipt import Sent
 from securedrop_ftp.intake.service import UploadRequest
+from securedrop_ftp.intake.stream import UploadStream
 from securedrop_ftp.log import get_logger
 from securedrop_ftp.replies import Reply
-
-if TYPE_CHECKING:
-    from securedrop_ftp.ftps.session import Session
-    from securedrop_ftp.ftps.texts import TextUpload
-    from securedrop_ftp.intake.receipt import Sent
-    from securedrop_ftp.intake.stream import UploadStream
 
 logger = get_logger(__name__)
 
 
 def upload(
-    session: Session,
+    session: LoggedIn,
     path: str,
     *,
     offset: int | None,
@@ -32,25 +28,22 @@ def upload(
     opening: Reply = replies.OPENING_DATA,
 ) -> Reply:
     """STOR, STOU, APPE: the data channel into the intake, then the commit, then 226."""
-    principal, fs = session.principal, session.fs
-    assert principal is not None
-    assert fs is not None
     converted = texts.converts(session)
     _require_for_upload(session, path)
-    session.row_left = True  # the intake's, whatever comes of it
+    session.trail.row_left = True  # the intake's, whatever comes of it
     request = UploadRequest(
-        principal=principal,
-        session=session.id,
-        remote_ip=session.remote_ip,
+        principal=session.principal,
+        session=session.client.session,
+        remote_ip=session.client.remote_ip,
         path=path,
-        key=fs.key(path),
+        key=session.fs.key(path),
         door=FTPS,
-        announced=session.said.announced,
+        announced=session.dialogue.said.announced,
         offset=offset,
         append=append,
         converted=converted,
     )
-    transfer = session.transfer = Transfer(session, UPLOAD, path)
+    transfer = session.transfer(UPLOAD, path)
     try:
         stream = _begin(session, request)
         text = texts.TextUpload(session, stream) if converted else None
@@ -59,12 +52,12 @@ def upload(
         transfer.over()
 
 
-def _require_for_upload(session: Session, path: str) -> None:
+def _require_for_upload(session: LoggedIn, path: str) -> None:
     # Nothing was begun, so the intake writes no row of it; every attempt leaves one.
     try:
-        require_data_channel(session)
+        session.data.require_channel()
     except NoDataChannel as exc:
-        session.record_durably(
+        session.trail.record_durably(
             Event(
                 "upload.rejected",
                 outcome="failure",
@@ -76,11 +69,11 @@ def _require_for_upload(session: Session, path: str) -> None:
         raise
 
 
-def _begin(session: Session, request: UploadRequest) -> UploadStream:
+def _begin(session: LoggedIn, request: UploadRequest) -> UploadStream:
     try:
         return session.storage(session.runtime.intake.begin, request, orphan=_abandon)
     except SecureDropError:
-        session.pace_refused_uploads()
+        session.trail.pace_refused_uploads()
         raise
 
 
@@ -89,7 +82,7 @@ def _abandon(stream: UploadStream) -> None:
 
 
 def _receive(
-    session: Session,
+    session: LoggedIn,
     transfer: Transfer,
     stream: UploadStream,
     text: TextUpload | None,
@@ -97,27 +90,27 @@ def _receive(
 ) -> Reply:
     try:
         transfer.narrow = stream.narrow
-        if session.principal is not None:  # it may have changed since the upload was admitted
-            stream.narrow(session.principal.max_file_size)
+        # It may have changed since the upload was admitted.
+        stream.narrow(session.principal.max_file_size)
         session.reply(opening)
         channel = transfer.open()
         whole = stream.attempt.joined_at is None
         judge_fin = missing_close_notify.judge(session, whole=whole)
-        session.wait(channel.receive_all(text or stream, judge_fin))
+        session.offload.wait(channel.receive_all(text or stream, judge_fin))
         transfer.moving = False
         sent = _rest_of(transfer, text) if text is not None else None
         transfer.on_cancel = stream.cancel
         finished = stream.finish(sent)
         if transfer.cancelled is not None:
             stream.cancel(transfer.cancelled)
-        receipt = session.outcome(finished)
+        receipt = session.offload.outcome(finished)
     except SessionGone:
         stream.cancel(Cancelled(transfer.gone))
         raise
     except SecureDropError as exc:
         return _end_badly(session, transfer, stream, exc)
     except BaseException as exc:
-        logger.exception("upload failed")
+        logger.exception("upload.internal_error")
         stream.cancel(Cancelled(f"{type(exc).__name__}"))
         raise
     finally:
@@ -128,12 +121,12 @@ def _receive(
 
 
 def _end_badly(
-    session: Session, transfer: Transfer, stream: UploadStream, error: SecureDropError
+    session: LoggedIn, transfer: Transfer, stream: UploadStream, error: SecureDropError
 ) -> Reply:
     """Nothing is published; the reply waits for the row that says so."""
     if transfer.channel is not None:
         transfer.channel.reset()
-    session.outcome(stream.cancel(error))
+    session.offload.outcome(stream.cancel(error))
     return answer(error)
 
 

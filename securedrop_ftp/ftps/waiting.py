@@ -72,7 +72,7 @@ class WaitingLines:
         return None
 
     def clear(self) -> None:
-        """Forget them."""
+        """Forget all lines."""
         self._runs.clear()
         self._count = self.cost = 0
 

@@ -72,13 +72,13 @@ class LineParser:
         return bool(self._buffer) or self._discarding
 
     def clear(self) -> None:
-        """Forget all input."""
+        """Forget all input that was fed and not taken."""
         self._buffer.clear()
         self._scanned = 0
         self._discarding = False
 
     def feed(self, data: bytes) -> None:
-        """Add input."""
+        """Add bytes as they came from the control channel."""
         self._buffer += data
 
     def next(self) -> Command | Violation | None:

@@ -40,8 +40,7 @@ class FtpsSession:
     @property
     def bytes_moved(self) -> int:
         """Payload of all transfers so far, in bytes."""
-        transfer = self._session.transfer
-        return self._session.bytes_before + (0 if transfer is None else transfer.moved)
+        return self._session.bytes_moved
 
     @property
     def started(self) -> datetime:

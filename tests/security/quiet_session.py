@@ -15,11 +15,12 @@ from securedrop_ftp.access.principal import Principal
 from securedrop_ftp.conf import Conf
 from securedrop_ftp.engine.reads import ReadBudget
 from securedrop_ftp.exceptions import SecureDropError
-from securedrop_ftp.ftps import policy, verbs
+from securedrop_ftp.ftps import verbs
+from securedrop_ftp.ftps.client import Account
 from securedrop_ftp.ftps.origin import Origin
 from securedrop_ftp.ftps.parking import Waiter
+from securedrop_ftp.ftps.registry import VERBS
 from securedrop_ftp.ftps.session import Session
-from securedrop_ftp.ftps.storage_fs import StorageFS
 from securedrop_ftp.ftps.wire import Command
 from securedrop_ftp.intake.receipt import Receipt
 from securedrop_ftp.intake.receipts import digest_of_object
@@ -107,6 +108,7 @@ class QuietRuntime:
     def __init__(self, storage: ConfinedStorage) -> None:
         self.conf, self.loop, self.intake = Conf(), QuietLoop(), self
         self.draining = None
+        self.kinship = SimpleNamespace(prove=lambda *_who: None)
         self.reads = ReadBudget(1 << 40)
         self._storage = storage
 
@@ -143,17 +145,21 @@ class QuietSession(Session):
         super().__init__(QuietRuntime(storage), sock, Origin("127.0.0.1"), 0)  # type: ignore[arg-type]
         sock.close()
         self.tls = object()  # type: ignore[assignment]
-        self.data_protected = self.binary = True
-        self.principal = Principal(
+        self.data.protected, self.dialogue.type_a = True, False
+        principal = Principal(
             1, "alice", 1, "acme", root, "default", frozenset(Permission),
             OverwritePolicy.REPLACE, None, 20, 20, True, 3600, 300, 0,
         )  # fmt: skip
-        self.fs = StorageFS(storage, root, self.storage)
+        self.admit(Account(principal), storage)
+        assert self.logged_in is not None
+        self.files = self.logged_in.fs
+        self.offload.sleep_until = self._at_once  # type: ignore[method-assign]
 
     def renew_tickets(self) -> None:
         """There is no TLS."""
 
-    def sleep_until(self, moment: float) -> None:
+    @staticmethod
+    def _at_once(moment: float) -> None:
         """At once: a refusal that is only counted is held back for nobody."""
 
     def reply(self, reply: Reply) -> None:
@@ -167,9 +173,9 @@ class QuietSession(Session):
 
     def say(self, verb: str, argument: str) -> bool:
         """One command; whether it was done."""
-        self.passive = QuietChannel()  # type: ignore[assignment]
+        self.data.listener = QuietChannel()  # type: ignore[assignment]
         try:
-            reply = policy.dispatch(self, Command(verb, argument))
+            reply = self.dispatch(Command(verb, argument))
         except SecureDropError:
             return False
         return reply is None or not reply.is_error
@@ -177,5 +183,5 @@ class QuietSession(Session):
 
 def verbs_with_names() -> list[str]:
     """One verb of each implementation; RNTO needs its RNFR, so it is tried apart."""
-    found = {verb.run: name for name, verb in policy.VERBS.items() if name not in OF_CONNECTIONS}
+    found = {verb.run: name for name, verb in VERBS.items() if name not in OF_CONNECTIONS}
     return sorted(found.values())

@@ -99,14 +99,14 @@ def attack_with(
     """Each name with its turn's verbs, in one session whose working directory is ``cwd``."""
     counts: Counter[str] = Counter(names=len(batch))
     session = QuietSession(store.fresh(), root)
-    assert session.fs is not None
+    fs = session.files
     store.seen.clear()
     session.say("MKD", cwd)
     session.say("CWD", cwd)
-    there = session.fs.cwd
+    there = fs.cwd
     for name in batch:
         for verb in next(turns):
-            session.fs.cwd = there
+            fs.cwd = there
             counts["done"] += attack(session, verb, name, cwd)
             counts["verbs tried"] += 1
             counts["keys asked for"] += len(store.seen)

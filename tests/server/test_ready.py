@@ -111,7 +111,7 @@ def test_one_partners_storage_stops_nobody_else(
     assert (line["storage"], line["partners"]) == ("archive", ["globex"])
     assert line["reason"]
     assert ftps.keys() == ["acme/a.bin"]
-    told = [*ftps.log_lines("storage cannot be used"), *ftps.audit("upload.rejected")]
+    told = [*ftps.log_lines("login.storage_unusable"), *ftps.audit("upload.rejected")]
     assert [row["partner"] for row in told] == ["globex"]
 
 

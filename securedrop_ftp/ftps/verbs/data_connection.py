@@ -7,18 +7,16 @@ import re
 
 from securedrop_ftp import causes, replies
 from securedrop_ftp.access import network
-from securedrop_ftp.ftps.answers import NoDataChannel
-from securedrop_ftp.ftps.passive import PassiveListener, bind_passive
-from securedrop_ftp.ftps.policy import verb
-from securedrop_ftp.ftps.session import Session
-from securedrop_ftp.ftps.transfer import require_protection
+from securedrop_ftp.ftps.logged_in import LoggedIn
+from securedrop_ftp.ftps.passive import Surroundings, listen
+from securedrop_ftp.ftps.registry import verb
 from securedrop_ftp.replies import Reply
 
 
 @verb("PASV", argument=False, data=True, prepares=True, syntax="PASV")
-def pasv(session: Session, _argument: str) -> Reply:
+def pasv(session: LoggedIn, _argument: str) -> Reply:
     """A port for an IPv4 client."""
-    if session.epsv_all:
+    if session.data.epsv_all:
         return replies.BAD_SEQUENCE.but("EPSV ALL was sent.")
     address = _told(session)
     if not address:
@@ -34,44 +32,40 @@ def pasv(session: Session, _argument: str) -> Reply:
     return Reply(227, f"Entering passive mode ({numbers}).")
 
 
-def _told(session: Session) -> str:
+def _told(session: LoggedIn) -> str:
     """The address in the reply; ``""`` where the host name that is set has never been found."""
     conf = session.conf
     if not conf.ftps_passive_address:
-        return session.local_ip
-    if network.within(session.remote_ip, conf.ftps_passive_direct_from):
-        return session.local_ip
+        return session.client.local_ip
+    if network.within(session.client.remote_ip, conf.ftps_passive_direct_from):
+        return session.client.local_ip
     return session.runtime.passive_address
 
 
 @verb("EPSV", data=True, prepares=True, words=True, syntax="EPSV [1|2|ALL]")
-def epsv(session: Session, argument: str) -> Reply:
+def epsv(session: LoggedIn, argument: str) -> Reply:
     """A port, whatever the address family."""
     if argument.upper() == "ALL":
-        session.epsv_all = True
+        session.data.epsv_all = True
         return replies.OK.but("EPSV only from now on.")
     if not re.fullmatch(r"[0-9]*", argument):
         return replies.BAD_ARGUMENT.but("EPSV takes 1, 2 or ALL.")
-    family = "2" if ":" in session.remote_ip else "1"
+    family = "2" if ":" in session.client.remote_ip else "1"
     if argument not in ("", family):
         return replies.PROTOCOL_UNSUPPORTED.but(f"Network protocol not supported, use ({family}).")
     return Reply(229, f"Entering extended passive mode (|||{_listen(session)}|).")
 
 
-def _listen(session: Session) -> int:
+def _listen(session: LoggedIn) -> int:
     """A new listener in place of an unused one; its port."""
-    principal = session.principal
-    assert principal is not None
-    require_protection(session)
-    session.close_listeners()
-    runtime = session.runtime
-    limit = principal.max_passive_listeners
-    if not runtime.passive_listener_opened(principal.partner_id, limit):
-        raise NoDataChannel(replies.NO_PASSIVE_PORT)
-    try:
-        sock = bind_passive(session.socket, session.conf.passive_ports)
-        session.passive = PassiveListener(session, sock)
-    except BaseException:
-        runtime.passive_listener_closed(principal.partner_id)
-        raise
-    return session.passive.port
+    session.data.require_protection()
+    session.data.close_listeners()
+    around = Surroundings(
+        session.runtime,
+        session.control,
+        session.client,
+        session.account,
+        session.offload,
+    )
+    session.data.listener = listen(around)
+    return session.data.listener.port

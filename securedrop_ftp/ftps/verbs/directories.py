@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from securedrop_ftp import replies
-from securedrop_ftp.ftps.policy import verb
-from securedrop_ftp.ftps.session import Session
+from securedrop_ftp.ftps.logged_in import LoggedIn
+from securedrop_ftp.ftps.registry import verb
 from securedrop_ftp.models import Permission
 from securedrop_ftp.replies import Reply
 
@@ -15,49 +15,45 @@ def quoted(path: str) -> str:
 
 
 @verb("CWD", "XCWD", syntax="CWD <directory>")
-def cwd(session: Session, argument: str) -> Reply:
+def cwd(session: LoggedIn, argument: str) -> Reply:
     """Change the working directory."""
     return _change(session, argument or "/")
 
 
-def _change(session: Session, argument: str) -> Reply:
-    assert session.fs is not None
+def _change(session: LoggedIn, argument: str) -> Reply:
     session.fs.change_directory(session.fs.resolve(argument))
     return replies.ACTION_OK.but(f"{quoted(session.fs.cwd)} is the working directory.")
 
 
 @verb("CDUP", "XCUP", argument=False, syntax="CDUP")
-def cdup(session: Session, _argument: str) -> Reply:
+def cdup(session: LoggedIn, _argument: str) -> Reply:
     """One directory up; at the top it stays there."""
     return _change(session, "..")
 
 
 @verb("PWD", "XPWD", argument=False, syntax="PWD")
-def pwd(session: Session, _argument: str) -> Reply:
-    """The working directory."""
-    assert session.fs is not None
+def pwd(session: LoggedIn, _argument: str) -> Reply:
+    """Tell the working directory."""
     return Reply(257, f"{quoted(session.fs.cwd)} is the working directory.")
 
 
 @verb("MKD", "XMKD", argument=True, permission=(Permission.MKDIR,), syntax="MKD <directory>")
-def mkd(session: Session, argument: str) -> Reply:
+def mkd(session: LoggedIn, argument: str) -> Reply:
     """Make a directory."""
-    assert session.fs is not None
     path = session.fs.resolve(argument)
-    with session.audited("directory.created", path) as act:
+    with session.trail.audited("directory.created", path) as act:
         session.fs.make_directory(path)
         act.reply = Reply(257, f"{quoted(path)} created.")
     return act.reply
 
 
 @verb("RMD", "XRMD", argument=True, permission=(Permission.RMDIR,), syntax="RMD <directory>")
-def rmd(session: Session, argument: str) -> Reply:
+def rmd(session: LoggedIn, argument: str) -> Reply:
     """Remove an empty directory."""
-    assert session.fs is not None
     path = session.fs.resolve(argument)
     if path == "/":
         return replies.NO_PERMISSION.but("The top directory stays.")
-    with session.audited("directory.removed", path) as act:
+    with session.trail.audited("directory.removed", path) as act:
         session.fs.remove_directory(path)
         act.reply = replies.ACTION_OK.but("Directory removed.")
     return act.reply

@@ -7,28 +7,27 @@ import re
 from securedrop_ftp import replies
 from securedrop_ftp.events import Event
 from securedrop_ftp.exceptions import NotFound
-from securedrop_ftp.ftps import policy, suspended, texts
+from securedrop_ftp.ftps import suspended, texts
 from securedrop_ftp.ftps.answers import Refused
 from securedrop_ftp.ftps.facts import timestamp
-from securedrop_ftp.ftps.policy import verb
-from securedrop_ftp.ftps.session import Session
+from securedrop_ftp.ftps.logged_in import LoggedIn
+from securedrop_ftp.ftps.registry import verb
 from securedrop_ftp.intake.receipts import digest_of_object
 from securedrop_ftp.models import OverwritePolicy, Permission
 from securedrop_ftp.replies import Reply
 
 
 @verb("DELE", argument=True, syntax="DELE <file>")
-def dele(session: Session, argument: str) -> Reply:
+def dele(session: LoggedIn, argument: str) -> Reply:
     """Delete a file; in every mode the owner may discard its own suspended upload."""
-    assert session.fs is not None
     path = session.fs.resolve_file(argument)
     discarded = session.may(Permission.RESUME) and _discard(session, path)
     if not session.may(Permission.DELETE):
         if not discarded:
-            policy.deny(session, "DELE", path)
+            session.trail.deny("DELE", path)
         return replies.ACTION_OK.but("Suspended upload discarded.")
     try:
-        with session.audited("file.deleted", path) as act:
+        with session.trail.audited("file.deleted", path) as act:
             session.fs.delete(path)
             act.reply = replies.ACTION_OK.but("File deleted.")
     except NotFound:
@@ -38,10 +37,10 @@ def dele(session: Session, argument: str) -> Reply:
     return act.reply
 
 
-def _discard(session: Session, path: str) -> bool:
+def _discard(session: LoggedIn, path: str) -> bool:
     if suspended.find(session, path) is None or not suspended.discard(session, path):
         return False
-    session.record_durably(
+    session.trail.record_durably(
         Event("upload.aborted", path=path, reason="discarded by its owner", outcome="success")
     )
     return True
@@ -53,31 +52,28 @@ _RENAME = (Permission.RENAME, Permission.RENAME_OWN)
 
 
 @verb("RNFR", argument=True, permission=_RENAME, syntax="RNFR <old name>")
-def rnfr(session: Session, argument: str) -> Reply:
+def rnfr(session: LoggedIn, argument: str) -> Reply:
     """The old name. Who may rename only what it stored itself, in this session, says so here."""
-    assert session.fs is not None
     path = session.fs.resolve(argument)
     if not session.may(Permission.RENAME) and path not in session.own_files:
-        policy.deny(session, "RNFR", path)
+        session.trail.deny("RNFR", path)
     if path == "/":
         return replies.NO_PERMISSION.but("The top directory stays.")
     session.fs.stat(path)
-    session.said_next.rename_from = path
+    session.dialogue.said_next.rename_from = path
     return replies.NEED_RNTO
 
 
 @verb("RNTO", argument=True, permission=_RENAME, syntax="RNTO <new name>")
-def rnto(session: Session, argument: str) -> Reply:
+def rnto(session: LoggedIn, argument: str) -> Reply:
     """The new name. It follows the partner's overwrite policy like an upload."""
-    assert session.fs is not None
-    assert session.principal is not None
-    source = session.said.rename_from
+    source = session.dialogue.said.rename_from
     if source is None:
         return replies.BAD_SEQUENCE.but("Send RNFR first.")
     target = session.fs.resolve(argument)
     principal = session.principal
     replace = principal.overwrite == OverwritePolicy.REPLACE and session.may(Permission.OVERWRITE)
-    with session.audited("file.renamed", f"{source} -> {target}") as act:
+    with session.trail.audited("file.renamed", f"{source} -> {target}") as act:
         session.fs.rename(source, target, replace=replace)
         act.reply = replies.ACTION_OK.but("Renamed.")
     if source in session.own_files:
@@ -87,10 +83,9 @@ def rnto(session: Session, argument: str) -> Reply:
 
 
 @verb("SIZE", argument=True, permission=_SEE, syntax="SIZE <file>")
-def size(session: Session, argument: str) -> Reply:
+def size(session: LoggedIn, argument: str) -> Reply:
     """The bytes that RETR would send, which depends on the type (RFC 3659 §4): where line ends are
     converted the file would have to be read for it."""
-    assert session.fs is not None
     if texts.is_text(session):
         return replies.NO_SIZE_IN_ASCII
     return Reply(213, str(suspended.stat_file(session, session.fs.resolve_file(argument)).size))
@@ -104,9 +99,8 @@ _SETS_NO_TIME = replies.NO_SUCH_FILE.but(
 
 
 @verb("MDTM", argument=True, permission=_SEE, syntax="MDTM <file>")
-def mdtm(session: Session, argument: str) -> Reply:
+def mdtm(session: LoggedIn, argument: str) -> Reply:
     """When it was stored, UTC."""
-    assert session.fs is not None
     try:
         modified = suspended.stat_file(session, session.fs.resolve_file(argument)).modified
     except NotFound:
@@ -119,22 +113,20 @@ def mdtm(session: Session, argument: str) -> Reply:
 
 
 @verb("HASH", argument=True, permission=(Permission.DOWNLOAD,), syntax="HASH <file>")
-def hash_(session: Session, argument: str) -> Reply:
+def hash_(session: LoggedIn, argument: str) -> Reply:
     """draft-bryan-ftpext-hash-02 §3: SHA-256 of the whole file, as it was received."""
     path, size, digest = _digest(session, argument)
     return Reply(213, f"SHA-256 0-{size} {digest} {path}")
 
 
 @verb("XSHA256", argument=True, permission=(Permission.DOWNLOAD,), syntax="XSHA256 <file>")
-def xsha256(session: Session, argument: str) -> Reply:
+def xsha256(session: LoggedIn, argument: str) -> Reply:
     """What older automation asks."""
     return Reply(250, _digest(session, argument)[2])
 
 
-def _digest(session: Session, argument: str) -> tuple[str, int, str]:
+def _digest(session: LoggedIn, argument: str) -> tuple[str, int, str]:
     """(path, size, digest): the digest that the ledger keeps, never one computed now."""
-    assert session.fs is not None
-    assert session.principal is not None
     path = session.fs.resolve_file(argument)
     entry = session.fs.stat_file(path)
     digest = session.accounts(digest_of_object, session.principal.storage, entry)

@@ -9,7 +9,8 @@ from securedrop_ftp.ftps import suspended
 from securedrop_ftp.ftps.facts import list_lines
 from securedrop_ftp.ftps.listed import meant, pages_of
 from securedrop_ftp.ftps.listings import first_page, next_page
-from securedrop_ftp.ftps.policy import VERBS, deny, verb
+from securedrop_ftp.ftps.logged_in import LoggedIn
+from securedrop_ftp.ftps.registry import VERBS, verb
 from securedrop_ftp.ftps.session import Session
 from securedrop_ftp.models import Permission
 from securedrop_ftp.replies import Reply
@@ -21,7 +22,7 @@ STAT_ENTRIES = 100
 
 @verb("NOOP", clear=True, login=False, prepares=True, words=True, syntax="NOOP")
 def noop(_session: Session, _argument: str) -> Reply:
-    """I am here."""
+    """Say that we are here; nothing changes."""
     return replies.NOOP_OK
 
 
@@ -44,10 +45,8 @@ def help_(session: Session, argument: str) -> Reply | None:
 
 
 @verb("STAT", syntax="STAT [<path or pattern>]")
-def stat(session: Session, argument: str) -> Reply | None:
+def stat(session: LoggedIn, argument: str) -> Reply | None:
     """The session's state, or the head of a listing on the control channel."""
-    assert session.principal is not None
-    assert session.fs is not None
     if argument:
         return _stat_path(session, argument)
     session.reply_lines(
@@ -63,9 +62,9 @@ def stat(session: Session, argument: str) -> Reply | None:
     return None
 
 
-def _stat_path(session: Session, argument: str) -> Reply | None:
+def _stat_path(session: LoggedIn, argument: str) -> Reply | None:
     if not session.may(Permission.LIST):
-        deny(session, "STAT", argument)
+        session.trail.deny("STAT", argument)
     listed = meant(session, argument)
     named = suspended.stat(session, listed.path) if listed.pattern is None else None
     if named is not None and not named.is_dir:  # one storage request, where a listing takes three

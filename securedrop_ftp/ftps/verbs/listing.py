@@ -10,8 +10,8 @@ from securedrop_ftp.ftps import suspended
 from securedrop_ftp.ftps.facts import Render, facts_of, list_lines, mlsd_lines, name_lines
 from securedrop_ftp.ftps.listed import Listed, meant, names_to_send_back, pages_of
 from securedrop_ftp.ftps.listings import send_listing
-from securedrop_ftp.ftps.policy import verb
-from securedrop_ftp.ftps.session import Session
+from securedrop_ftp.ftps.logged_in import LoggedIn
+from securedrop_ftp.ftps.registry import verb
 from securedrop_ftp.models import Permission
 from securedrop_ftp.replies import Reply
 from securedrop_ftp.storage.protocol import Entry
@@ -19,18 +19,18 @@ from securedrop_ftp.storage.protocol import Entry
 _LIST = (Permission.LIST,)
 
 
-def _list(session: Session, listed: Listed, render: Render) -> Reply:
+def _list(session: LoggedIn, listed: Listed, render: Render) -> Reply:
     return send_listing(session, listed.path, pages_of(session, listed), render)
 
 
 @verb("LIST", permission=_LIST, data=True, syntax="LIST [<path or pattern>]")
-def list_(session: Session, argument: str) -> Reply:
+def list_(session: LoggedIn, argument: str) -> Reply:
     """A directory for people, by name."""
     return _list(session, meant(session, argument), list_lines)
 
 
 @verb("NLST", permission=_LIST, data=True, syntax="NLST [<path or pattern>]")
-def nlst(session: Session, argument: str) -> Reply:
+def nlst(session: LoggedIn, argument: str) -> Reply:
     """A directory's names, by name; RETR takes them as they are (RFC 1123 §4.1.2.7)."""
     listed = meant(session, argument)
 
@@ -41,12 +41,11 @@ def nlst(session: Session, argument: str) -> Reply:
 
 
 @verb("MLSD", permission=_LIST, data=True, syntax="MLSD [<directory>]")
-def mlsd(session: Session, argument: str) -> Reply:
+def mlsd(session: LoggedIn, argument: str) -> Reply:
     """A directory for machines; 501 for a file (RFC 3659 §7.2.1). Neither options nor patterns: the
     argument is a path (§7.2), in which ``*`` is a character like others (TVFS, §6)."""
-    assert session.fs is not None
     path = session.fs.resolve(argument)
-    render = mlsd_lines(session.facts, session.rights())
+    render = mlsd_lines(session.dialogue.facts, session.rights())
     own = suspended.under(session, path)
     try:
         return send_listing(session, path, suspended.merged(session.fs.pages(path), own), render)
@@ -55,14 +54,15 @@ def mlsd(session: Session, argument: str) -> Reply:
 
 
 @verb("MLST", permission=(*_LIST, Permission.RESUME), syntax="MLST [<path>]")
-def mlst(session: Session, argument: str) -> None:
+def mlst(session: LoggedIn, argument: str) -> None:
     """One entry, on the control channel."""
-    assert session.fs is not None
     path = session.fs.resolve(argument)
-    assert session.principal is not None
     entry = suspended.stat(session, path)
     if path == "/":
         entry = session.fs.root_entry(session.principal.since)
     session.reply_lines(
-        250, "Listing", [f"{facts_of(entry, session.facts, session.rights())} {path}"], "End"
+        250,
+        "Listing",
+        [f"{facts_of(entry, session.dialogue.facts, session.rights())} {path}"],
+        "End",
     )

@@ -18,10 +18,11 @@ from securedrop_ftp.exceptions import (
     TooManySessions,
 )
 from securedrop_ftp.ftps.answers import FTPS, answer
-from securedrop_ftp.ftps.policy import verb
+from securedrop_ftp.ftps.client import Account
+from securedrop_ftp.ftps.logged_in import LoggedIn
+from securedrop_ftp.ftps.registry import verb
 from securedrop_ftp.ftps.runtime import Refused
 from securedrop_ftp.ftps.session import Session
-from securedrop_ftp.ftps.storage_fs import StorageFS
 from securedrop_ftp.intake.locations import located_backend
 from securedrop_ftp.log import get_logger
 from securedrop_ftp.replies import Reply
@@ -57,7 +58,7 @@ def pbsz(session: Session, argument: str) -> Reply:
     """RFC 4217 §8: 0 is the one size that TLS knows."""
     if not re.fullmatch(r"[0-9]{1,10}", argument):
         return replies.BAD_ARGUMENT
-    session.protection_size_set = True
+    session.data.protection_size_set = True
     return replies.OK.but("PBSZ=0")
 
 
@@ -65,10 +66,10 @@ def pbsz(session: Session, argument: str) -> Reply:
 def prot(session: Session, argument: str) -> Reply:
     """RFC 4217 §9. PROT C is refused for good (invariant 5)."""
     level = argument.upper()
-    if not session.protection_size_set:
+    if not session.data.protection_size_set:
         return replies.BAD_SEQUENCE.but("Send PBSZ 0 first.")
     if level == "P":
-        session.data_protected = True
+        session.data.protected = True
         return replies.OK.but("Data channels are private.")
     if level == "C":
         return replies.PROT_REFUSED
@@ -80,21 +81,24 @@ def user(session: Session, argument: str) -> Reply | None:
     """A name; who is logged in already stays so (RFC 959 allows a second USER; we do not). It is
     the whole login where the partner takes client certificates instead of passwords and the
     right one was shown (232, RFC 4217 §5)."""
-    if session.principal is not None:
+    if session.logged_in is not None:
         return replies.BAD_SEQUENCE.but("Logged in already.")
-    session.username = argument
+    session.dialogue.username = argument
     shown = _certificates(session)
-    if not shown:
+    certificate = PeerCertificate.from_der(shown)
+    if certificate is None:
         return replies.NEED_PASSWORD
     if not _rate_allows(session, argument):
         return None
     try:
-        principal, reply_at = session.accounts(_by_certificate, argument, shown, session)
+        principal, reply_at = session.offload.accounts(
+            _by_certificate, argument, certificate, session
+        )
     except (AccessUnavailable, TooManySessions) as exc:
         _end(session, exc)
         return None
     if principal is None:
-        session.sleep_until(reply_at)
+        session.offload.sleep_until(reply_at)
         return replies.NEED_PASSWORD
     return _admit(session, principal, replies.LOGGED_IN_BY_CERTIFICATE)
 
@@ -103,27 +107,27 @@ def user(session: Session, argument: str) -> Reply | None:
 def password(session: Session, argument: str) -> Reply | None:
     """Check the password in the accounts pool. Input that came behind a failed login is dropped,
     so that one write cannot hold a hundred guesses (row 5)."""
-    if session.principal is not None and session.username:
+    if session.logged_in is not None and session.dialogue.username:
         return replies.SUPERFLUOUS  # USER and the certificate were the login
-    if session.principal is not None or not session.username:
+    if session.logged_in is not None or not session.dialogue.username:
         return replies.BAD_SEQUENCE.but("Send USER first.")
-    username, session.username = session.username, ""
+    username, session.dialogue.username = session.dialogue.username, ""
     shown = _certificates(session)
     if not shown and not _rate_allows(session, username):  # else USER has asked
         return None
-    session.row_left = True  # the login's, whatever comes of it
+    session.trail.row_left = True  # the login's, whatever comes of it
     try:
-        principal = session.accounts(_authenticate, username, argument, shown, session)
+        principal = session.offload.accounts(_authenticate, username, argument, shown, session)
     except LoginFailed as exc:
         session.drop_input()
-        session.sleep_until(exc.reply_at)
+        session.offload.sleep_until(exc.reply_at)
         session.drop_input()
         session.end_login(good=False)
-        session.spend_row()
+        session.trail.spend_row()
         session.failed_logins += 1
         cause = reasons.of_login(exc.reason)
         if cause is not None:  # the reply tells all of them alike
-            session.troubled(cause)
+            session.course.troubles.add(cause)
         if session.failed_logins >= MAX_FAILED_LOGINS:
             session.end(answer(exc), "too many failed logins")
             return None
@@ -135,7 +139,7 @@ def password(session: Session, argument: str) -> Reply | None:
 
 
 @verb("ACCT", argument=True)
-def acct(_session: Session, _argument: str) -> Reply:
+def acct(_session: LoggedIn, _argument: str) -> Reply:
     """The login asks for no account; 202 is what RFC 959 §5.4 has for that."""
     return replies.SUPERFLUOUS
 
@@ -151,15 +155,15 @@ def _rate_allows(session: Session, username: str) -> bool:
     patience = time.monotonic() + LOGIN_PATIENCE
     place = session.runtime.login_begins(session.remote_ip)
     while place is Refused.WAIT and time.monotonic() < patience:
-        session.sleep_until(time.monotonic() + 0.1)
+        session.offload.sleep_until(time.monotonic() + 0.1)
         place = session.runtime.login_begins(session.remote_ip)
     if not isinstance(place, Refused):
         session.end_login(good=False)
         session.login_place = place
-        session.announce()
+        session.trail.announce()
         return True
     refusal = replies.TOO_MANY_LOGINS
-    session.record_durably(
+    session.trail.record_durably(
         Event(
             "login.failed",
             outcome="denied",
@@ -191,10 +195,8 @@ def _authenticate(
 
 
 def _by_certificate(
-    username: str, shown: tuple[bytes, ...], session: Session
+    username: str, certificate: PeerCertificate, session: Session
 ) -> tuple[Principal | None, float]:
-    certificate = PeerCertificate.from_der(shown)
-    assert certificate is not None
     return log_in_by_certificate(
         username,
         certificate,
@@ -210,24 +212,20 @@ def _admit(
 ) -> Reply | None:
     session.end_login(good=True)
     try:
-        backend = session.outcome(
+        backend = session.offload.outcome(
             session.runtime.storage(principal.partner, located_backend, principal.storage)
         )
     except ConfigurationError as exc:  # the operator's to mend; others' storages are there
         logger.error(
-            "storage cannot be used",
+            "login.storage_unusable",
             storage=principal.storage,
             reason=str(exc),
             partner=principal.partner,
         )
-        session.principal = principal  # whose session it was stands in its last row
+        session.client.account = Account(principal)  # it stands in the session's last row
         session.end(replies.SERVICE_UNAVAILABLE, f"storage “{principal.storage}” cannot be used")
         return None
-    session.principal = principal
-    session.fs = StorageFS(
-        ConfinedStorage(backend, principal.root), principal.root, session.storage
-    )
-    session.bind_principal()
+    session.admit(Account(principal), ConfinedStorage(backend, principal.root))
     return reply
 
 

@@ -10,7 +10,8 @@ from typing import Final
 from securedrop_ftp import replies
 from securedrop_ftp.ftps.course import MAX_CLIENT
 from securedrop_ftp.ftps.facts import FACTS
-from securedrop_ftp.ftps.policy import verb
+from securedrop_ftp.ftps.logged_in import LoggedIn
+from securedrop_ftp.ftps.registry import verb
 from securedrop_ftp.ftps.session import Session
 from securedrop_ftp.models import AsciiPolicy
 from securedrop_ftp.replies import Reply
@@ -27,28 +28,27 @@ _TYPE_A: Final = {
 
 
 @verb("TYPE", argument=True, prepares=True, words=True, syntax="TYPE A|I|L 8")
-def type_(session: Session, argument: str) -> Reply:
+def type_(session: LoggedIn, argument: str) -> Reply:
     """I and A; what A means for files is the partner's choice."""
     wanted = " ".join(argument.upper().split())
     if wanted in ("I", "L 8", "L8"):
-        session.binary = True
+        session.dialogue.type_a = False
         return replies.OK.but("Type is binary.")
     if wanted in ("A", "A N"):
-        session.binary = False
-        assert session.principal is not None
+        session.dialogue.type_a = True
         return replies.OK.but(_TYPE_A[session.principal.ascii])
     return replies.BAD_PARAMETER
 
 
 @verb("MODE", argument=True, prepares=True, words=True, syntax="MODE S")
-def mode(_session: Session, argument: str) -> Reply:
-    """Stream only."""
+def mode(_session: LoggedIn, argument: str) -> Reply:
+    """The stream mode is the only one."""
     return replies.OK if argument.upper() == "S" else replies.BAD_PARAMETER
 
 
 @verb("STRU", argument=True, prepares=True, words=True, syntax="STRU F")
-def stru(_session: Session, argument: str) -> Reply:
-    """File only."""
+def stru(_session: LoggedIn, argument: str) -> Reply:
+    """The file structure is the only one."""
     return replies.OK if argument.upper() == "F" else replies.BAD_PARAMETER
 
 
@@ -84,8 +84,8 @@ def _mlst(session: Session, value: str) -> Reply:
     if not _FACT_LIST.fullmatch(value):
         return replies.BAD_ARGUMENT.but("Invalid MLST options.")  # and the facts stay as they were
     wanted = {fact.strip(" ").lower() for fact in value.split(";")}
-    session.facts = tuple(fact for fact in FACTS if fact in wanted)
-    return replies.OK.but("MLST OPTS " + "".join(f"{fact};" for fact in session.facts))
+    session.dialogue.facts = tuple(fact for fact in FACTS if fact in wanted)
+    return replies.OK.but("MLST OPTS " + "".join(f"{fact};" for fact in session.dialogue.facts))
 
 
 def _hash(_session: Session, value: str) -> Reply:
@@ -106,8 +106,8 @@ _OPTIONS: Final[dict[str, Callable[[Session, str], Reply]]] = {
 
 @verb("FEAT", clear=True, login=False, argument=False, syntax="FEAT")
 def feat(session: Session, _argument: str) -> None:
-    """RFC 2389 §3."""
-    facts = "".join(f"{fact}{'*' if fact in session.facts else ''};" for fact in FACTS)
+    """The extensions that we know (RFC 2389 §3)."""
+    facts = "".join(f"{fact}{'*' if fact in session.dialogue.facts else ''};" for fact in FACTS)
     session.reply_lines(
         211,
         "Extensions:",
@@ -146,7 +146,7 @@ def host(session: Session, argument: str) -> Reply:
     """One host is served, by whatever name the client reached it: but the one that it began TLS
     with (RFC 7151 §3.2.2). An address is not compared: behind NAT or a balancer the service does
     not know the one that the client used."""
-    if session.principal is not None:
+    if session.logged_in is not None:
         return replies.BAD_SEQUENCE.but("HOST comes before the login.")
     literal = _is_address(argument)
     if not literal and not _HOST_NAME.fullmatch(argument):

@@ -6,10 +6,10 @@ import re
 import uuid
 
 from securedrop_ftp import replies
-from securedrop_ftp.ftps import policy, texts
+from securedrop_ftp.ftps import texts
 from securedrop_ftp.ftps.downloads import download
-from securedrop_ftp.ftps.policy import verb
-from securedrop_ftp.ftps.session import Session
+from securedrop_ftp.ftps.logged_in import LoggedIn
+from securedrop_ftp.ftps.registry import verb
 from securedrop_ftp.ftps.uploads import upload
 from securedrop_ftp.models import Permission
 from securedrop_ftp.replies import Reply
@@ -18,26 +18,24 @@ _UPLOAD = (Permission.UPLOAD,)
 
 
 @verb("STOR", argument=True, permission=_UPLOAD, data=True, syntax="STOR <file>")
-def stor(session: Session, argument: str) -> Reply:
+def stor(session: LoggedIn, argument: str) -> Reply:
     """Store a file; after REST, go on with a suspended upload."""
     return _store(session, argument)
 
 
-def _store(session: Session, argument: str) -> Reply:
-    assert session.fs is not None
-    offset = session.said.restart_at
+def _store(session: LoggedIn, argument: str) -> Reply:
+    offset = session.dialogue.said.restart_at
     if offset and not session.may(Permission.RESUME):
-        policy.deny(session, "REST and STOR", argument)
+        session.trail.deny("REST and STOR", argument)
     path = session.fs.resolve_file(argument)
     return upload(session, path, offset=offset or None, append=False)
 
 
 @verb("STOU", permission=_UPLOAD, data=True, words=True, syntax="STOU")
-def stou(session: Session, _argument: str) -> Reply:
+def stou(session: LoggedIn, _argument: str) -> Reply:
     """Store under a name that nobody has, and tell it before the data (RFC 1123 §4.1.2.9). What
     REST asked for is refused: the end of a file would be stored as a whole one (RFC 3659 §5.3)."""
-    assert session.fs is not None
-    if session.said.restart_at:
+    if session.dialogue.said.restart_at:
         return replies.BAD_OFFSET.but("STOU stores whole files; send REST 0.")
     name = f"{uuid.uuid4().hex}.dat"
     opening = replies.OPENING_DATA.but(f"FILE: {name}")
@@ -50,11 +48,10 @@ def stou(session: Session, _argument: str) -> Reply:
 
 
 @verb("APPE", argument=True, permission=_UPLOAD, data=True, syntax="APPE <file>")
-def appe(session: Session, argument: str) -> Reply:
+def appe(session: LoggedIn, argument: str) -> Reply:
     """Go on with a suspended upload at its durable length; a new file where there is none. After
     REST it is STOR (RFC 3659 §5.3)."""
-    assert session.fs is not None
-    if session.said.restart_at:
+    if session.dialogue.said.restart_at:
         return _store(session, argument)
     path = session.fs.resolve_file(argument)
     told = session.told_lengths.pop(path, None)
@@ -62,46 +59,43 @@ def appe(session: Session, argument: str) -> Reply:
 
 
 @verb("RETR", argument=True, permission=(Permission.DOWNLOAD,), data=True, syntax="RETR <file>")
-def retr(session: Session, argument: str) -> Reply:
+def retr(session: LoggedIn, argument: str) -> Reply:
     """Send a file, from the offset of REST."""
-    assert session.fs is not None
-    return download(session, session.fs.resolve_file(argument), session.said.restart_at)
+    return download(session, session.fs.resolve_file(argument), session.dialogue.said.restart_at)
 
 
 @verb("REST", argument=True, data=True, prepares=True, words=True, syntax="REST <offset>")
-def rest(session: Session, argument: str) -> Reply:
+def rest(session: LoggedIn, argument: str) -> Reply:
     """Where the next transfer begins (RFC 3659 §5.3): ASCII digits, nothing else (row 27)."""
     if not re.fullmatch(r"[0-9]{1,19}", argument):
         return replies.BAD_ARGUMENT.but("REST needs a number of bytes.")
     if int(argument) and texts.is_text(session):
         return replies.NO_RESTART_IN_ASCII
-    session.said_next.restart_at = int(argument)
+    session.dialogue.said_next.restart_at = int(argument)
     return replies.RESTART_AT.but(f"Restarting at {int(argument)}.")
 
 
 @verb("ALLO", argument=True, prepares=True, words=True, syntax="ALLO <bytes>")
-def allo(session: Session, argument: str) -> Reply:
+def allo(session: LoggedIn, argument: str) -> Reply:
     """The size that will come; an upload that cannot be taken is refused early."""
     match = re.fullmatch(r"([0-9]{1,19})(?: R [0-9]{1,19})?", argument)
     if match is None:
         return replies.BAD_ARGUMENT.but("ALLO needs a number of bytes.")
     announced = int(match[1])
-    limit = session.principal.max_file_size if session.principal is not None else None
+    limit = session.principal.max_file_size
     # Half of what comes under TYPE A may be CR, which is not stored.
     least = -(-announced // 2) if texts.is_text(session) else announced
     if limit is not None and least > limit:
         return replies.TOO_LARGE.but(f"The limit is {limit} bytes.")
-    session.said_next.announced = announced
+    session.dialogue.said_next.announced = announced
     return replies.OK
 
 
 @verb("ABOR", argument=False, syntax="ABOR")
-def abor(session: Session, _argument: str) -> Reply:
-    """Its part in the middle of a transfer is the session's (``_passes_queue``); this is the reply
-    that follows the transfer's own."""
-    if session.last_reply.startswith("4"):
+def abor(session: LoggedIn, _argument: str) -> Reply:
+    """Its part in the middle of a transfer is the interpreter's (``passes_queue``); this is the
+    reply that follows the transfer's own."""
+    if session.control.last_reply.startswith("4"):
         return replies.ABOR_DONE
-    if session.passive is not None:
-        session.passive.close()
-        session.passive = None
+    session.data.close_listener()
     return replies.ABORTED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.security.mends import Cut, Mend, Seam
+from tests.security.mends import Cut, Mend, Seam, never
 from tests.security.mends.rows import WIRE_CONTROL_CHARACTERS
 
 CHANNEL = "tests/security/test_control_channel.py"
@@ -111,13 +111,13 @@ except Exception:
     Mend(
         "before the login",
         "a data verb before 230 (CVE-2025-31161)",
-        (Seam("ftps.policy:dispatch", "False", test="principal"),),
+        (never("ftps/interpreter.py", "session is None"),),
         (f"{CHANNEL}::test_no_data_verb_works_before_the_login",),
     ),
     Mend(
         "ABOR at every phase",
         "ABOR in the midst of a transfer has no reply (CVE-2020-9273)",
-        (Seam("ftps.session:Session.passes_queue", "None", call="answer_next"),),
+        (Seam("ftps.interpreter:Interpreter.passes_queue", "None", call="answer_next"),),
         (f"{RESILIENCE}::test_abor_quit_and_epsv_at_every_phase_of_a_transfer",),
     ),
     Mend(
@@ -148,7 +148,7 @@ except Exception:
     Mend(
         "verbs and permissions",
         "a verb that forgets to ask (CVE-2019-12815)",
-        (Seam("ftps.policy:dispatch", "False", test="may"),),
+        (Seam("ftps.interpreter:Interpreter.dispatch", "False", test="may"),),
         (f"{PERMISSIONS}::test_a_mode_gives_what_it_says_and_nothing_more",),
     ),
     Mend(

@@ -36,8 +36,8 @@ ROWS: Final[tuple[Mend, ...]] = (
         (
             Cut(
                 "ftps/passive.py",
-                "now - self._asked if self._asked else self.session.owed(now) - self._opened",
-                "now - self.session.started - self._opened",
+                "now - self._asked if self._asked else self._control.owed(now) - self._opened",
+                "now - self._client.started - self._opened",
             ),
         ),
         (
@@ -51,7 +51,7 @@ ROWS: Final[tuple[Mend, ...]] = (
         (
             Seam(
                 "ftps.session:Session._overdue",
-                "self.principal is None and now - self.started > conf.login_timeout",
+                "self.principal is None and now - self.client.started > conf.login_timeout",
                 test="owed",
             ),
         ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.security.mends import NO_SELF_TEST, Cut, Mend, Seam, never
+from tests.security.mends import NO_SELF_TEST, Mend, Seam, never
 
 TEXTS: Final = "tests/ftps/test_texts.py::test"
 FIN: Final = "tests/faults/test_missing_close_notify.py::test"
@@ -41,12 +41,7 @@ ROWS: Final = (
     Mend(
         "91",
         "one partner's switch lets everybody off, or for ever",
-        (
-            never(
-                _JUDGE,
-                "principal is None or not principal.accept_missing_close_notify",
-            ),
-        ),
+        (never(_JUDGE, "not session.principal.accept_missing_close_notify"),),
         (
             f"{FIN}_no_other_partner_is_let_off",
             f"{FIN}_who_is_let_off_no_more_is_not_while_the_upload_runs",
@@ -55,14 +50,7 @@ ROWS: Final = (
     Mend(
         "92",
         "TYPE A is stored with the CR LF that the client put in",
-        (
-            Cut(
-                "ftps/texts.py",
-                "return not session.binary and principal is not None and "
-                "principal.ascii != AsciiPolicy.AS_SENT",
-                "return False",
-            ),
-        ),
+        (Seam("ftps.texts:is_text", "return False"),),
         (
             f"{TEXTS}_a_file_arrives_as_its_sender_has_it_and_comes_back_so",
             f"{TEXTS}_under_type_a_nothing_begins_in_the_midst_of_a_file",

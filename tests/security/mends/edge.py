@@ -84,7 +84,12 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "62",
         "a stranger from elsewhere takes a data channel behind a balancer",
-        (Cut("ftps/passive.py", "return channel.foreign or (", "return ("),),
+        (
+            Seam(
+                "ftps.passive:PassiveListener._must_resume",
+                "return self._account.principal.require_tls_session_reuse",
+            ),
+        ),
         (f"{PROXIED}::test_another_address_must_resume_also_where_the_partner_is_let_off",),
     ),
     Mend(

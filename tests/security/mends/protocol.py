@@ -15,9 +15,9 @@ WAITING = "tests/ftps/test_waiting_commands.py"
 #: What REST, ALLO and RNFR said stays until somebody asks for it.
 STAYS_SAID: Final = (
     Cut(
-        "ftps/policy.py",
-        "session.said, session.said_next = session.said_next, Said()",
-        "session.said = session.said_next",
+        "ftps/dialogue.py",
+        "self.said, self.said_next = self.said_next, Said()",
+        "self.said = self.said_next",
     ),
 )
 
@@ -34,7 +34,7 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "37",
         "commands that wait hide ABOR and the end of the client",
-        (Seam("ftps.session:Session.transferring", "return False"),),
+        (Seam("ftps.interpreter:Interpreter.transferring", "return False"),),
         (
             f"{WAITING}::test_abor_is_heeded_behind_whatever_waits[all different]",
             f"{WAITING}::test_the_upload_of_a_client_that_is_gone_ends_whatever_waits[NOOP]",
@@ -70,7 +70,7 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "39",
         "a blank behind a command's words refuses the client",
-        (Seam("ftps.policy:_given", "argument", call="rstrip"),),
+        (Seam("ftps.interpreter:_given", "argument", call="rstrip"),),
         (
             f"{SENT}::test_a_client_that_ends_every_line_with_a_blank_gets_in",
             f"{SENT}::test_a_blank_behind_words_and_numbers_means_nothing[REST 0 ]",
@@ -167,7 +167,7 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "43",
         "unknown verbs are counted over a session's life",
-        (Cut("ftps/policy.py", "    session.bad_commands = 0\n", ""),),
+        (Cut("ftps/interpreter.py", "        self.dialogue.bad_commands = 0\n", ""),),
         (f"{SENT}::test_unknown_verbs_end_a_session_only_in_a_row",),
     ),
 )

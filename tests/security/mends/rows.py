@@ -26,13 +26,12 @@ END = "tests/faults/test_end_of_an_upload.py"
 EARLY_HAND_OVER: Final = Cut(
     "ftps/passive.py",
     "channel.begin(partial(self._resuming, channel), self._strangers_context)",
-    """session = self.session
-        made = SSL.Connection(self._strangers_context(), sock)
+    """made = SSL.Connection(self._strangers_context(), sock)
         made.set_accept_state()
         channel.start_tls(made)
         channel.handshaking = False
         self._candidates.remove(channel)
-        session.loop.call_soon(self._take, channel)""",
+        self._loop.call_soon(self._take, channel)""",
 )
 
 WIRE_CONTROL_CHARACTERS: Final = Seam("ftps.wire:parse", "False", test="_CONTROL")
@@ -44,7 +43,7 @@ ROWS: Final = (
         (
             Cut(
                 "ftps/uploads.py",
-                "receipt = session.outcome(finished)",
+                "receipt = session.offload.outcome(finished)",
                 "return replies.TRANSFER_COMPLETE",
             ),
         ),
@@ -111,10 +110,10 @@ ROWS: Final = (
             Cut(
                 "ftps/verbs/login.py",
                 """        session.drop_input()
-        session.sleep_until(exc.reply_at)
+        session.offload.sleep_until(exc.reply_at)
         session.drop_input()
 """,
-                """        session.sleep_until(exc.reply_at)
+                """        session.offload.sleep_until(exc.reply_at)
 """,
             ),
         ),
@@ -123,19 +122,13 @@ ROWS: Final = (
     Mend(
         "6",
         "a slow database stalls every client",
-        (Seam("ftps.session:Session.accounts", "return function(*args)"),),
+        (Seam("ftps.offload:Offload.accounts", "return function(*args)"),),
         (f"{STALLS}::test_row_6_a_login_that_waits_for_the_database_stalls_nobody_else",),
     ),
     Mend(
         "6",
         "a slow storage stalls every client",
-        (
-            Cut(
-                "ftps/session.py",
-                "future: Future[T] = self.runtime.storage(",
-                "return function(*args)\n        self.runtime.storage(",
-            ),
-        ),
+        (Seam("ftps.offload:Offload.storage", "return function(*args)"),),
         (f"{STALLS}::test_row_6_a_storage_that_does_not_answer_stalls_nobody_else",),
     ),
     Mend(
@@ -206,7 +199,7 @@ ROWS: Final = (
             Cut(
                 "ftps/verbs/login.py",
                 "return replies.PROT_REFUSED",
-                """session.data_protected = False
+                """session.data.protected = False
         return replies.OK""",
             ),
             Seam("ftps.transfer:Transfer.open", "None", call="require_protection"),
@@ -216,7 +209,7 @@ ROWS: Final = (
     Mend(
         "9",
         "a data channel without PROT P (asked in three places)",
-        (Seam("ftps.transfer:require_protection", "return None"),),
+        (Seam("ftps.transfer:DataSide.require_protection", "return None"),),
         (f"{CHANNEL}::test_row_9_without_prot_p_there_is_no_data_channel",),
     ),
     Mend(
@@ -228,14 +221,7 @@ ROWS: Final = (
     Mend(
         "11",
         "a stranger takes the data connection",
-        (
-            Cut(
-                "ftps/passive.py",
-                "return channel.foreign or (principal is not None and "
-                "principal.require_tls_session_reuse)",
-                "return False",
-            ),
-        ),
+        (Seam("ftps.passive:PassiveListener._must_resume", "return False"),),
         (
             f"{CHANNEL}::test_row_11_a_data_channel_that_does_not_resume_the_session_is_refused",
             f"{ROW}::test_row_12_nothing_is_sent_to_a_data_channel_that_is_not_its_own",
@@ -257,8 +243,8 @@ ROWS: Final = (
         "13",
         "a second STOR during an upload (refused; one verb at a time)",
         (
-            Seam("ftps.session:Session.passes_queue", "False", test="moving"),
-            Seam("ftps.session:Session.idle", "return True"),
+            Seam("ftps.interpreter:Interpreter.passes_queue", "False", test="moving"),
+            Seam("ftps.interpreter:Interpreter.idle", "return True"),
         ),
         (f"{CHANNEL}::test_row_13_a_second_transfer_during_one_is_refused",),
     ),
@@ -398,7 +384,7 @@ ROWS: Final = (
         (
             Seam(
                 "ftps.passive:PassiveListener._handshake_lost",
-                "self.session.reply(replies.NO_DATA_CHANNEL)",
+                "self._control.reply(replies.NO_DATA_CHANNEL)",
                 call="info",
             ),
         ),
@@ -464,7 +450,7 @@ ROWS: Final = (
     Mend(
         "23",
         "any number of bad commands",
-        (Seam("ftps.session:Session.count_bad_command", "False", test="max_bad_commands"),),
+        (Seam("ftps.interpreter:Interpreter.count_bad_command", "False", test="max_bad_commands"),),
         (f"{CHANNEL}::test_row_23_ten_bad_commands_close_the_session",),
     ),
     Mend(
@@ -626,7 +612,7 @@ return conf, Certificate.load(conf.tls_cert_file, conf.tls_key_file)""",
         "ABOR during a commit is answered before it",
         (
             Seam(
-                "ftps.session:Session.passes_queue",
+                "ftps.interpreter:Interpreter.passes_queue",
                 "self.reply(replies.ABOR_DONE)",
                 call="answer_next",
             ),

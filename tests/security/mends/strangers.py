@@ -69,7 +69,7 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "65",
         "a login beyond the rate has no name",
-        (Cut("ftps/session.py", 'fields["account"] = event.account', "pass"),),
+        (Seam("ftps.trail:Trail._completed", "self._who('')", call="_who"),),
         (
             (
                 f"{STRANGERS}::test_row_65_wrong_passwords_have_a_rate_and_the_refusal_names_"
@@ -139,7 +139,7 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "70",
         "attempts that are refused before their verb begins leave no row",
-        (Seam("ftps.session:Session._run", "False", test="is_error"),),
+        (Seam("ftps.interpreter:Interpreter._run", "False", test="is_error"),),
         (
             f"{FLOODS}::test_row_70_a_refused_attempt_leaves_one_row",
             f"{FLOODS}::test_row_70_attempts_before_the_login_leave_rows_too",
@@ -152,11 +152,12 @@ ROWS: Final[tuple[Mend, ...]] = (
         (
             Seam(
                 "ftps.passive:PassiveListener._resuming",
-                """own = channel.chosen = self.session.member
-if own is None or self.session.principal is None:
+                """own = channel.chosen = self._client.member
+if own is None:
     return None
-made = self.session.runtime.kinship._pages.accept(
-    own.page, own.sid, self.session.context, None, tls13=own.tls13
+context = self._runtime.tls_context(own.tls13)[0]
+made = self._runtime.kinship._pages.accept(
+    own.page, own.sid, context, None, tls13=own.tls13
 )
 made.bio_write(b"".join(hello))
 try:
