@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Generator, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from django.core.checks import CheckMessage, Error, Warning  # noqa: A004 - Django's own name
 
 from securedrop_ftp.access.certificates import EXPIRY_WARNING, too_few_bits
 from securedrop_ftp.conf import Conf, get_conf
-
-_BEGIN: Final = re.compile(rb"-----BEGIN (?:X509 )?CERTIFICATE-----")
+from securedrop_ftp.tls.pem import NotPem, Unreadable, read_certificates, read_key
 
 
 def check_certificates(**kwargs: Any) -> list[CheckMessage]:
@@ -48,8 +46,8 @@ def _server_pair(conf: Conf, now: datetime) -> Iterator[CheckMessage]:
             id="securedrop.E020",
         )
         return
-    certificates = yield from _load_certificates(Path(conf.tls_cert_file), "TLS_CERT_FILE")
-    key = yield from _load_key(Path(conf.tls_key_file))
+    certificates = yield from _load_certificates(conf.tls_cert_file, "TLS_CERT_FILE")
+    key = yield from _load_key(conf.tls_key_file)
     if certificates:
         leaf = certificates[0]
         yield from _validity(leaf, conf.tls_cert_file, now)
@@ -67,71 +65,39 @@ def _server_pair(conf: Conf, now: datetime) -> Iterator[CheckMessage]:
 def _client_ca(conf: Conf, now: datetime) -> Iterator[CheckMessage]:
     if not conf.tls_client_ca_file:
         return
-    certificates = yield from _load_certificates(
-        Path(conf.tls_client_ca_file), "TLS_CLIENT_CA_FILE"
-    )
+    certificates = yield from _load_certificates(conf.tls_client_ca_file, "TLS_CLIENT_CA_FILE")
     for certificate in certificates:
         yield from _validity(certificate, conf.tls_client_ca_file, now)
 
 
 def _load_certificates(
-    path: Path, name: str
+    path: str, name: str
 ) -> Generator[CheckMessage, None, list[x509.Certificate]]:
     try:
-        pem = path.read_bytes()
-        certificates = x509.load_pem_x509_certificates(pem)
-    except OSError as exc:
-        yield Error(
-            f"SECUREDROP_{name}: cannot read {path}: {exc.strerror}.",
-            hint="The service's user must be able to read it.",
-            id="securedrop.E021",
-        )
-    except ValueError as exc:
-        yield Error(
-            f"SECUREDROP_{name}: {path} holds no certificate in PEM: {exc}.",
-            hint="It begins with -----BEGIN CERTIFICATE-----. Convert DER with openssl x509 "
-            "-inform der.",
-            id="securedrop.E022",
-        )
-    else:
-        # What is cut off is left out without a word: clients would miss the rest of the chain.
-        if len(_BEGIN.findall(pem)) == len(certificates):
-            return certificates
-        yield Error(
-            f"SECUREDROP_{name}: {path} ends in the midst of a certificate.",
-            hint="Copy it whole, under another name, and rename it then.",
-            id="securedrop.E022",
-        )
+        return read_certificates(path)
+    except Unreadable as exc:
+        yield Error(f"SECUREDROP_{name}: {exc}", hint=exc.hint, id="securedrop.E021")
+    except NotPem as exc:
+        yield Error(f"SECUREDROP_{name}: {exc}", hint=exc.hint, id="securedrop.E022")
     return []
 
 
-def _load_key(path: Path) -> Generator[CheckMessage, None, PrivateKeyTypes | None]:
+def _load_key(path: str) -> Generator[CheckMessage, None, PrivateKeyTypes | None]:
+    key = None
     try:
-        data = path.read_bytes()
-        mode = path.stat().st_mode
-    except OSError as exc:
-        yield Error(
-            f"SECUREDROP_TLS_KEY_FILE: cannot read {path}: {exc.strerror}.",
-            hint="The service's user must be able to read it, and no one else.",
-            id="securedrop.E021",
-        )
-        return None
-    if mode & 0o007 and os.name == "posix":
-        yield Warning(
-            f"The key {path} can be read by every user of this machine.",
-            hint=f"chmod 600 {path}",
-            id="securedrop.W026",
-        )
-    try:
-        return serialization.load_pem_private_key(data, password=None)
-    except (ValueError, TypeError) as exc:
-        yield Error(
-            f"SECUREDROP_TLS_KEY_FILE: {path} holds no private key in PEM without a password: "
-            f"{exc}.",
-            hint="Remove a password with openssl pkey -in old.key -out new.key.",
-            id="securedrop.E023",
-        )
-        return None
+        key = read_key(path)
+    except Unreadable as exc:
+        yield Error(f"SECUREDROP_TLS_KEY_FILE: {exc}", hint=exc.hint, id="securedrop.E021")
+    except NotPem as exc:
+        yield Error(f"SECUREDROP_TLS_KEY_FILE: {exc}", hint=exc.hint, id="securedrop.E023")
+    with suppress(OSError):  # E021 says so
+        if Path(path).stat().st_mode & 0o007 and os.name == "posix":
+            yield Warning(
+                f"The key {path} can be read by every user of this machine.",
+                hint=f"chmod 600 {path}",
+                id="securedrop.W026",
+            )
+    return key
 
 
 def _validity(certificate: x509.Certificate, path: str, now: datetime) -> Iterator[CheckMessage]:

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL, crypto
 
 from securedrop_ftp.exceptions import ConfigurationError
 from securedrop_ftp.tls.handshake_limit import limit_handshakes
 from securedrop_ftp.tls.openssl import limit_groups, on_server_name, set_alpn_selection
 from securedrop_ftp.tls.peer import ask_after_handshake, ask_for_certificate
+from securedrop_ftp.tls.pem import read_certificates, read_key
 from securedrop_ftp.tls.profiles import MODERN, Profile
 
 #: RFC 5246 §7.2.1 asks for nothing here: it saves about 34 KiB per idle connection.
@@ -47,50 +47,18 @@ class Certificate:
         Raises:
             ConfigurationError: missing, unreadable, not PEM, or the key is another's.
         """
-        pem = _read(cert_file, "certificate", "SECUREDROP_TLS_CERT_FILE")
-        key_pem = _read(key_file, "private key", "SECUREDROP_TLS_KEY_FILE")
-        try:
-            certificates = x509.load_pem_x509_certificates(pem)
-        except ValueError as exc:
-            raise ConfigurationError(
-                f"{cert_file} holds no PEM certificate ({exc}); put the server's certificate "
-                "first, then its intermediates."
-            ) from exc
-        try:
-            private = load_pem_private_key(key_pem, password=None)
-        except (ValueError, TypeError) as exc:
-            raise ConfigurationError(
-                f"{key_file} holds no unencrypted PEM private key ({exc})."
-            ) from exc
-        leaf = certificates[0]
-        if _public_bytes(leaf.public_key()) != _public_bytes(private.public_key()):
+        for path, name in ((cert_file, "CERT"), (key_file, "KEY")):
+            if not path:
+                raise ConfigurationError(f"SECUREDROP_TLS_{name}_FILE is not set: name a PEM file.")
+        leaf, *chain = read_certificates(cert_file)
+        private = read_key(key_file)
+        if leaf.public_key() != private.public_key():
             raise ConfigurationError(
                 f"The key in {key_file} does not belong to the certificate in {cert_file}; "
                 "give the pair that was issued together."
             )
         pkey = crypto.PKey.from_cryptography_key(private)  # type: ignore[arg-type]  # RSA or EC
-        return cls(leaf, tuple(certificates[1:]), pkey)
-
-
-def _public_bytes(key: object) -> bytes:
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
-    encoded: bytes = key.public_bytes(  # type: ignore[attr-defined]  # every public key has it
-        Encoding.DER, PublicFormat.SubjectPublicKeyInfo
-    )
-    return encoded
-
-
-def _read(path: str, what: str, variable: str) -> bytes:
-    if not path:
-        raise ConfigurationError(f"No {what} is set: point {variable} at a PEM file.")
-    try:
-        with open(path, "rb") as file:
-            return file.read()
-    except OSError as exc:
-        raise ConfigurationError(
-            f"The {what} {path} cannot be read ({exc.strerror}); mend it or set {variable}."
-        ) from exc
+        return cls(leaf, tuple(chain), pkey)
 
 
 def _select_ftp(_connection: SSL.Connection, offered: list[bytes]) -> bytes:
