@@ -62,12 +62,12 @@ class ConfinedStorage:
 
     @property
     def name(self) -> str:
-        """The backend's."""
+        """The name of the backend inside."""
         return self._confined.name
 
     @property
     def capabilities(self) -> Capabilities:
-        """The backend's."""
+        """What the backend inside can do."""
         return self._confined.capabilities
 
     @property

@@ -61,7 +61,7 @@ class FlatStore(RemoteTree):
         """Copy an object on the server, metadata included."""
 
     def _remove_all(self, keys: list[str]) -> None:
-        """Delete many objects."""
+        """Delete many objects; no error for those that are gone."""
         in_parallel(self._remove, keys)
 
     @abstractmethod

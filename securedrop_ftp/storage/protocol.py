@@ -49,8 +49,6 @@ class Capabilities:
         serial_parts: parts must be put one after the other, in order (GCS).
         lands_late: a publishing call whose caller died or gave up may still be carried out
             afterwards, as whatever goes over a network may.
-        versions_by_copy: can make a new object of an old one plus new parts on the server
-            (bytes added to a finished object).
     """
 
     resumable: bool = False
@@ -62,7 +60,6 @@ class Capabilities:
     max_object_size: int | None = None
     serial_parts: bool = False
     lands_late: bool = True
-    versions_by_copy: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +79,7 @@ class Entry:
 
     @property
     def name(self) -> str:
-        """The last component."""
+        """The last component of the key."""
         return self.key.rpartition("/")[2]
 
 
@@ -149,7 +146,7 @@ class Backend(Protocol):
 
     @property
     def capabilities(self) -> Capabilities:
-        """What it can do."""
+        """What the storage can do; the same for the life of the backend."""
 
     # --- writing ---------------------------------------------------------------------
 

@@ -26,7 +26,7 @@ class RemoteTree(ABC):
 
     @abstractmethod
     def _remove(self, key: str) -> None:
-        """Delete a file."""
+        """Delete the file ``key``, which was found to be there."""
 
     @abstractmethod
     def _move_file(self, found: Entry, target: str, *, taken: bool) -> None:

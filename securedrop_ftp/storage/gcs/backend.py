@@ -228,7 +228,7 @@ class GCSBackend(ObjectStore):
         self._forget(partial)
 
     def _forget(self, partial: Partial) -> None:
-        """The upload has ended."""
+        """The upload has ended: drop what this process knows of it, and its marks."""
         for known in [k for k in list(self._progress) if k[0] == partial.token]:
             self._progress.pop(known, None)
         self._marks.unmark(partial.spec.upload_id, listed=True)

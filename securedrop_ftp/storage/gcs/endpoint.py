@@ -20,7 +20,7 @@ class GoogleCloudStorageAt(GoogleCloudStorage):  # type: ignore[misc]
 
     @property
     def client(self) -> Any:
-        """The client, made once."""
+        """The client for ``custom_endpoint``; made at the first use."""
         client = kept_google_client(self)
         if client is None:
             endpoint = str(self.custom_endpoint)

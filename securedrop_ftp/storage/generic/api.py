@@ -66,7 +66,7 @@ class StorageApi:
             return bool(self._storage.exists(key))
 
     def size(self, key: str) -> int:
-        """Bytes of a file."""
+        """How many bytes a file has."""
         with storage_errors():
             return int(self._storage.size(key))
 
@@ -111,7 +111,7 @@ class StorageApi:
             yield content
 
     def read(self, key: str, offset: int, length: int) -> bytes:
-        """Some bytes of a file."""
+        """At most ``length`` bytes of a file from ``offset``."""
         with self.opened(key) as content:
             if offset:
                 content.seek(offset)

@@ -181,7 +181,7 @@ class Bucket:
         )
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the clients and their connections; the next use makes new ones."""
         with self._lock:
             clients, self._clients = list(self._clients.values()), {}
         for client in clients:

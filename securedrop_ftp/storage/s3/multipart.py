@@ -1,9 +1,9 @@
-"""Marks of our multipart uploads, and the sweep that follows them.
+"""Our multipart uploads: each has a mark, and a sweep aborts those that the marks name.
 
 ``ListMultipartUploads`` tells keys and ids but no metadata, so an upload in a shared bucket does
-not show whose it is. Before one is created, a marker ``.securedrop/multipart/<upload id>`` says
-for which key, and which multipart uploads of that key are others'; after, it names the multipart
-id. Only what a marker tells is ever swept.
+not show whose it is. Before one is created, its mark ``.securedrop/multipart/<upload id>`` says for
+which key, and which multipart uploads of that key are others'. Afterwards the mark names the
+multipart id. Nothing that no mark names is ever swept.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class MarkedMultiparts:
         return multipart_id
 
     def end(self, upload_id: str) -> None:
-        """It was completed."""
+        """The upload was completed: its mark is needed no more."""
         self._marks.unmark(upload_id)
 
     def abort(self, key: str, upload_id: str, multipart_id: str) -> None:

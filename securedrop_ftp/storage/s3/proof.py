@@ -65,7 +65,7 @@ class Sent:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """For the request."""
+        """What goes into the request because of it, as boto3 names it."""
         return {"ContentMD5": b64encode(self.md5).decode()} if self.md5 is not None else {}
 
     def is_md5(self, answer: dict[str, Any]) -> bool:
