@@ -52,7 +52,7 @@ class Intake:
     Args:
         submit: ``submit(partner_name, job)`` runs ``job`` in the storage pool; never blocks.
         writer: the process's database writer; ``None`` in commands.
-        owner: ``node:boot:worker``, this process in the ledger.
+        owner: ``node:service:boot:worker``, this process in the ledger.
     """
 
     def __init__(
