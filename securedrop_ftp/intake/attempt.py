@@ -108,7 +108,7 @@ class Attempt:
 
     @property
     def actor(self) -> Actor:
-        """For the events."""
+        """Who uploads, as the events name it."""
         principal = self.request.principal
         return Actor(
             partner=principal.partner,

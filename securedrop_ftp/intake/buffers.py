@@ -44,7 +44,7 @@ Memory = mmap.mmap
 
 
 def take_memory(size: int) -> Memory:
-    """``size`` bytes, zero."""
+    """Map ``size`` zero bytes."""
     return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
 
 

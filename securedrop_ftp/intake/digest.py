@@ -75,7 +75,7 @@ class MidstateSha256:
             ctypes.memmove(self._context, state, STATE_SIZE)
 
     def update(self, data: memoryview | bytes) -> None:
-        """See :class:`Digest`."""
+        """Take the next bytes; libcrypto is called without the GIL."""
         size = len(data)
         if size == 0:
             return
@@ -90,14 +90,14 @@ class MidstateSha256:
         self._library.update(self._context, data, size)
 
     def hexdigest(self) -> str:
-        """See :class:`Digest`."""
+        """The digest so far, lower-case hex, of a copy of the state."""
         copy = ctypes.create_string_buffer(self._context.raw, len(self._context))
         out = ctypes.create_string_buffer(32)
         self._library.final(out, copy)
         return out.raw[:32].hex()
 
     def save(self) -> bytes:
-        """See :class:`Digest`."""
+        """The midstate, :data:`STATE_SIZE` bytes."""
         return self._context.raw[:STATE_SIZE]
 
 
@@ -108,15 +108,15 @@ class PlainSha256:
         self._hash = hashlib.sha256()
 
     def update(self, data: memoryview | bytes) -> None:
-        """See :class:`Digest`."""
+        """Take the next bytes, as hashlib does."""
         self._hash.update(data)
 
     def hexdigest(self) -> str:
-        """See :class:`Digest`."""
+        """The digest so far, lower-case hex."""
         return self._hash.hexdigest()
 
     def save(self) -> None:
-        """See :class:`Digest`."""
+        """``None``: hashlib gives no midstate away."""
         return None
 
 

@@ -57,5 +57,5 @@ def pack_states(states: Mapping[int, bytes]) -> bytes | None:
 
 
 def unpack_states(packed: bytes | memoryview | None) -> dict[int, bytes]:
-    """Midstates by offset."""
+    """The midstates that :func:`pack_states` packed, by offset."""
     return dict(_RECORD.iter_unpack(bytes(packed))) if packed else {}

@@ -32,12 +32,12 @@ class LiveUploads:
             return len(self._uploads)
 
     def add(self, upload: LiveUpload) -> None:
-        """It was admitted."""
+        """Watch an upload that was admitted."""
         with self._lock:
             self._uploads[upload.claim.upload_id] = upload
 
     def remove(self, upload: LiveUpload) -> None:
-        """It has ended."""
+        """Watch an upload no longer: it has ended."""
         with self._lock:
             self._uploads.pop(upload.claim.upload_id, None)
 

@@ -15,7 +15,7 @@ class Content(Protocol):
 
     @property
     def filled(self) -> int:
-        """How many."""
+        """How many bytes there are."""
 
     @property
     def content(self) -> memoryview:
@@ -44,7 +44,7 @@ class FullPart:
 
     @property
     def size(self) -> int:
-        """Bytes."""
+        """How many bytes the part has."""
         return self.buffer.filled
 
     @property
@@ -75,7 +75,7 @@ class DirectWriter:
         self._space = space
 
     def put(self, partial: Partial, part: FullPart) -> Part | None:
-        """See :meth:`PartWriter.put`.
+        """Put a whole part into storage.
 
         Raises:
             StorageFull: the disks of this machine have no room for it.
@@ -87,4 +87,4 @@ class DirectWriter:
         return stored
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Nothing is held, so nothing is released."""

@@ -91,7 +91,8 @@ class Recovery:
         return settled
 
     def prune(self) -> sweep.Pruned:
-        """See :func:`securedrop_ftp.intake.sweep.prune`."""
+        """Discard what is expired and sweep the storages
+        (:func:`securedrop_ftp.intake.sweep.prune`)."""
         return sweep.prune(self._book, self._backend_for, self._conf)
 
     @staticmethod

@@ -79,7 +79,7 @@ class Intake:
             steps.arm(conf.fault_step)
 
     def take_limits(self, conf: Conf) -> None:
-        """See :meth:`IntakeContext.take_limits`."""
+        """Take the sizes and the memory of a reload, for uploads that begin."""
         self._context.take_limits(conf)
 
     # --- uploads ---------------------------------------------------------------------

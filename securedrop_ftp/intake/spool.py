@@ -84,7 +84,7 @@ class SpoolingWriter:
         self._lock = threading.Lock()
 
     def put(self, partial: Partial, part: FullPart) -> Part | None:
-        """See :meth:`PartWriter.put`.
+        """Keep a piece on the disk; put its part into storage once it is whole.
 
         Raises:
             StorageFull: the spool's disk, or the storage's, has no room for it.

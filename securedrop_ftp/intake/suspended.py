@@ -94,7 +94,7 @@ class SuspendedUploads:
         return rows.select_related("partner").order_by("-updated")
 
     def at(self, principal: Principal, path: str) -> Suspended | None:
-        """See :meth:`Intake.suspended_for`."""
+        """The principal's own suspended upload at a path. Blocks."""
         if not _has_unfinished(principal):
             return None
         row = self.rows(principal).filter(path=path).first()
@@ -113,7 +113,8 @@ class SuspendedUploads:
         return [suspended for suspended in left if suspended is not None]
 
     def under(self, principal: Principal, directory: str) -> list[Suspended]:
-        """See :meth:`Intake.suspended_under`; the newest of each path."""
+        """The principal's own suspended uploads directly in a directory, the newest of each
+        path. Blocks."""
         if not _has_unfinished(principal):
             return []
         start = directory.rstrip("/") + "/"
@@ -133,7 +134,7 @@ class SuspendedUploads:
         return Suspended(str(row.pk), row.path, row.key, length, clock.now())
 
     def discard(self, principal: Principal, path: str) -> bool:
-        """See :meth:`Intake.discard_suspended`."""
+        """Discard the owner's suspended uploads of the path; whether there was one. Blocks."""
         backend = self._context.storage(principal)
         found = False
         for row in self.rows(principal).filter(path=path):
