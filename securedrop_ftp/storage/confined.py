@@ -103,21 +103,17 @@ class ConfinedStorage:
     # --- writing ---------------------------------------------------------------------
 
     def begin(self, spec: ObjectSpec) -> Partial:
-        """See the protocol."""
         return self._partial(self._backend.begin(self._spec(spec)))
 
     def put_part(self, partial: Partial, number: int, offset: int, data: memoryview) -> Part:
-        """See the protocol."""
         return self._backend.put_part(self._partial(partial), number, offset, data)
 
     def resume(self, partial: Partial, epoch: int) -> Partial:
-        """See the protocol."""
         return self._partial(self._backend.resume(self._partial(partial), epoch))
 
     def commit(
         self, partial: Partial, parts: Sequence[Part], *, size: int, sha256: str, replace: bool
     ) -> Published:
-        """See the protocol."""
         return self._published(
             self._backend.commit(
                 self._partial(partial), parts, size=size, sha256=sha256, replace=replace
@@ -127,22 +123,18 @@ class ConfinedStorage:
     def put_object(
         self, spec: ObjectSpec, data: memoryview, *, sha256: str, replace: bool
     ) -> Published:
-        """See the protocol."""
         return self._published(
             self._backend.put_object(self._spec(spec), data, sha256=sha256, replace=replace)
         )
 
     def abort(self, partial: Partial) -> None:
-        """See the protocol."""
         self._backend.abort(self._partial(partial))
 
     def find_published(self, key: str, upload_id: str) -> Published | None:
-        """See the protocol."""
         found = self._backend.find_published(self._inside(key), upload_id)
         return found and self._published(found)
 
     def list_parts(self, partial: Partial) -> list[Part] | None:
-        """See the protocol."""
         return self._backend.list_parts(self._partial(partial))
 
     def sweep(self, keep: Callable[[str], bool], *, older_than: datetime) -> int:
@@ -153,7 +145,6 @@ class ConfinedStorage:
     # --- reading ---------------------------------------------------------------------
 
     def stat(self, key: str) -> Entry:
-        """See the protocol."""
         if self._is_root(key):
             return Entry(key=key, is_dir=True)
         entry = self._backend.stat(key)
@@ -170,8 +161,8 @@ class ConfinedStorage:
         return found.modified if found.is_dir else None
 
     def scandir(self, key: str) -> Iterator[list[Entry]]:
-        """See the protocol. Names that we do not take (other tools put them there) are left out:
-        no verb could address them."""
+        """Names that we do not take (other tools put them there) are left out: no verb could
+        address them."""
         is_root = self._is_root(key)
         return self._pages(key, is_root)
 
@@ -196,28 +187,26 @@ class ConfinedStorage:
         return True
 
     def read(self, entry: Entry, offset: int, length: int) -> bytes:
-        """See the protocol."""
         self._inside(entry.key)
         return self._backend.read(entry, offset, length)
 
     # --- changing --------------------------------------------------------------------
 
     def delete(self, key: str) -> None:
-        """See the protocol."""
         if self._is_root(key):
             raise IsADirectory
         self._backend.delete(key)
 
     def rename(self, source: str, target: str, *, replace: bool) -> None:
-        """See the protocol. NotADirectory: see :meth:`mkdir`."""
+        """Raises NotADirectory as :meth:`mkdir` does."""
         self._inside(source)
         if _directory(self._inside(target)) != _directory(source):
             self._refuse_file_above(target)
         self._backend.rename(source, target, replace=replace)
 
     def mkdir(self, key: str) -> None:
-        """See the protocol. NotADirectory where one of its directories is a file: object stores
-        would make one name both, and who moves the file away leaves a directory in its place."""
+        """NotADirectory where one of its directories is a file: object stores would make one
+        name both, and who moves the file away leaves a directory in its place."""
         if self._is_root(key):
             raise Exists
         self._refuse_file_above(key)
@@ -231,13 +220,11 @@ class ConfinedStorage:
                 raise NotADirectory
 
     def rmdir(self, key: str) -> None:
-        """See the protocol."""
         self._backend.rmdir(self._inside(key))
 
     # --- life ------------------------------------------------------------------------
 
     def check(self) -> None:
-        """See the protocol."""
         self._backend.check()
 
     def close(self) -> None:

@@ -71,7 +71,7 @@ class FlatStore(RemoteTree):
     # --- looking ---------------------------------------------------------------------
 
     def stat(self, key: str) -> Entry:
-        """See the protocol. One request for a file, two for a directory."""
+        """One request for a file, two for a directory."""
         if not key:
             return Entry("", is_dir=True)
         try:
@@ -95,7 +95,6 @@ class FlatStore(RemoteTree):
         return f"{key}/{self.marker_name}"
 
     def scandir(self, key: str) -> Iterator[list[Entry]]:
-        """See the protocol."""
         base = f"{key}/" if key else ""
         exists = not key
         for directories, files in self._list(base):
@@ -156,7 +155,6 @@ class FlatStore(RemoteTree):
         self._put_marker(self._marker(key))
 
     def rmdir(self, key: str) -> None:
-        """See the protocol."""
         refuse_root(key)
         names = self._first(key, 2)
         if not names:

@@ -74,7 +74,6 @@ class MemoryBackend:
     # --- writing ---------------------------------------------------------------------
 
     def begin(self, spec: ObjectSpec) -> Partial:
-        """See the protocol."""
         token = f"{check_upload_id(spec.upload_id)}.{spec.epoch}"
         with self._lock:
             self._uploads[token] = _Upload(spec, _now())
@@ -87,14 +86,12 @@ class MemoryBackend:
             raise NotFound("The unfinished upload is gone.") from None
 
     def put_part(self, partial: Partial, number: int, offset: int, data: memoryview) -> Part:
-        """See the protocol."""
         content = bytes(data)
         with self._lock:
             self._upload(partial).parts[number] = (offset, content)
         return Part(number, offset, len(content), hashlib.sha256(content).hexdigest())
 
     def resume(self, partial: Partial, epoch: int) -> Partial:
-        """See the protocol."""
         spec = but(partial.spec, epoch=epoch)
         token = f"{check_upload_id(spec.upload_id)}.{epoch}"
         with self._lock:
@@ -106,7 +103,6 @@ class MemoryBackend:
     def commit(
         self, partial: Partial, parts: Sequence[Part], *, size: int, sha256: str, replace: bool
     ) -> Published:
-        """See the protocol."""
         ordered = check_parts(parts, size)
         with self._lock:
             held = self._upload(partial).parts
@@ -122,7 +118,6 @@ class MemoryBackend:
     def put_object(
         self, spec: ObjectSpec, data: memoryview, *, sha256: str, replace: bool
     ) -> Published:
-        """See the protocol."""
         with self._lock:
             return self._publish(spec, bytes(data), sha256, replace)
 
@@ -139,19 +134,16 @@ class MemoryBackend:
         return Published(spec.key, len(data), etag)
 
     def abort(self, partial: Partial) -> None:
-        """See the protocol."""
         with self._lock:
             self._uploads.pop(partial.token, None)
 
     def find_published(self, key: str, upload_id: str) -> Published | None:
-        """See the protocol."""
         found = self._objects.get(key)
         if found is None or found.metadata.get(META_UPLOAD_ID) != upload_id:
             return None
         return Published(key, len(found.data), found.etag)
 
     def list_parts(self, partial: Partial) -> list[Part] | None:
-        """See the protocol."""
         with self._lock:
             upload = self._uploads.get(partial.token)
             if upload is None:
@@ -162,7 +154,6 @@ class MemoryBackend:
             ]
 
     def sweep(self, keep: Callable[[str], bool], *, older_than: datetime) -> int:
-        """See the protocol."""
         with self._lock:
             found = [
                 (t, u.spec.upload_id) for t, u in self._uploads.items() if u.begun < older_than
@@ -174,7 +165,6 @@ class MemoryBackend:
     # --- reading ---------------------------------------------------------------------
 
     def stat(self, key: str) -> Entry:
-        """See the protocol."""
         with self._lock:
             found = self._objects.get(key)
             if found is not None:
@@ -184,7 +174,6 @@ class MemoryBackend:
         raise not_there()
 
     def scandir(self, key: str) -> Iterator[list[Entry]]:
-        """See the protocol."""
         with self._lock:
             if key in self._objects:
                 raise NotADirectory
@@ -203,7 +192,6 @@ class MemoryBackend:
         yield from in_pages(entry for entry in entries if entry.key != RESERVED[:-1])
 
     def read(self, entry: Entry, offset: int, length: int) -> bytes:
-        """See the protocol."""
         found = self._objects.get(entry.key)
         if found is None or (entry.etag and found.etag != entry.etag):
             raise not_there()
@@ -216,13 +204,11 @@ class MemoryBackend:
     # --- changing --------------------------------------------------------------------
 
     def delete(self, key: str) -> None:
-        """See the protocol."""
         with self._lock:
             if self._objects.pop(key, None) is None:
                 raise IsADirectory if self._is_directory(key) else not_there()
 
     def rename(self, source: str, target: str, *, replace: bool) -> None:
-        """See the protocol."""
         refuse_root(source)
         refuse_root(target)
         with self._lock:
@@ -244,7 +230,6 @@ class MemoryBackend:
         return [(key, found) for key, found in self._objects.items() if key != target]
 
     def mkdir(self, key: str) -> None:
-        """See the protocol."""
         with self._lock:
             if key in self._objects or self._is_directory(key):
                 raise Exists
@@ -252,7 +237,6 @@ class MemoryBackend:
             self._add_directories(f"{key}/")
 
     def rmdir(self, key: str) -> None:
-        """See the protocol."""
         refuse_root(key)
         with self._lock:
             if key in self._objects:
@@ -282,7 +266,7 @@ class MemoryBackend:
         """Memory is always there."""
 
     def close(self) -> None:
-        """Nothing to release."""
+        """Nothing is held, so nothing is released."""
 
 
 def _moved(key: str, source: str, target: str) -> str:

@@ -72,7 +72,7 @@ class ObjectStore(FlatStore):
 
     @abstractmethod
     def list_parts(self, partial: Partial) -> list[Part] | None:
-        """See the protocol."""
+        """The parts that the store holds of an upload; each store asks in its own way."""
 
     @property
     @abstractmethod
@@ -91,8 +91,8 @@ class ObjectStore(FlatStore):
     # --- writing ---------------------------------------------------------------------
 
     def resume(self, partial: Partial, epoch: int) -> Partial:
-        """See the protocol. What a late writer puts carries another token (an ETag, a block's id,
-        a checksum) than the part that was recorded, and ``commit`` names the recorded ones."""
+        """What a late writer puts carries another token (an ETag, a block's id, a checksum) than
+        the part that was recorded, and ``commit`` names the recorded ones."""
         if self.list_parts(partial) is None:
             raise NotFound("The unfinished upload is gone.")
         return but(partial, spec=but(partial.spec, epoch=epoch))
@@ -100,7 +100,6 @@ class ObjectStore(FlatStore):
     def put_object(
         self, spec: ObjectSpec, data: memoryview, *, sha256: str, replace: bool
     ) -> Published:
-        """See the protocol."""
         refuse_root(spec.key)
         attempts = self._before_publishing(spec.key, replace=replace)
         published = self._put(spec, data, sha256, attempts, replace=replace)
@@ -145,7 +144,6 @@ class ObjectStore(FlatStore):
         return found
 
     def find_published(self, key: str, upload_id: str) -> Published | None:
-        """See the protocol."""
         return self._published(key, upload_id, self._attempts())
 
     def _published(self, key: str, upload_id: str, attempts: Attempts) -> Published | None:
@@ -158,8 +156,8 @@ class ObjectStore(FlatStore):
         return Published(key, found.size, found.etag)
 
     def sweep(self, keep: Callable[[str], bool], *, older_than: datetime) -> int:
-        """See the protocol. Where no mark names an unfinished upload any more, the service itself
-        drops its parts within a week."""
+        """Where no mark names an unfinished upload any more, the service itself drops its parts
+        within a week."""
         dead = self._marks.dead(keep, older_than)
         for upload_id in dead:
             self._marks.unmark(upload_id, listed=True)
@@ -168,7 +166,6 @@ class ObjectStore(FlatStore):
     # --- reading ---------------------------------------------------------------------
 
     def read(self, entry: Entry, offset: int, length: int) -> bytes:
-        """See the protocol."""
         stop = min(offset + length, entry.size)
         if offset >= stop:
             return b""

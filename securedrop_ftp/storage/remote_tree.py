@@ -22,7 +22,7 @@ class RemoteTree(ABC):
 
     @abstractmethod
     def stat(self, key: str) -> Entry:
-        """See the protocol."""
+        """What is at a key; each tree asks in its own way."""
 
     @abstractmethod
     def _remove(self, key: str) -> None:
@@ -43,14 +43,12 @@ class RemoteTree(ABC):
     # --- changing --------------------------------------------------------------------
 
     def delete(self, key: str) -> None:
-        """See the protocol."""
         refuse_root(key)
         if self.stat(key).is_dir:
             raise IsADirectory
         self._remove(key)
 
     def rename(self, source: str, target: str, *, replace: bool) -> None:
-        """See the protocol."""
         refuse_root(source)
         refuse_root(target)
         found = self.stat(source)
@@ -65,7 +63,7 @@ class RemoteTree(ABC):
             self._move_file(found, target, taken=taken)
 
     def mkdir(self, key: str) -> None:
-        """See the protocol. Missing parents are made."""
+        """Missing parents are made."""
         refuse_root(key)
         with suppress(NotFound):
             self.stat(key)

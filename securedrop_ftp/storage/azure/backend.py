@@ -108,13 +108,13 @@ class AzureBackend(ObjectStore):
     # --- writing ---------------------------------------------------------------------
 
     def begin(self, spec: ObjectSpec) -> Partial:
-        """See the protocol. The token names the upload's blocks."""
+        """The token names the upload's blocks."""
         refuse_root(spec.key)
         self._put_marker(self._marks.key(spec.upload_id))
         return Partial(spec, _blocks_of(spec.upload_id))
 
     def put_part(self, partial: Partial, number: int, offset: int, data: memoryview) -> Part:
-        """See the protocol. The part's token is its block's id. The server compares an MD5."""
+        """The part's token is its block's id. The server compares an MD5."""
         block_id = f"{partial.token}{partial.spec.epoch:08x}{number:08x}"
         blob = self._blob(partial.spec.key)
         content = bytes(data)  # the SDK reads it more than once, and signs what it was given
@@ -130,7 +130,7 @@ class AzureBackend(ObjectStore):
     def commit(
         self, partial: Partial, parts: Sequence[Part], *, size: int, sha256: str, replace: bool
     ) -> Published:
-        """See the protocol. The blocks' sizes are compared before."""
+        """The blocks' sizes are compared before."""
         spec = partial.spec
         ordered = check_parts(parts, size)
         if not self._is_marked(spec.upload_id):
@@ -186,11 +186,10 @@ class AzureBackend(ObjectStore):
         return self._publish(spec, attempts, published)
 
     def abort(self, partial: Partial) -> None:
-        """See the protocol."""
         self._marks.unmark(partial.spec.upload_id)
 
     def list_parts(self, partial: Partial) -> list[Part] | None:
-        """See the protocol. Of a number that several epochs put, the last one's."""
+        """Of a number that several epochs put, the last one's."""
         if not self._is_marked(partial.spec.upload_id):
             return None
         ours = sorted(
@@ -334,7 +333,6 @@ class AzureBackend(ObjectStore):
         return f"Container “{self._storage.azure_container}”"
 
     def close(self) -> None:
-        """See the protocol."""
         with self._lock:
             client, self._client = self._client, None
         if client is not None:

@@ -75,7 +75,6 @@ class FilesystemBackend(InPartFiles):
     def commit(
         self, partial: Partial, parts: Sequence[Part], *, size: int, sha256: str, replace: bool
     ) -> Published:
-        """See the protocol."""
         check_parts(parts, size)
         spec = partial.spec
         refuse_root(spec.key)
@@ -91,7 +90,6 @@ class FilesystemBackend(InPartFiles):
     def put_object(
         self, spec: ObjectSpec, data: memoryview, *, sha256: str, replace: bool
     ) -> Published:
-        """See the protocol."""
         part = Part(1, 0, data.nbytes)
         partial = self._uploads.begin(spec, durable=False)
         try:
@@ -136,7 +134,6 @@ class FilesystemBackend(InPartFiles):
         return Published(key, found.st_size, _etag(found))
 
     def find_published(self, key: str, upload_id: str) -> Published | None:
-        """See the protocol."""
         try:
             with os_errors(), self._tree.parent(key) as (directory, name):
                 fd = os.open(name, _READ, dir_fd=directory)
@@ -153,14 +150,13 @@ class FilesystemBackend(InPartFiles):
         return Published(key, found.st_size, _etag(found)) if ours else None
 
     def sweep(self, keep: Callable[[str], bool], *, older_than: datetime) -> int:
-        """See the protocol. Old records under ``.securedrop/published`` go too."""
+        """Old records under ``.securedrop/published`` go too."""
         self._records.sweep(keep, older_than)
         return self._uploads.sweep(keep, older_than=older_than)
 
     # --- reading ---------------------------------------------------------------------
 
     def stat(self, key: str) -> Entry:
-        """See the protocol."""
         if not key:
             return Entry("", is_dir=True)
         try:
@@ -183,7 +179,7 @@ class FilesystemBackend(InPartFiles):
             os.close(fd)
 
     def scandir(self, key: str) -> Iterator[list[Entry]]:
-        """See the protocol. Symlinks and special files are left out."""
+        """Symlinks and special files are left out."""
         base = f"{key}/" if key else ""
         try:
             with os_errors(), self._tree.directory(key) as fd, os.scandir(fd) as names:
@@ -194,7 +190,6 @@ class FilesystemBackend(InPartFiles):
                 raise
 
     def read(self, entry: Entry, offset: int, length: int) -> bytes:
-        """See the protocol."""
         with os_errors():
             try:
                 with self._tree.parent(entry.key) as (directory, name):
@@ -211,7 +206,6 @@ class FilesystemBackend(InPartFiles):
     # --- changing --------------------------------------------------------------------
 
     def delete(self, key: str) -> None:
-        """See the protocol."""
         refuse_root(key)
         with os_errors(), self._tree.parent(key) as (directory, name):
             match kind(directory, name):
@@ -224,7 +218,6 @@ class FilesystemBackend(InPartFiles):
                     raise not_there()
 
     def rename(self, source: str, target: str, *, replace: bool) -> None:
-        """See the protocol."""
         refuse_root(source)
         refuse_root(target)
         with os_errors(), self._tree.parent(source) as (source_fd, source_name):
@@ -249,13 +242,12 @@ class FilesystemBackend(InPartFiles):
             os.fsync(source_fd)
 
     def mkdir(self, key: str) -> None:
-        """See the protocol. Missing parents are made."""
+        """Missing parents are made."""
         refuse_root(key)
         with os_errors(), self._tree.parent(key, create=True) as (directory, name):
             self._tree.make(directory, name)
 
     def rmdir(self, key: str) -> None:
-        """See the protocol."""
         refuse_root(key)
         with os_errors(), self._tree.parent(key) as (directory, name):
             if kind(directory, name) == "other":
@@ -272,25 +264,20 @@ class FilesystemBackend(InPartFiles):
 
     @property
     def place(self) -> str:
-        """See :class:`~.protocol.Located`."""
         return self._tree.location
 
     def mark(self) -> str:
-        """See :class:`~.protocol.Located`."""
         with os_errors():
             return self._tree.read_mark()
 
     def put_mark(self, mark: str) -> str:
-        """See :class:`~.protocol.Located`."""
         with os_errors():
             return self._tree.put_mark(mark)
 
     def expect_mark(self, mark: str) -> None:
-        """See :class:`~.protocol.Located`."""
         self._tree.expect(mark)
 
     def is_blank(self) -> bool:
-        """See :class:`~.protocol.Located`."""
         with os_errors():
             return self._tree.is_blank()
 

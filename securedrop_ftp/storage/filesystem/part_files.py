@@ -163,23 +163,18 @@ class InPartFiles:
     _uploads: PartFiles
 
     def begin(self, spec: ObjectSpec) -> Partial:
-        """See the protocol."""
         return self._uploads.begin(spec)
 
     def put_part(self, partial: Partial, number: int, offset: int, data: memoryview) -> Part:
-        """See the protocol."""
         return self._uploads.put(partial, number, offset, data)
 
     def resume(self, partial: Partial, epoch: int) -> Partial:
-        """See the protocol."""
         return self._uploads.resume(partial, epoch)
 
     def abort(self, partial: Partial) -> None:
-        """See the protocol."""
         self._uploads.discard(partial)
 
     def list_parts(self, partial: Partial) -> list[Part] | None:
-        """See the protocol."""
         with os_errors():
             return self._uploads.parts(partial)
 

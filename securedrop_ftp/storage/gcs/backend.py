@@ -104,7 +104,7 @@ class GCSBackend(ObjectStore):
         return blob
 
     def begin(self, spec: ObjectSpec) -> Partial:
-        """See the protocol. The token is the session's address."""
+        """The token is the session's address."""
         refuse_root(spec.key)
         self._write_mark(self._marks.key(spec.upload_id), b"")
         blob = self._new_blob(spec)
@@ -121,11 +121,10 @@ class GCSBackend(ObjectStore):
         return Partial(spec, str(token))
 
     def put_part(self, partial: Partial, number: int, offset: int, data: memoryview) -> Part:
-        """See the protocol. The part's token is its CRC32C and, where it ends in a tail, the
-        epoch that put it.
+        """The part's token is its CRC32C and, where it ends in a tail, the epoch that put it.
 
-        Bytes that the session holds already, from before a resume, are not sent again: if they
-        are not the same, the checksum of the whole makes the server refuse to publish.
+        Bytes that the session holds already, from before a resume, are not sent again: if they are
+        not the same, the checksum of the whole makes the server refuse to publish.
         """
         whole = data.nbytes // MULTIPLE * MULTIPLE
         held = self._held(partial)
@@ -168,7 +167,7 @@ class GCSBackend(ObjectStore):
     def commit(
         self, partial: Partial, parts: Sequence[Part], *, size: int, sha256: str, replace: bool
     ) -> Published:
-        """See the protocol. The server compares the CRC32C of the whole before it publishes."""
+        """The server compares the CRC32C of the whole before it publishes."""
         spec = partial.spec
         ordered = check_parts(parts, size)
         if not ordered:
@@ -223,7 +222,6 @@ class GCSBackend(ObjectStore):
             raise VerificationFailed(f"Storage holds {published.size} bytes, not {size}.")
 
     def abort(self, partial: Partial) -> None:
-        """See the protocol."""
         self._session(partial).cancel()
         self._forget(partial)
 

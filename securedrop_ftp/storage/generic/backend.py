@@ -82,7 +82,6 @@ class GenericBackend(InPartFiles, RemoteTree):
     def commit(
         self, partial: Partial, parts: Sequence[Part], *, size: int, sha256: str, replace: bool
     ) -> Published:
-        """See the protocol."""
         check_parts(parts, size)
         with os_errors(), self._uploads.exclusive(partial) as (directory, name, fd):
             held = os.fstat(fd).st_size
@@ -97,7 +96,6 @@ class GenericBackend(InPartFiles, RemoteTree):
     def put_object(
         self, spec: ObjectSpec, data: memoryview, *, sha256: str, replace: bool
     ) -> Published:
-        """See the protocol."""
         return self._publish(spec, io.BytesIO(data), data.nbytes, sha256, replace)
 
     def _publish(
@@ -116,7 +114,7 @@ class GenericBackend(InPartFiles, RemoteTree):
         return Published(spec.key, size)
 
     def find_published(self, key: str, upload_id: str) -> Published | None:
-        """See the protocol. What is there is read back and compared with the recorded digest."""
+        """What is there is read back and compared with the recorded digest."""
         self._refuse_lost()
         try:
             with os_errors():
@@ -130,21 +128,20 @@ class GenericBackend(InPartFiles, RemoteTree):
         return Published(key, found.size) if same else None
 
     def sweep(self, keep: Callable[[str], bool], *, older_than: datetime) -> int:
-        """See the protocol. Old records go too."""
+        """Old records go too."""
         self._records.sweep(keep, older_than)
         return self._uploads.sweep(keep, older_than=older_than)
 
     # --- reading ---------------------------------------------------------------------
 
     def stat(self, key: str) -> Entry:
-        """See the protocol."""
         found = self._api.find(key)
         if found is None:
             raise not_there()
         return found
 
     def scandir(self, key: str) -> Iterator[list[Entry]]:
-        """See the protocol, but sizes and times are one call each for every file."""
+        """Sizes and times are one call each for every file: the API lists names only."""
         self._require_directory(key)
         yield from in_pages(self._entries(f"{key}/" if key else "", *self._api.names(key)))
 
@@ -165,7 +162,7 @@ class GenericBackend(InPartFiles, RemoteTree):
                     yield self._api.file(base + name)
 
     def read(self, entry: Entry, offset: int, length: int) -> bytes:
-        """See the protocol; the API has no versions to hold on to."""
+        """Of the file as it is now: the API has no versions to hold on to."""
         if offset >= entry.size:
             return b""
         return self._api.read(entry.key, offset, min(length, entry.size - offset))
@@ -187,7 +184,6 @@ class GenericBackend(InPartFiles, RemoteTree):
         mark_directory(self._api, key)
 
     def rmdir(self, key: str) -> None:
-        """See the protocol."""
         refuse_root(key)
         self._require_directory(key)
         directories, files = self._api.names(key)
@@ -209,30 +205,26 @@ class GenericBackend(InPartFiles, RemoteTree):
 
     @property
     def place(self) -> str:
-        """See :class:`~.protocol.Located`."""
         return str(getattr(self._storage, "location", type(self._storage).__qualname__))
 
     def mark(self) -> str:
-        """See :class:`~.protocol.Located`."""
         if not self._api.exists(MARK):
             return ""
         return self._api.read(MARK, 0, 100).decode("ascii", "replace").strip()
 
     def put_mark(self, mark: str) -> str:
-        """See :class:`~.protocol.Located`."""
         with suppress(Exists):
             self._api.save(MARK, io.BytesIO(f"{mark}\n".encode()), len(mark) + 1)
         return self.mark()
 
     def expect_mark(self, mark: str) -> None:
-        """See :class:`~.protocol.Located`. It is looked for once for each file. The spool is
-        marked too: it is not made anew on another disk while the process lives."""
+        """It is looked for once for each file. The spool is marked too: it is not made anew on
+        another disk while the process lives."""
         self._expected = mark
         with os_errors():
             self._tree.expect(self._tree.read_mark() or self._tree.put_mark(uuid.uuid4().hex))
 
     def is_blank(self) -> bool:
-        """See :class:`~.protocol.Located`."""
         return self._api.names("") == ([], [])
 
     def _refuse_lost(self) -> None:
@@ -248,4 +240,4 @@ class GenericBackend(InPartFiles, RemoteTree):
         self.abort(self.begin(spec))
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Nothing is held, so nothing is released."""

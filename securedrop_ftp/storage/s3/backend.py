@@ -84,7 +84,7 @@ class S3Backend(ObjectStore):
     # --- writing ---------------------------------------------------------------------
 
     def begin(self, spec: ObjectSpec) -> Partial:
-        """See the protocol. The token is S3's multipart upload id."""
+        """The token is S3's multipart upload id."""
         refuse_root(spec.key)
         token = self._multiparts.create(spec.key, spec.upload_id, **self._object_parameters(spec))
         return Partial(spec, token)
@@ -97,8 +97,8 @@ class S3Backend(ObjectStore):
         }
 
     def put_part(self, partial: Partial, number: int, offset: int, data: memoryview) -> Part:
-        """See the protocol. The part's token is its ETag. Storage proves that it took the bytes
-        that we hold (:mod:`.proof`), and gets them once more where it did not."""
+        """The part's token is its ETag. Storage proves that it took the bytes that we hold
+        (:mod:`.proof`), and gets them once more where it did not."""
         sent = self._proof.sent(data)
 
         def put() -> Part:
@@ -124,7 +124,7 @@ class S3Backend(ObjectStore):
     def commit(
         self, partial: Partial, parts: Sequence[Part], *, size: int, sha256: str, replace: bool
     ) -> Published:
-        """See the protocol. Sizes and ETags are compared with what storage holds before."""
+        """Sizes and ETags are compared with what storage holds before."""
         spec = partial.spec
         ordered = check_parts(parts, size)
         if not ordered:  # S3 completes no upload without a part
@@ -159,8 +159,8 @@ class S3Backend(ObjectStore):
     def put_object(
         self, spec: ObjectSpec, data: memoryview, *, sha256: str, replace: bool
     ) -> Published:
-        """See the protocol. One request where the server is known to refuse damaged bytes, for
-        it makes the file visible; elsewhere a multipart upload of one part, proved before."""
+        """One request where the server is known to refuse damaged bytes, for it makes the file
+        visible; elsewhere a multipart upload of one part, proved before."""
         if data.nbytes and self._proof.check is Check.NOTHING:
             return self._put_as_part(spec, data, sha256, replace=replace)
         return super().put_object(spec, data, sha256=sha256, replace=replace)
@@ -248,11 +248,10 @@ class S3Backend(ObjectStore):
         return Published(spec.key, size, found.etag)
 
     def abort(self, partial: Partial) -> None:
-        """See the protocol."""
         self._multiparts.abort(partial.spec.key, partial.spec.upload_id, partial.token)
 
     def list_parts(self, partial: Partial) -> list[Part] | None:
-        """See the protocol. Offsets are those of parts that follow each other."""
+        """Offsets are those of parts that follow each other."""
         parts: list[Part] = []
         offset = marker = 0
         while True:
@@ -274,7 +273,6 @@ class S3Backend(ObjectStore):
             marker = parts[-1].number
 
     def sweep(self, keep: Callable[[str], bool], *, older_than: datetime) -> int:
-        """See the protocol."""
         self._proof.forget()
         return self._multiparts.sweep(keep, older_than=older_than)
 
@@ -346,7 +344,6 @@ class S3Backend(ObjectStore):
         return f"Bucket “{self._bucket.name}”"
 
     def close(self) -> None:
-        """See the protocol."""
         self._bucket.close()
 
 

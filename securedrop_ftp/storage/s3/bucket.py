@@ -219,7 +219,7 @@ class PartBody:
         return self._at
 
     def tell(self) -> int:
-        """As files do."""
+        """Where the next read begins, as files tell it."""
         return self._at
 
     def release(self) -> None:

@@ -170,7 +170,7 @@ class AlteredBody:
         self._at = 0
 
     def read(self, size: int = -1) -> bytes:
-        """As files do."""
+        """The next bytes, as files give them."""
         text = self._text[self._at :][: None if size < 0 else size]
         self._at += len(text)
         if not text:
@@ -178,10 +178,10 @@ class AlteredBody:
         return text
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """As files do."""
+        """Go to an offset, as files do."""
         self._at = offset + (0, self._at, len(ALTERED))[whence]
         return self._at
 
     def tell(self) -> int:
-        """As files do."""
+        """Where the next read begins, as files tell it."""
         return self._at
