@@ -338,7 +338,7 @@ def read_into(connection: SSL.Connection, into: memoryview) -> tuple[int, Except
     have raised (:class:`OpenSSL.SSL.WantReadError`, ``ZeroReturnError``, …). Both may be there: the
     bytes came first.
     """
-    tls = _raw(connection)
+    tls = connection._ssl
     filled, size = 0, len(into)
     with _ffi.from_buffer(into, require_writable=True) as buffer:
         while filled < size:
@@ -346,7 +346,7 @@ def read_into(connection: SSL.Connection, into: memoryview) -> tuple[int, Except
             if n <= 0:
                 fin = _ended_by_fin(connection, n)
                 try:
-                    _raise_error(connection, n)
+                    connection._raise_ssl_error(tls, n)  # empties the error queue
                 except Exception as exc:
                     if fin:
                         return filled, Fin(*exc.args)
@@ -365,14 +365,14 @@ def write_from(
     connection took no more. The bytes that follow must be offered next, as many or more (OpenSSL
     keeps a record that the socket took half of).
     """
-    tls = _raw(connection)
+    tls = connection._ssl
     sent, size = 0, len(data)
     with _ffi.from_buffer(data) as buffer:
         while sent < size and sent < limit:
             n = _lib.SSL_write(tls, buffer + sent, size - sent)
             if n <= 0:
                 try:
-                    _raise_error(connection, n)
+                    connection._raise_ssl_error(tls, n)  # empties the error queue
                 except Exception as exc:
                     return sent, exc.with_traceback(None)
             sent += n
@@ -383,11 +383,6 @@ def _ended_by_fin(_connection: SSL.Connection, _result: int) -> bool:
     """Whether a read that gave nothing met the peer's FIN, by the oldest error in the queue."""
     reason: int = _lib.ERR_GET_REASON(_lib.ERR_peek_error())
     return reason == _FIN
-
-
-def _raise_error(connection: Any, result: int) -> None:
-    """Raise what pyOpenSSL raises for that result, and empty OpenSSL's queue of errors."""
-    connection._raise_ssl_error(connection._ssl, result)
 
 
 # --- for the self-test -----------------------------------------------------------------------
