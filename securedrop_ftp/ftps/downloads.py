@@ -62,13 +62,9 @@ class RangeSource:
     def _fetch(self) -> None:
         session = self._session
         while self._at < self._size and len(self._ahead) < session.conf.read_ahead:
-            length = min(self._range, self._size - self._at)
-            if not session.runtime.reads.take(self._partner, length * self._weight):
-                if self._ahead:
-                    return
-                # One small range at a time goes on whatever the others hold.
-                length = min(length, FIRST_RANGE)
-                session.runtime.reads.take(self._partner, length * self._weight, force=True)
+            length = self._room(min(self._range, self._size - self._at))
+            if not length:
+                return
             future: Future[bytes] = session.runtime.storage(
                 self._partner, self._read, self._entry, self._at, length
             )
@@ -76,6 +72,19 @@ class RangeSource:
             self._range = min(self._range * 4, session.conf.read_range)
             self._ahead.append((future, length))
             future.add_done_callback(self._arrived)
+
+    def _room(self, length: int) -> int:
+        """How much of a range may be held now; 0: wait for one that is on its way. While none is,
+        it may be a part, and one small range at a time goes on whatever the others hold."""
+        reads = self._session.runtime.reads
+        while not reads.take(self._partner, length * self._weight):
+            if self._ahead:
+                return 0
+            if length <= FIRST_RANGE:
+                reads.take(self._partner, length * self._weight, force=True)
+                break
+            length = max(length // 2, FIRST_RANGE)
+        return length
 
     def _arrived(self, _future: Future[bytes]) -> None:
         ready = self.on_ready
