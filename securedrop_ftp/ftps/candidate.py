@@ -201,7 +201,7 @@ class Candidate(Channel):
         self._act = Discarding(self, alert, self.reset).go_on
 
     def close(self) -> None:
-        """Release the socket."""
+        """Close the socket, and leave the loop."""
         self._keep_session()
         self._act = None  # it holds who would judge this channel
         super().close()

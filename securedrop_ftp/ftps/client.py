@@ -41,7 +41,7 @@ class Client:
 
     @property
     def remote_ip(self) -> str:
-        """The client's address."""
+        """The client's address, in its one spelling."""
         return self.origin.client
 
     @property

@@ -97,7 +97,7 @@ class LoggedIn:
         return self.offload.storage(self.account, function, *args, orphan=orphan)
 
     def reply(self, reply: Reply) -> None:
-        """Queue one reply."""
+        """Queue one reply for the client."""
         self.control.reply(reply)
 
     def reply_lines(self, code: int, first: str, lines: list[str], last: str) -> None:

@@ -61,7 +61,7 @@ class Runtime(Protocol):
 
     @property
     def loop(self) -> EventLoop:
-        """The worker's loop."""
+        """The event loop of the worker."""
 
     def accounts(self, function: Callable[..., Any], *args: Any) -> Future[Any]:
         """Run in the accounts pool (database, password hashing)."""

@@ -51,12 +51,12 @@ class Session(Interpreter):
 
     @property
     def id(self) -> str:
-        """The session's id."""
+        """The id by which rows and log lines name the session."""
         return self.client.session
 
     @property
     def remote_ip(self) -> str:
-        """The client's address."""
+        """The client's address, in its one spelling."""
         return self.client.remote_ip
 
     @property

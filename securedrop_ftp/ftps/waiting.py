@@ -72,7 +72,7 @@ class WaitingLines:
         return None
 
     def clear(self) -> None:
-        """Forget all lines."""
+        """Forget all lines that wait."""
         self._runs.clear()
         self._count = self.cost = 0
 

@@ -15,9 +15,6 @@ PACKAGE = ROOT / "securedrop_ftp"
 PAGE = (ROOT / "docs" / "reference" / "log.md").read_text()
 LEVELS = frozenset({"debug", "info", "warning", "error", "exception", "critical"})
 
-#: Rooms whose events are still sentences.
-TO_DO = ("ftps/",)
-
 ROWS = re.findall(r"^\| `([a-z_.]+)` \| (\w+) \|", PAGE, re.MULTILINE)
 
 
@@ -32,11 +29,7 @@ def events_of(path: Path) -> Iterator[tuple[str, str]]:
                 yield (text if isinstance(text, str) else ""), level
 
 
-def done(path: Path) -> bool:
-    return not str(path.relative_to(PACKAGE)).startswith(TO_DO)
-
-
-FILES = sorted(path for path in PACKAGE.rglob("*.py") if done(path) and any(events_of(path)))
+FILES = sorted(path for path in PACKAGE.rglob("*.py") if any(events_of(path)))
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))

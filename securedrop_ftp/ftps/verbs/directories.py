@@ -39,7 +39,7 @@ def pwd(session: LoggedIn, _argument: str) -> Reply:
 
 @verb("MKD", "XMKD", argument=True, permission=(Permission.MKDIR,), syntax="MKD <directory>")
 def mkd(session: LoggedIn, argument: str) -> Reply:
-    """Make a directory."""
+    """Make the directory that the argument names."""
     path = session.fs.resolve(argument)
     with session.trail.audited("directory.created", path) as act:
         session.fs.make_directory(path)
