@@ -28,7 +28,7 @@ from django.db.models import DateTimeField, Q
 
 from securedrop_ftp import clock
 from securedrop_ftp.conf import get_conf
-from securedrop_ftp.db import write_transaction
+from securedrop_ftp.db import release_connection, write_transaction
 from securedrop_ftp.exceptions import AccessUnavailable
 from securedrop_ftp.models import Lockout, LoginAttempt
 from securedrop_ftp.prepared import Delete, Given, Select, Update, insert
@@ -104,7 +104,8 @@ class Locked:
 def reserve(username: str, source: str, *, patience: float | None = None) -> Reservation | Locked:
     """Take the right to check one password of ``username`` from ``source``.
 
-    Blocks while only open reservations fill the limit. Not inside a transaction.
+    Blocks while only open reservations fill the limit, and keeps no shared database connection
+    meanwhile: those that it waits for need one to end. Not inside a transaction.
 
     Raises:
         AccessUnavailable: the attempts before this one did not end within ``patience`` seconds
@@ -119,6 +120,7 @@ def reserve(username: str, source: str, *, patience: float | None = None) -> Res
             return answer
         if time.monotonic() >= deadline:
             raise AccessUnavailable("Earlier logins from this address have not ended.")
+        release_connection()
         time.sleep(pause * (0.5 + random.random()))
         pause = min(pause * 1.5, 0.2)
 

@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 from securedrop_ftp import audit
 from securedrop_ftp.access.principal import Principal
 from securedrop_ftp.conf import Conf
-from securedrop_ftp.db import DatabaseWriter, renew_connections
+from securedrop_ftp.db import DatabaseWriter, release_connection, renew_connections
 from securedrop_ftp.disk import is_full
 from securedrop_ftp.exceptions import (
     AuditUnavailable,
@@ -147,6 +147,7 @@ class Intake:
             return
         # A row, or a line on the disk where the database is away: the reply comes after it, and a
         # crash right behind the reply loses nothing.
+        release_connection()
         try:
             audit.record(self._writer, event).result(RECORD_TIMEOUT)
         except (AuditUnavailable, TimeoutError):

@@ -96,6 +96,30 @@ def test_a_worker_has_six_connections_at_most_however_many_threads_work(
     assert "failed" not in log
 
 
+LOGINS = """
+from securedrop_ftp.access import lockout
+
+share_connections(3)  # one for all threads, beside the writer's and the heartbeat's
+pool = FairPool("t", threads=4, per_key=4)
+being_checked = [pool.submit("k", lockout.reserve, "alice", "192.0.2.1").result(30)
+                 for _ in range(5)]
+waiting = [pool.submit("k", lockout.reserve, "alice", "192.0.2.1") for _ in range(3)]
+asked = [outcome(pool.submit("k", ask)) for _ in range(20)]
+print(len(asked), {type(pid) for pid in asked}, any(login.done() for login in waiting))
+for reservation in being_checked:
+    outcome(pool.submit("k", lockout.abandon, reservation))
+print({type(outcome(login)).__name__ for login in waiting})
+pool.close(30)
+"""
+
+
+def test_a_login_that_waits_for_others_keeps_no_connection_from_them(
+    postgres: PostgresServer,
+) -> None:
+    lines, _ = run(START + LOGINS, postgres)
+    assert lines == ["20 {<class 'int'>} False", "{'Reservation'}"]
+
+
 WAITING = """
 share_connections(3)
 shared._of_process._patience = 1.0
