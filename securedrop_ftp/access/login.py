@@ -36,7 +36,6 @@ from securedrop_ftp.access.certificates import (
     replaces_password,
 )
 from securedrop_ftp.access.hashers import burn_one_hash, is_outdated
-from securedrop_ftp.access.live import still_allowed
 from securedrop_ftp.access.lockout import Locked, Reservation
 from securedrop_ftp.access.names import clean_username, is_utf8, password_fits
 from securedrop_ftp.access.principal import Principal, principal_of
@@ -58,7 +57,6 @@ __all__ = [
     "REFUSAL_STEP",
     "log_in",
     "log_in_by_certificate",
-    "still_allowed",
     "synthetic_request",
 ]
 
@@ -68,13 +66,13 @@ logger = get_logger(__name__)
 #: between them (a query more, a row less) does not show.
 REFUSAL_STEP: Final = 0.5
 
-#: Asks for a place for who has shown the right credentials, before the trail says that it is in:
-#: ``""``, or why there is none (``sessions``, ``gone``).
-TakePlace = Callable[[Principal], str]
-
 #: The same for the answer to USER from a client with a certificate: the chain of an account that
 #: exists is verified, and that must not show.
 CERTIFICATE_STEP: Final = 0.05
+
+#: Asks for a place for who has shown the right credentials, before the trail says that it is in:
+#: ``""``, or why there is none (``sessions``, ``gone``).
+TakePlace = Callable[[Principal], str]
 
 
 class Door(Protocol):

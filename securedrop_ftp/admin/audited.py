@@ -210,4 +210,4 @@ def on_log_entry(sender: Any, instance: LogEntry, created: bool, **kwargs: Any) 
         )
 
 
-post_save.connect(on_log_entry, sender=LogEntry, dispatch_uid="securedrop_ftp.admin.users")
+post_save.connect(on_log_entry, sender=LogEntry, dispatch_uid=__name__)

@@ -1,4 +1,4 @@
-"""An account's own interrupted uploads, as its client sees them (docs/explanation: resuming).
+"""An account's own interrupted uploads, as its client sees them (docs/explanation/uploads.md).
 
 Where no finished file has the name, the durable length stands in SIZE, MLST, LIST and MLSD, so that
 clients go on from there. Under the ``version`` policy (so in drop mode) SIZE and MLST answer for

@@ -20,7 +20,7 @@ from securedrop_ftp.intake.context import IntakeContext
 from securedrop_ftp.intake.digest import new_digest
 from securedrop_ftp.intake.ledger import Claim
 from securedrop_ftp.intake.names import file_exists, first_free_number, name_taken, nth
-from securedrop_ftp.intake.opening import MustSettle, Opened, Opening, Wish, open_row
+from securedrop_ftp.intake.opening import MustSettle, NameTaken, Opened, Opening, Wish, open_row
 from securedrop_ftp.intake.request import UploadRequest
 from securedrop_ftp.intake.steps import step
 from securedrop_ftp.intake.terms import Terms
@@ -54,6 +54,8 @@ class Admission:
             match self._open(row, request, terms, backend, exists=exists and number == 0):
                 case MustSettle(other):
                     self._settle(other, row)
+                case NameTaken():
+                    continue  # the next name, or another look at this one
                 case Opened(recent=True) if name_taken(backend, key):
                     self._book.run(partial(moves.forget, Claim(row.pk, row.epoch)))
                 case Opened() as opened:

@@ -3,9 +3,9 @@
 ``hashlib`` cannot save its state, so an upload continued by another process would have to be
 read back. libcrypto's low-level calls keep theirs in a plain 112-byte structure
 (``SHA256_CTX``: 8 chaining words, two length words, a 64-byte block, two counters); they run at
-hashlib's speed with the GIL released (1.80 GB/s measured, docs/explanation). They are deprecated
-since OpenSSL 3.0, so they are used only after known-answer tests passed in this process;
-otherwise :class:`Sha256` is hashlib without a midstate, and a resumed object is read back.
+hashlib's speed with the GIL released (1.80 GB/s measured). They are deprecated since OpenSSL 3.0,
+so they are used only after known-answer tests passed in this process; otherwise
+:class:`PlainSha256` is hashlib without a midstate, and a resumed object is read back.
 """
 
 from __future__ import annotations
@@ -152,11 +152,6 @@ def _library() -> _Library | None:
             continue
     logger.warning("digest.midstates_unavailable")
     return None
-
-
-def midstates_available() -> bool:
-    """Whether digests here can be saved and restored."""
-    return _library() is not None
 
 
 def new_digest() -> Digest:
