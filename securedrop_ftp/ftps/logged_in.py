@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, TypeVar
 
 from securedrop_ftp import keys
@@ -50,7 +49,7 @@ class LoggedIn:
         #: Who has logged in.
         self.account = account
         #: Their files, under the working directory.
-        self.fs = StorageFS(storage, account.principal.root, partial(offload.storage, account))
+        self.fs = StorageFS(storage, account.principal.root, self.storage)
         #: Parks the verb while something else works.
         self.offload = offload
         #: Rows of the audit trail.

@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
+from weakref import WeakMethod
 
 from securedrop_ftp import keys
-from securedrop_ftp.exceptions import IsADirectory, NotADirectory
+from securedrop_ftp.exceptions import IsADirectory, NotADirectory, SessionGone
 from securedrop_ftp.storage.confined import ConfinedStorage
 from securedrop_ftp.storage.protocol import Entry
 
@@ -21,14 +22,23 @@ from securedrop_ftp.storage.protocol import Entry
 class StorageFS:
     """The working directory and the acts on files of one session.
 
-    ``offload(function, *args)`` runs a call in the storage pool and parks the verb meanwhile.
+    ``offload(function, *args)``, a method of who owns this, runs a call in the storage pool and
+    parks the verb meanwhile.
     """
 
     def __init__(self, storage: ConfinedStorage, root: str, offload: Callable[..., Any]) -> None:
         self.storage = storage
         self.root = root
         self.cwd = "/"
-        self._offload = offload
+        # Strongly held, owner and files would keep each other, and a TLS context with them, until
+        # the garbage collector comes by.
+        self._owners_offload = WeakMethod(offload)
+
+    def _offload(self, function: Callable[..., Any], *args: Any) -> Any:
+        offload = self._owners_offload()
+        if offload is None:
+            raise SessionGone
+        return offload(function, *args)
 
     def resolve(self, argument: str) -> str:
         """The absolute FTP path of an argument. Raises BadName."""
