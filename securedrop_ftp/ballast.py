@@ -8,6 +8,7 @@ for some thousand rows. It is written again when there is room. PostgreSQL's dis
 from __future__ import annotations
 
 import os
+import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -26,6 +27,10 @@ _SHARE: Final = 8  # never more of a disk than one part of so many
 #: With less left than this it is let go before anything fails.
 _LOW: Final = 1 * MIB
 
+#: Of two threads at once the second would truncate what the first has just put in place, and with
+#: the disk filling up meanwhile there would be an empty ballast.
+_tending: Final = threading.Lock()
+
 
 def _path() -> Path | None:
     name = str(connection.settings_dict["NAME"])
@@ -36,9 +41,9 @@ def _path() -> Path | None:
 
 def tend() -> None:
     """Delete the file where the disk is almost full, write it where there is room. Call it every
-    few seconds; it never fails."""
+    few seconds; it never fails, and does nothing while another thread is at it."""
     path = _path()
-    if path is None:
+    if path is None or not _tending.acquire(blocking=False):
         return
     try:
         free, size = free_space(path)
@@ -50,6 +55,8 @@ def tend() -> None:
             _load(path, weight)
     except OSError as exc:
         logger.warning("ballast.failed", reason=str(exc))
+    finally:
+        _tending.release()
 
 
 def drop() -> bool:

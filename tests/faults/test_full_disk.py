@@ -10,12 +10,13 @@ from __future__ import annotations
 import ftplib
 import json
 import os
+import signal
 import ssl
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,9 @@ from tests.fixtures.served import Serve, ServedFtps
 from tests.fixtures.stores import DirectoryStore
 
 MIB = 1024 * 1024
+
+#: What a ballast has on the volume of these tests.
+BALLAST = 8 * MIB
 
 _MOUNT = 'mount -t tmpfs -o size={size} none "$0" && cp -a "$0.seed/." "$0" && exec "$@"'
 
@@ -97,13 +101,55 @@ def disk_of(ftps: ServedFtps) -> Path:
     return seen_from_outside(ftps, ftps.directory / "disk")
 
 
-def fill(path: Path) -> None:
-    """Write until there is not a byte left."""
-    with path.open("wb", buffering=0) as file:
-        for size in (MIB, 4096, 1):
-            with suppress(OSError):
-                while True:
-                    file.write(bytes(size))
+def ballast_of(ftps: ServedFtps) -> Path:
+    return disk_of(ftps) / "service.sqlite3.ballast"
+
+
+def fill(ftps: ServedFtps, name: str) -> None:
+    """Write until there is not a byte left, but for the room that the ballast gave back before.
+
+    The server stands still meanwhile: a ballast that it deletes halfway would be room for this
+    file too, and nobody can keep that from a disk's other users.
+    """
+    with standing_still(ftps):
+        room = max(0, free(ftps) - (0 if ballast_of(ftps).exists() else BALLAST))
+        with (disk_of(ftps) / name).open("wb", buffering=0) as file, suppress(OSError):
+            for _ in range(room // MIB):
+                file.write(bytes(MIB))
+            file.write(bytes(room % MIB))
+        assert free(ftps) in (0, BALLAST)
+
+
+@contextmanager
+def standing_still(ftps: ServedFtps) -> Iterator[None]:
+    """All of its processes are stopped meanwhile."""
+    processes = [ftps.pid, *ftps.generations, *ftps.workers]
+    try:
+        for pid in processes:
+            send_signal(pid, signal.SIGSTOP)
+        wait_until(lambda: all(stopped(pid) for pid in processes), "the stop")
+        yield
+    finally:
+        for pid in processes:
+            send_signal(pid, signal.SIGCONT)
+
+
+def send_signal(pid: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):  # a child for one job may have ended
+        os.kill(pid, number)
+
+
+def stopped(pid: int) -> bool:
+    """Whether each thread of a process is, or the process has ended."""
+    process = Path(f"/proc/{pid}")
+    try:
+        states = [
+            (thread / "stat").read_text().rpartition(")")[2].split()[0]
+            for thread in (process / "task").iterdir()
+        ]
+    except OSError:  # a thread that has just ended
+        return not process.exists()
+    return set(states) <= {"T", "Z"}
 
 
 def refused(client: FtpsClient, name: str, data: bytes = b"a few bytes") -> None:
@@ -169,7 +215,7 @@ def test_row_50_a_disk_that_somebody_else_fills_stops_uploads_until_there_is_roo
 ) -> None:
     ftps = small_disk(part_size=MIB, presence_interval=0.2)
     ftps.faults_expected = True  # the log may say what the database met
-    ballast = disk_of(ftps) / "service.sqlite3.ballast"
+    ballast = ballast_of(ftps)
     wait_until(ballast.exists, "the ballast")
     with ftps.login() as client:
         assert client.upload("before.txt", b"kept").startswith("226")
@@ -178,12 +224,12 @@ def test_row_50_a_disk_that_somebody_else_fills_stops_uploads_until_there_is_roo
         with channel:
             channel.sendall(os.urandom(6 * MIB))
             wait_until(lambda: ftps.uploads()[-1]["received"] >= MIB, "the first parts")
-            fill(disk_of(ftps) / "others")
+            fill(ftps, "others")
             send(channel, os.urandom(8 * MIB))
         assert client.final_reply().startswith("452")
         wait_until(lambda: settled(ftps), "the end of the upload")
         assert ftps.store.unfinished() == 0
-        fill(disk_of(ftps) / "the rest")  # what the upload gave back
+        fill(ftps, "the rest")  # what the upload gave back
         for _ in range(10):
             refused(client, "no.txt")
         with ftps.login("bob") as other:
@@ -238,10 +284,10 @@ def test_row_50_on_a_disk_without_a_free_byte_every_attempt_still_leaves_its_row
 ) -> None:
     ftps = small_disk(presence_interval=0.2)
     ftps.faults_expected = True
-    ballast = disk_of(ftps) / "service.sqlite3.ballast"
+    ballast = ballast_of(ftps)
     wait_until(ballast.exists, "the ballast")
     with ftps.login() as client:
-        fill(disk_of(ftps) / "others")
+        fill(ftps, "others")
         for _ in range(300):
             refused(client, "no.txt")
         with ftps.login("bob") as other:
