@@ -217,7 +217,8 @@ class BadOffset(SecureDropError):
     """
 
     def __init__(self, message: str = "", *, durable: int | None = None) -> None:
-        super().__init__(message)
+        told = f"{durable} bytes are stored of the upload" if durable is not None else ""
+        super().__init__(message or told)
         self.durable = durable
 
 

@@ -134,7 +134,7 @@ class Resumption:
 
     def _refuse_unless_new(self, request: UploadRequest, backend: Backend) -> None:
         if request.offset and not (request.append and file_exists(backend, request.key)):
-            raise bad_offset(0)
+            raise BadOffset(durable=0)
         if file_exists(backend, request.key):
             raise AlreadyFinished
 
@@ -176,7 +176,7 @@ class Resumption:
         held = partial_of(row)
         if held is None:  # its key is gone (SECRET_KEY_FALLBACKS), or nothing was begun
             self._book.run(partial(takeover.discard_suspended, row, "its resume token is lost"))
-            raise bad_offset(0)
+            raise BadOffset(durable=0)
         job = partial(
             take_suspended,
             row,
@@ -219,7 +219,7 @@ class Resumption:
     def _end_again(self, attempt: Attempt, row: Upload, cause: SecureDropError) -> Refused:
         gone = isinstance(cause, NotFound)
         if gone:
-            cause = bad_offset(0)
+            cause = BadOffset(durable=0)
         event = attempt.actor.event(
             "upload.aborted" if gone else "upload.suspended",
             size=attempt.joined_at,
@@ -257,7 +257,7 @@ def _live_of(request: UploadRequest) -> Upload | None:
 def _refuse_other_offset(request: UploadRequest, parts: Sequence[Part]) -> None:
     durable = length_of(parts)
     if request.offset is not None and request.offset != durable:
-        raise bad_offset(durable)
+        raise BadOffset(durable=durable)
 
 
 def _attempt(
@@ -284,13 +284,3 @@ def _attempt(
 def _states_at(row: Upload, offset: int) -> bytes | None:
     states = unpack_states(row.digest_state)
     return pack_states({offset: states[offset]}) if offset in states else None
-
-
-def bad_offset(durable: int) -> BadOffset:
-    """The refusal that names the length to go on from."""
-    text = (
-        f"Restart at {durable}: that is what is stored of this upload."
-        if durable
-        else "There is nothing to go on with; send the file whole."
-    )
-    return BadOffset(text, durable=durable)

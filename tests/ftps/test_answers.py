@@ -61,6 +61,14 @@ def _place(kind: type[BaseException]) -> int:
         (exceptions.TooLarge(limit=7), replies.TOO_LARGE.but("The file is larger than 7 bytes.")),
         (exceptions.UploadBusy(), replies.BUSY),
         (exceptions.BadOffset(), replies.BAD_OFFSET),
+        (
+            exceptions.BadOffset(durable=0),
+            replies.BAD_OFFSET.but("There is nothing to go on with; send the file whole."),
+        ),
+        (
+            exceptions.BadOffset(durable=7),
+            replies.BAD_OFFSET.but("Restart at 7: that is what is stored of this upload."),
+        ),
         (NoDataChannel(), replies.NO_DATA_CHANNEL),
         (NoDataChannel(replies.PROT_REQUIRED), replies.PROT_REQUIRED),
         (CutShort(replies.DOWNLOAD_ABORTED, "reset"), replies.DOWNLOAD_ABORTED),
