@@ -1,35 +1,19 @@
 """Attempts that were refused before anything was done leave their row as well (invariant 8).
 
 Where a verb has begun, it writes its own row. Refusals before that (a name that is not valid, no
-data channel, no login) come here, from one place, whatever refused them.
+data channel, no login) come here, from one place, whatever refused them; what a verb attempts is
+said where it is registered (:attr:`~securedrop_ftp.ftps.registry.Verb.attempts`).
 """
 
 from __future__ import annotations
 
-from typing import Final
-
 from securedrop_ftp.events import Event
 from securedrop_ftp.exceptions import BadName
 from securedrop_ftp.ftps.dialogue import Dialogue
+from securedrop_ftp.ftps.registry import attempted
 from securedrop_ftp.ftps.storage_fs import StorageFS
 from securedrop_ftp.ftps.wire import Command, Violation
 from securedrop_ftp.replies import Reply
-
-#: What a verb attempts, as an event.
-ATTEMPTS: Final = {
-    "STOR": "upload.rejected",
-    "STOU": "upload.rejected",
-    "APPE": "upload.rejected",
-    "RETR": "download.aborted",
-    "DELE": "file.deleted",
-    "RNFR": "file.renamed",
-    "RNTO": "file.renamed",
-    "MKD": "directory.created",
-    "XMKD": "directory.created",
-    "RMD": "directory.removed",
-    "XRMD": "directory.removed",
-    "PASS": "login.failed",
-}
 
 
 def refused(
@@ -42,10 +26,10 @@ def refused(
 ) -> Event | None:
     """The row of a refused attempt; ``None`` where the command attempts nothing. What came with
     PASS stands in no row. ``fs``: of who has logged in."""
-    name = ATTEMPTS.get(item.verb)
+    name = attempted(item.verb)
     if item.verb == "USER" and isinstance(item, Violation):
         name = "login.failed"
-    if name is None or (name == "login.failed" and fs is not None):
+    if not name or (name == "login.failed" and fs is not None):
         return None
     login = name == "login.failed"
     return Event(

@@ -9,8 +9,7 @@ from OpenSSL import SSL
 
 from securedrop_ftp import causes
 from securedrop_ftp.causes import Cause, Troubles
-from securedrop_ftp.ftps.attempts import ATTEMPTS
-from securedrop_ftp.ftps.registry import VERBS
+from securedrop_ftp.ftps.registry import VERBS, attempted
 from securedrop_ftp.tls.fingerprint import Fingerprint
 
 #: Characters kept of what a client calls itself.
@@ -65,7 +64,7 @@ class Course:
     def answered(self, doing: str, cause: Cause | None) -> None:
         """A verb about a name was answered, with ``cause`` if that was a refusal."""
         self._gave_up_on = cause
-        self._only_looked = doing not in ATTEMPTS and doing not in ("CWD", "XCWD")
+        self._only_looked = not attempted(doing) and doing not in ("CWD", "XCWD")
 
     def over(self) -> None:
         """The session ends. Where nothing was transferred, the last refusal is why: curl gives up
@@ -128,5 +127,5 @@ def counts(doing: str, cause: Cause) -> bool:
     found = VERBS.get(doing)
     if cause.area != "transfer" or (found is not None and found.data):
         return True
-    refused = cause is causes.NOT_PERMITTED and doing in ATTEMPTS
+    refused = cause is causes.NOT_PERMITTED and bool(attempted(doing))
     return refused or cause is causes.TOO_LARGE  # ALLO says so beforehand

@@ -33,6 +33,8 @@ class Verb:
         data: opens a data channel or moves data: refused while a transfer runs.
         prepares: sets the next transfer up, or does nothing: what REST and ALLO said stands on.
         syntax: for HELP; empty: not listed there.
+        attempts: the audit event that it attempts: its row is written where the verb is refused
+            before it has begun (invariant 8). Empty: it changes nothing and moves no file.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Verb:
     data: bool = False
     prepares: bool = False
     syntax: str = ""
+    attempts: str = ""
 
     @property
     def is_about_a_name(self) -> bool:
@@ -60,6 +63,12 @@ class Verb:
 VERBS: Final[dict[str, Verb]] = {}
 
 
+def attempted(name: str) -> str:
+    """The audit event that a verb attempts (:attr:`Verb.attempts`), for a name as it was sent."""
+    found = VERBS.get(name)
+    return found.attempts if found is not None else ""
+
+
 def verb(
     *names: str,
     clear: bool = False,
@@ -70,13 +79,24 @@ def verb(
     data: bool = False,
     prepares: bool = False,
     syntax: str = "",
+    attempts: str = "",
 ) -> Callable[[Run], Run]:
     """Register a function as the implementation of one or more verbs; see :class:`Verb`."""
 
     def register(run: Run) -> Run:
         for name in names:
             VERBS[name] = Verb(
-                name, run, clear, login, argument, permission, words, data, prepares, syntax
+                name,
+                run,
+                clear,
+                login,
+                argument,
+                permission,
+                words,
+                data,
+                prepares,
+                syntax,
+                attempts,
             )
         return run
 

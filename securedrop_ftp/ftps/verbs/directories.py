@@ -37,7 +37,14 @@ def pwd(session: LoggedIn, _argument: str) -> Reply:
     return Reply(257, f"{quoted(session.fs.cwd)} is the working directory.")
 
 
-@verb("MKD", "XMKD", argument=True, permission=(Permission.MKDIR,), syntax="MKD <directory>")
+@verb(
+    "MKD",
+    "XMKD",
+    argument=True,
+    permission=(Permission.MKDIR,),
+    syntax="MKD <directory>",
+    attempts="directory.created",
+)
 def mkd(session: LoggedIn, argument: str) -> Reply:
     """Make the directory that the argument names."""
     path = session.fs.resolve(argument)
@@ -47,7 +54,14 @@ def mkd(session: LoggedIn, argument: str) -> Reply:
     return act.reply
 
 
-@verb("RMD", "XRMD", argument=True, permission=(Permission.RMDIR,), syntax="RMD <directory>")
+@verb(
+    "RMD",
+    "XRMD",
+    argument=True,
+    permission=(Permission.RMDIR,),
+    syntax="RMD <directory>",
+    attempts="directory.removed",
+)
 def rmd(session: LoggedIn, argument: str) -> Reply:
     """Remove an empty directory."""
     path = session.fs.resolve(argument)

@@ -17,7 +17,7 @@ from securedrop_ftp.models import OverwritePolicy, Permission
 from securedrop_ftp.replies import Reply
 
 
-@verb("DELE", argument=True, syntax="DELE <file>")
+@verb("DELE", argument=True, syntax="DELE <file>", attempts="file.deleted")
 def dele(session: LoggedIn, argument: str) -> Reply:
     """Delete a file; in every mode the owner may discard its own suspended upload."""
     path = session.fs.resolve_file(argument)
@@ -51,7 +51,7 @@ _SEE = (Permission.LIST, Permission.RESUME)
 _RENAME = (Permission.RENAME, Permission.RENAME_OWN)
 
 
-@verb("RNFR", argument=True, permission=_RENAME, syntax="RNFR <old name>")
+@verb("RNFR", argument=True, permission=_RENAME, syntax="RNFR <old name>", attempts="file.renamed")
 def rnfr(session: LoggedIn, argument: str) -> Reply:
     """The old name. Who may rename only what it stored itself, in this session, says so here."""
     path = session.fs.resolve(argument)
@@ -64,7 +64,7 @@ def rnfr(session: LoggedIn, argument: str) -> Reply:
     return replies.NEED_RNTO
 
 
-@verb("RNTO", argument=True, permission=_RENAME, syntax="RNTO <new name>")
+@verb("RNTO", argument=True, permission=_RENAME, syntax="RNTO <new name>", attempts="file.renamed")
 def rnto(session: LoggedIn, argument: str) -> Reply:
     """The new name. It follows the partner's overwrite policy like an upload."""
     source = session.dialogue.said.rename_from

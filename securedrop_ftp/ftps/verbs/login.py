@@ -103,7 +103,7 @@ def user(session: Session, argument: str) -> Reply | None:
     return _admit(session, principal, replies.LOGGED_IN_BY_CERTIFICATE)
 
 
-@verb("PASS", login=False, syntax="PASS <password>")
+@verb("PASS", login=False, syntax="PASS <password>", attempts="login.failed")
 def password(session: Session, argument: str) -> Reply | None:
     """Check the password in the accounts pool. Input that came behind a failed login is dropped,
     so that one write cannot hold a hundred guesses (row 5)."""

@@ -17,7 +17,14 @@ from securedrop_ftp.replies import Reply
 _UPLOAD = (Permission.UPLOAD,)
 
 
-@verb("STOR", argument=True, permission=_UPLOAD, data=True, syntax="STOR <file>")
+@verb(
+    "STOR",
+    argument=True,
+    permission=_UPLOAD,
+    data=True,
+    syntax="STOR <file>",
+    attempts="upload.rejected",
+)
 def stor(session: LoggedIn, argument: str) -> Reply:
     """Store a file; after REST, go on with a suspended upload."""
     return _store(session, argument)
@@ -31,7 +38,7 @@ def _store(session: LoggedIn, argument: str) -> Reply:
     return upload(session, path, offset=offset or None, append=False)
 
 
-@verb("STOU", permission=_UPLOAD, data=True, words=True, syntax="STOU")
+@verb("STOU", permission=_UPLOAD, data=True, words=True, syntax="STOU", attempts="upload.rejected")
 def stou(session: LoggedIn, _argument: str) -> Reply:
     """Store under a name that nobody has, and tell it before the data (RFC 1123 §4.1.2.9). What
     REST asked for is refused: the end of a file would be stored as a whole one (RFC 3659 §5.3)."""
@@ -47,7 +54,14 @@ def stou(session: LoggedIn, _argument: str) -> Reply:
     return reply.but(f"FILE: {name}. {reply.text} (unique file name: {name})")
 
 
-@verb("APPE", argument=True, permission=_UPLOAD, data=True, syntax="APPE <file>")
+@verb(
+    "APPE",
+    argument=True,
+    permission=_UPLOAD,
+    data=True,
+    syntax="APPE <file>",
+    attempts="upload.rejected",
+)
 def appe(session: LoggedIn, argument: str) -> Reply:
     """Go on with a suspended upload at its durable length; a new file where there is none. After
     REST it is STOR (RFC 3659 §5.3)."""
@@ -58,7 +72,14 @@ def appe(session: LoggedIn, argument: str) -> Reply:
     return upload(session, path, offset=told, append=True)
 
 
-@verb("RETR", argument=True, permission=(Permission.DOWNLOAD,), data=True, syntax="RETR <file>")
+@verb(
+    "RETR",
+    argument=True,
+    permission=(Permission.DOWNLOAD,),
+    data=True,
+    syntax="RETR <file>",
+    attempts="download.aborted",
+)
 def retr(session: LoggedIn, argument: str) -> Reply:
     """Send a file, from the offset of REST."""
     return download(session, session.fs.resolve_file(argument), session.dialogue.said.restart_at)
