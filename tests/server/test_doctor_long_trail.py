@@ -1,4 +1,4 @@
-"""``doctor --partner`` on each database, over a trail of 200 000 rows: by indexes alone."""
+"""``doctor --partner`` on each database, over a trail of 40 000 rows: by indexes alone."""
 
 from __future__ import annotations
 
