@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from securedrop_ftp.intake import tokens
 from securedrop_ftp.intake.attempt import object_spec
 from securedrop_ftp.log import get_logger
@@ -22,11 +24,16 @@ def partial_of(row: Upload) -> Partial | None:
 
 
 def forget_parts(row: Upload, backend: Backend) -> None:
-    """Let storage discard the parts of a row; what stays behind is swept later."""
-    held = partial_of(row)
-    if held is None:
+    """Let storage discard the parts of a row; what stays behind is swept later. Blocks."""
+    discard(partial_of(row), backend, row.pk)
+
+
+def discard(partial: Partial | None, backend: Backend, upload_id: UUID) -> None:
+    """Let storage discard what ``partial`` names; ``None``: nothing was begun. What stays behind
+    is swept later. Blocks."""
+    if partial is None:
         return
     try:
-        backend.abort(held)
+        backend.abort(partial)
     except Exception as exc:
-        logger.warning("upload.parts_left", upload_id=str(row.pk), exc_info=exc)
+        logger.warning("upload.parts_left", upload_id=str(upload_id), exc_info=exc)

@@ -7,15 +7,12 @@ from collections.abc import Callable, Sequence
 from enum import Enum, auto
 from functools import partial
 
-from securedrop_ftp.intake import moves, tokens
+from securedrop_ftp.intake import held, moves, tokens
 from securedrop_ftp.intake.attempt import Attempt
 from securedrop_ftp.intake.durable import contiguous, length_of, pack_states
 from securedrop_ftp.intake.ledger import Claim, Ledger
 from securedrop_ftp.intake.steps import step
-from securedrop_ftp.log import get_logger
 from securedrop_ftp.storage.protocol import Part, Partial
-
-logger = get_logger(__name__)
 
 
 class _Pen(Enum):
@@ -84,12 +81,7 @@ class Recording:
 
     def forget_parts(self) -> None:
         """Let storage forget the parts; what stays behind is swept later. Blocks."""
-        if self.partial is None:
-            return
-        try:
-            self._backend.abort(self.partial)
-        except Exception as exc:
-            logger.warning("upload.parts_left", upload_id=str(self._claim.upload_id), exc_info=exc)
+        held.discard(self.partial, self._backend, self._claim.upload_id)
 
     # --- the ledger ------------------------------------------------------------------
 

@@ -52,6 +52,15 @@ BY_ERRNO: Final[dict[int, type[SecureDropError]]] = {
 }
 
 
+#: What is said of an unfinished upload whose parts storage does not have.
+UPLOAD_IS_GONE: Final = "The unfinished upload is gone."
+
+
+def upload_is_gone() -> NotFound:
+    """For a backend whose storage does not have what a :class:`~.protocol.Partial` names."""
+    return NotFound(UPLOAD_IS_GONE)
+
+
 def from_os_error(exc: OSError) -> SecureDropError:
     """Our exception for ``exc``; its message never holds a path of this machine."""
     kind = BY_ERRNO.get(exc.errno or 0, StorageUnavailable)

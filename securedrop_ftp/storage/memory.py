@@ -20,10 +20,9 @@ from securedrop_ftp.exceptions import (
     IsADirectory,
     NotADirectory,
     NotEmpty,
-    NotFound,
     VerificationFailed,
 )
-from securedrop_ftp.storage.errors import not_there, refuse_root
+from securedrop_ftp.storage.errors import not_there, refuse_root, upload_is_gone
 from securedrop_ftp.storage.listing import in_pages
 from securedrop_ftp.storage.names import check_upload_id
 from securedrop_ftp.storage.parts import check_parts
@@ -83,7 +82,7 @@ class MemoryBackend:
         try:
             return self._uploads[partial.token]
         except KeyError:
-            raise NotFound("The unfinished upload is gone.") from None
+            raise upload_is_gone() from None
 
     def put_part(self, partial: Partial, number: int, offset: int, data: memoryview) -> Part:
         content = bytes(data)

@@ -18,7 +18,7 @@ from securedrop_ftp.exceptions import (
     SecureDropError,
     VerificationFailed,
 )
-from securedrop_ftp.storage.errors import refuse_root
+from securedrop_ftp.storage.errors import refuse_root, upload_is_gone
 from securedrop_ftp.storage.faults import Fault
 from securedrop_ftp.storage.flat import FlatStore
 from securedrop_ftp.storage.marks import Marks
@@ -94,7 +94,7 @@ class ObjectStore(FlatStore):
         """What a late writer puts carries another token (an ETag, a block's id, a checksum) than
         the part that was recorded, and ``commit`` names the recorded ones."""
         if self.list_parts(partial) is None:
-            raise NotFound("The unfinished upload is gone.")
+            raise upload_is_gone()
         return but(partial, spec=but(partial.spec, epoch=epoch))
 
     def put_object(

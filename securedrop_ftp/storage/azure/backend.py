@@ -22,7 +22,7 @@ from typing import Any, ClassVar, Final
 from azure.core import MatchConditions
 from azure.storage.blob import BlobBlock, BlobPrefix, ContentSettings
 
-from securedrop_ftp.conf import Conf, get_conf
+from securedrop_ftp.conf import MIB, Conf, get_conf
 from securedrop_ftp.exceptions import (
     ConfigurationError,
     Exists,
@@ -32,7 +32,7 @@ from securedrop_ftp.exceptions import (
 )
 from securedrop_ftp.storage.azure.errors import fault
 from securedrop_ftp.storage.django_storages import azure_container
-from securedrop_ftp.storage.errors import not_there, refuse_root
+from securedrop_ftp.storage.errors import not_there, refuse_root, upload_is_gone
 from securedrop_ftp.storage.flat import Page
 from securedrop_ftp.storage.listing import PAGE
 from securedrop_ftp.storage.names import check_upload_id, decode_metadata, encode_metadata
@@ -49,7 +49,6 @@ from securedrop_ftp.storage.protocol import (
 )
 from securedrop_ftp.storage.retry import Attempts, twice
 
-MIB: Final = 1024 * 1024
 MARKS: Final = f"{RESERVED}azure/"
 
 
@@ -134,7 +133,7 @@ class AzureBackend(ObjectStore):
         spec = partial.spec
         ordered = check_parts(parts, size)
         if not self._is_marked(spec.upload_id):
-            raise NotFound("The unfinished upload is gone.")
+            raise upload_is_gone()
         held = self._staged(spec.key)
         for part in ordered:
             if held.get(part.token) != part.size:

@@ -19,7 +19,7 @@ from datetime import datetime
 from typing import Final
 
 from securedrop_ftp.exceptions import NotFound
-from securedrop_ftp.storage.errors import os_errors
+from securedrop_ftp.storage.errors import os_errors, upload_is_gone
 from securedrop_ftp.storage.filesystem.tree import Tree
 from securedrop_ftp.storage.names import check_upload_id
 from securedrop_ftp.storage.protocol import ObjectSpec, Part, Partial
@@ -79,7 +79,7 @@ class PartFiles:
                 with suppress(NotFound):
                     self._rename(but(partial, token=old), name)
                     return Partial(spec, name)
-        raise NotFound("The unfinished upload is gone.")
+        raise upload_is_gone()
 
     def _rename(self, partial: Partial, name: str) -> None:
         with self._locked(partial, fcntl.LOCK_EX) as (directory, old, _):
@@ -134,7 +134,7 @@ class PartFiles:
                 finally:
                     os.close(fd)
         except FileNotFoundError as exc:
-            raise NotFound("The unfinished upload is gone.") from exc
+            raise upload_is_gone() from exc
 
     # --- all of them -----------------------------------------------------------------
 
@@ -185,7 +185,7 @@ def _name(upload_id: str, epoch: int) -> str:
 
 def _checked(name: str) -> str:
     if not _NAME.match(name):
-        raise NotFound("The unfinished upload is gone.")
+        raise upload_is_gone()
     return name
 
 

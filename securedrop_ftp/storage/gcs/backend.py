@@ -24,7 +24,7 @@ from securedrop_ftp.exceptions import (
     VerificationFailed,
 )
 from securedrop_ftp.storage.django_storages import google_bucket, google_http
-from securedrop_ftp.storage.errors import not_there, refuse_root
+from securedrop_ftp.storage.errors import not_there, refuse_root, upload_is_gone
 from securedrop_ftp.storage.flat import Page
 from securedrop_ftp.storage.gcs.errors import fault
 from securedrop_ftp.storage.gcs.session import MULTIPLE, Session, checksum, combined
@@ -146,7 +146,7 @@ class GCSBackend(ObjectStore):
         if held is None:
             held = self._session(partial).persisted()
             if held is None:
-                raise NotFound("The unfinished upload is gone.")
+                raise upload_is_gone()
         return held
 
     def _send(self, partial: Partial, held: int, data: memoryview) -> None:
@@ -175,7 +175,7 @@ class GCSBackend(ObjectStore):
             self.abort(partial)
             return published
         if "" not in self._marks.of(spec.upload_id):
-            raise NotFound("The unfinished upload is gone.")
+            raise upload_is_gone()
         whole = size // MULTIPLE * MULTIPLE
         if self._session(partial).persisted() != whole:
             raise VerificationFailed("The session does not hold the bytes that were received.")

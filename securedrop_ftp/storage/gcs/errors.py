@@ -18,6 +18,7 @@ from securedrop_ftp.exceptions import (
     TooLarge,
     VerificationFailed,
 )
+from securedrop_ftp.storage.errors import UPLOAD_IS_GONE
 from securedrop_ftp.storage.faults import ErrorTable, Fault, Meaning
 
 _BY_STATUS: Final[dict[int, Meaning]] = {
@@ -26,7 +27,7 @@ _BY_STATUS: Final[dict[int, Meaning]] = {
     403: (StorageRefused, "Access denied: the credentials lack a permission."),
     404: (NotFound, "There is no such object."),
     408: (StorageUnavailable, "The storage did not get the request in time."),
-    410: (NotFound, "The unfinished upload is gone."),
+    410: (NotFound, UPLOAD_IS_GONE),
     412: (Exists, "That name exists already."),
     413: (TooLarge, "The object is larger than the storage takes."),
     416: (NotFound, "The range is not in the object."),

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from functools import partial as bind
 from typing import Any, Final
 
-from securedrop_ftp.conf import Conf
+from securedrop_ftp.conf import MIB, Conf
 from securedrop_ftp.exceptions import (
     Exists,
     NotFound,
@@ -27,7 +27,7 @@ from securedrop_ftp.exceptions import (
     VerificationFailed,
 )
 from securedrop_ftp.log import get_logger
-from securedrop_ftp.storage.errors import not_there, refuse_root
+from securedrop_ftp.storage.errors import not_there, refuse_root, upload_is_gone
 from securedrop_ftp.storage.flat import Page
 from securedrop_ftp.storage.listing import PAGE
 from securedrop_ftp.storage.names import decode_metadata, encode_metadata
@@ -51,7 +51,6 @@ from securedrop_ftp.storage.s3.proof import Check, Proof, Sent
 
 logger = get_logger(__name__)
 
-MIB: Final = 1024 * 1024
 #: Up to here a copy is cheaper than the round trip of "Expect: 100-continue".
 COPIED: Final = 1 * MIB
 DIRECTORY_TYPE: Final = "application/x-directory"
@@ -149,7 +148,7 @@ class S3Backend(ObjectStore):
     def _compare(self, partial: Partial, parts: Sequence[Part]) -> None:
         held = self.list_parts(partial)
         if held is None:
-            raise NotFound("The unfinished upload is gone.")
+            raise upload_is_gone()
         by_number = {part.number: part for part in held}
         for part in parts:
             there = by_number.get(part.number)

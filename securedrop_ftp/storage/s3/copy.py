@@ -10,6 +10,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
+from securedrop_ftp.conf import MIB
 from securedrop_ftp.exceptions import (
     Exists,
     SecureDropError,
@@ -20,7 +21,6 @@ from securedrop_ftp.storage.retry import Attempts
 from securedrop_ftp.storage.s3.bucket import Bucket
 from securedrop_ftp.storage.s3.multipart import MarkedMultiparts
 
-MIB: Final = 1024 * 1024
 #: A copy up to this size is one request; S3 would take 5 GiB, but in one slow piece.
 ONE_REQUEST: Final = 500 * MIB
 RANGE: Final = 128 * MIB

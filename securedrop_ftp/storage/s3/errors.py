@@ -17,13 +17,14 @@ from securedrop_ftp.exceptions import (
     UnsupportedByBackend,
     VerificationFailed,
 )
+from securedrop_ftp.storage.errors import UPLOAD_IS_GONE
 from securedrop_ftp.storage.faults import ErrorTable, Fault, Meaning
 
 #: S3 error code to our exception and a sentence for the operator.
 _BY_CODE: Final[dict[str, Meaning]] = {
     # Not there.
     "NoSuchKey": (NotFound, "There is no such object."),
-    "NoSuchUpload": (NotFound, "The unfinished upload is gone."),
+    "NoSuchUpload": (NotFound, UPLOAD_IS_GONE),
     "NotFound": (NotFound, "There is no such object."),
     "404": (NotFound, "There is no such object."),
     # The operator must act.
