@@ -19,7 +19,7 @@ from securedrop_ftp.access.certificates import described
 from securedrop_ftp.access.provisioning import partner_changed
 from securedrop_ftp.admin.audited import AuditedAdmin, operator
 from securedrop_ftp.admin.typed import ModelForm, TabularInline
-from securedrop_ftp.intake.moving import refuse_to_leave_files
+from securedrop_ftp.intake.relocation import refuse_to_leave_files
 from securedrop_ftp.models import Account, IPRule, Partner
 
 

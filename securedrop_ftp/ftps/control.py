@@ -71,8 +71,8 @@ class ControlChannel(Channel):
 
     # --- what the interpreter and the session answer -----------------------------------
 
-    def passes_queue(self, item: Command | Violation) -> bool:
-        """Whether a line was answered at once, out of its turn."""
+    def answer_out_of_turn(self, item: Command | Violation) -> bool:
+        """Answer a line at once where it must not wait for its turn; whether it was."""
         raise NotImplementedError
 
     def idle(self) -> bool:
@@ -376,7 +376,7 @@ class ControlChannel(Channel):
         if self._unheeded:
             self._unheeded = False
             item = self._queue.take(self.is_abor, until=self.moves_data)
-            if item is not None and not self.passes_queue(item):
+            if item is not None and not self.answer_out_of_turn(item):
                 self._queue.appendleft(item)
 
     def _may_start(self) -> bool:
@@ -397,7 +397,7 @@ class ControlChannel(Channel):
             item = self._parser.next()
             if item is None:
                 return
-            if not self.passes_queue(item):
+            if not self.answer_out_of_turn(item):
                 self._queue.append(item)
         self._backlog = True
         self.go_on_soon()

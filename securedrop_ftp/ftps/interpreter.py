@@ -76,7 +76,7 @@ class Interpreter(ControlChannel):
 
     # --- the lines of the control channel ----------------------------------------------
 
-    def passes_queue(self, item: Command | Violation) -> bool:
+    def answer_out_of_turn(self, item: Command | Violation) -> bool:
         """What is answered at once, in the middle of a transfer."""
         transfer = self.data.transfer
         if transfer is None or isinstance(item, Violation):
@@ -136,7 +136,7 @@ class Interpreter(ControlChannel):
         runner.switch(item)
 
     def _run(self, item: Command | Violation) -> None:
-        self.trail.row_left = False
+        self.trail.command_has_row = False
         reason = ""
         try:
             try:
@@ -146,7 +146,7 @@ class Interpreter(ControlChannel):
             if reply is not None:
                 if self._transferring:
                     self._transfer_ended(well=not reply.is_error)
-                if reply.is_error and not self.trail.row_left:
+                if reply.is_error and not self.trail.command_has_row:
                     self._note_refusal(item, reply, reason)
                 self.reply(reply)
         except SessionGone:

@@ -39,7 +39,7 @@ class Trail:
     """Of one session.
 
     Attributes:
-        row_left: the command that runs has left a row.
+        command_has_row: the command that runs has left a row.
     """
 
     def __init__(self, runtime: Runtime, client: Client, offload: Offload) -> None:
@@ -47,7 +47,7 @@ class Trail:
         balancer = client.origin.balancer
         extra = {"balancer": balancer} if balancer else {}
         self._opened: Event | None = Event("session.opened", extra=extra)  # until it is told
-        self.row_left = False
+        self.command_has_row = False
 
     def announce(self) -> None:
         """Tell that the session was opened, once: when it logs in, or when it ends."""
@@ -107,7 +107,7 @@ class Trail:
         """:meth:`record`, and wait until the row is kept; where the session is gone nobody waits
         for it. Refusals by which nothing was moved have a bound
         (:mod:`securedrop_ftp.refusals`). In a verb's greenlet only."""
-        self.row_left = True
+        self.command_has_row = True
         whole = self._completed(event)
         bounded = event.outcome != "success" and not event.size
         if bounded and not refusals.admit(self._bucket(), whole):

@@ -30,7 +30,7 @@ def upload(
     """STOR, STOU, APPE: the data channel into the intake, then the commit, then 226."""
     converted = texts.converts(session)
     _require_for_upload(session, path)
-    session.trail.row_left = True  # the intake's, whatever comes of it
+    session.trail.command_has_row = True  # the intake's, whatever comes of it
     request = UploadRequest(
         principal=session.principal,
         session=session.client.session,

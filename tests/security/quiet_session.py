@@ -23,8 +23,8 @@ from securedrop_ftp.ftps.registry import VERBS
 from securedrop_ftp.ftps.session import Session
 from securedrop_ftp.ftps.wire import Command
 from securedrop_ftp.intake.receipt import Receipt
-from securedrop_ftp.intake.receipts import digest_of_object
 from securedrop_ftp.intake.service import UploadRequest
+from securedrop_ftp.intake.stored_digest import digest_of_object
 from securedrop_ftp.models import OverwritePolicy, Permission
 from securedrop_ftp.replies import Reply
 from securedrop_ftp.storage.confined import ConfinedStorage

@@ -157,7 +157,7 @@ class Laborious(ControlChannel):
     def receive(self, size: int) -> bytes | None:
         return b"CWD /a/a/a\r\n" * 16
 
-    def passes_queue(self, item: Command | Violation) -> bool:
+    def answer_out_of_turn(self, item: Command | Violation) -> bool:
         return False
 
     def transferring(self) -> bool:

@@ -12,7 +12,7 @@ from securedrop_ftp.ftps.answers import Refused
 from securedrop_ftp.ftps.facts import timestamp
 from securedrop_ftp.ftps.logged_in import LoggedIn
 from securedrop_ftp.ftps.registry import verb
-from securedrop_ftp.intake.receipts import digest_of_object
+from securedrop_ftp.intake.stored_digest import digest_of_object
 from securedrop_ftp.models import OverwritePolicy, Permission
 from securedrop_ftp.replies import Reply
 

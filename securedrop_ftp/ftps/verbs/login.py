@@ -115,7 +115,7 @@ def password(session: Session, argument: str) -> Reply | None:
     shown = _certificates(session)
     if not shown and not _rate_allows(session, username):  # else USER has asked
         return None
-    session.trail.row_left = True  # the login's, whatever comes of it
+    session.trail.command_has_row = True  # the login's, whatever comes of it
     try:
         principal = session.offload.accounts(_authenticate, username, argument, shown, session)
     except LoginFailed as exc:

@@ -114,8 +114,8 @@ def allo(session: LoggedIn, argument: str) -> Reply:
 
 @verb("ABOR", argument=False, syntax="ABOR")
 def abor(session: LoggedIn, _argument: str) -> Reply:
-    """Its part in the middle of a transfer is the interpreter's (``passes_queue``); this is the
-    reply that follows the transfer's own."""
+    """Its part in the middle of a transfer is the interpreter's (``answer_out_of_turn``); this is
+    the reply that follows the transfer's own."""
     if session.control.last_reply.startswith("4"):
         return replies.ABOR_DONE
     session.data.close_listener()

@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError, CommandParser
 
 from securedrop_ftp.access.changes import set_partner
-from securedrop_ftp.intake.moving import refuse_to_leave_files
+from securedrop_ftp.intake.relocation import refuse_to_leave_files
 from securedrop_ftp.management import shown
 from securedrop_ftp.management.base import SentenceCommand, operator
 from securedrop_ftp.management.found import partner_named

@@ -180,7 +180,7 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "75",
         "a partner is moved away from its files",
-        (Seam("intake.moving:refuse_to_leave_files", "False", test="holds"),),
+        (Seam("intake.relocation:refuse_to_leave_files", "False", test="holds"),),
         ("tests/admin/test_moving_a_partner.py::test_a_prefix_that_holds_files_is_not_changed",),
     ),
     Mend(

@@ -117,7 +117,7 @@ except Exception:
     Mend(
         "ABOR at every phase",
         "ABOR in the midst of a transfer has no reply (CVE-2020-9273)",
-        (Seam("ftps.interpreter:Interpreter.passes_queue", "None", call="answer_next"),),
+        (Seam("ftps.interpreter:Interpreter.answer_out_of_turn", "None", call="answer_next"),),
         (f"{RESILIENCE}::test_abor_quit_and_epsv_at_every_phase_of_a_transfer",),
     ),
     Mend(

@@ -243,7 +243,7 @@ ROWS: Final = (
         "13",
         "a second STOR during an upload (refused; one verb at a time)",
         (
-            Seam("ftps.interpreter:Interpreter.passes_queue", "False", test="moving"),
+            Seam("ftps.interpreter:Interpreter.answer_out_of_turn", "False", test="moving"),
             Seam("ftps.interpreter:Interpreter.idle", "return True"),
         ),
         (f"{CHANNEL}::test_row_13_a_second_transfer_during_one_is_refused",),
@@ -612,7 +612,7 @@ return conf, Certificate.load(conf.tls_cert_file, conf.tls_key_file)""",
         "ABOR during a commit is answered before it",
         (
             Seam(
-                "ftps.interpreter:Interpreter.passes_queue",
+                "ftps.interpreter:Interpreter.answer_out_of_turn",
                 "self.reply(replies.ABOR_DONE)",
                 call="answer_next",
             ),
