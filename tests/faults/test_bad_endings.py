@@ -9,8 +9,9 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -107,26 +108,60 @@ def test_a_lost_control_channel_ends_the_upload(anywhere: ServedFtps) -> None:
     assert anywhere.stored(f"acme{path}") == OLD
 
 
-def test_a_killed_curl_leaves_nothing(anywhere: ServedFtps, tmp_path: Path) -> None:
+@contextlib.contextmanager
+def outlived(port: int) -> Iterator[int]:
+    """The port of a relay that keeps its connection to ``port`` when its client is gone, as a
+    gateway does that has not noticed."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        kept = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
+
+        def carry(source: socket.socket, target: socket.socket) -> None:
+            with contextlib.suppress(OSError):
+                while data := source.recv(65536):
+                    target.sendall(data)
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                client, _ = listener.accept()
+                with client:
+                    back = Thread(target=carry, args=(kept, client), daemon=True)
+                    back.start()
+                    carry(client, kept)
+
+        Thread(target=serve, daemon=True).start()
+        yield listener.getsockname()[1]
+
+
+@pytest.mark.parametrize("outlives", [False, True], ids=["with-control", "control-lives-on"])
+def test_a_killed_curl_leaves_nothing(anywhere: ServedFtps, outlives: bool) -> None:
+    """Where the control channel ends, too, that alone may end the upload; where it lives on, the
+    data channel's FIN is all that tells of the end."""
     for attempt in range(3):
-        path = f"/killed-{attempt}.bin"
-        source = tmp_path / "source"
-        source.write_bytes(os.urandom(4 * MIB))
-        client = subprocess.Popen(
-            [
-                "curl", "-s", "--ssl-reqd", "--cacert", str(anywhere.ca), "--limit-rate", "1M",
-                "-u", "alice:alice-and-a-long-test-password", "-T", str(source),
-                f"ftp://127.0.0.1:{anywhere.port}{path}",
-            ]
-        )  # fmt: skip
-        wait_until(
-            lambda path=path: any(r["path"] == path for r in anywhere.uploads()),  # type: ignore[misc]
-            "the upload's ledger row",
-        )
-        client.send_signal(signal.SIGKILL)
-        client.wait()
-        assert await_one_row(anywhere, path, 0) in ("upload.aborted", "upload.suspended")
-        assert f"acme{path}" not in set(anywhere.keys())
+        path = f"/killed-{outlives}-{attempt}.bin"
+        way = outlived(anywhere.port) if outlives else contextlib.nullcontext(anywhere.port)
+        with way as port:
+            kill_in_an_upload(anywhere.ca, port, path)
+            ending = await_one_row(anywhere, path, 0)
+            assert ending in ("upload.aborted", "upload.suspended")
+            assert f"acme{path}" not in set(anywhere.keys())
+
+
+def kill_in_an_upload(ca: Path, port: int, path: str) -> None:
+    """Kill curl when it has sent a part, and waits for more."""
+    with subprocess.Popen(
+        [
+            "curl", "-s", "--ssl-reqd", "--cacert", str(ca),
+            "-u", "alice:alice-and-a-long-test-password", "-T", "-",
+            f"ftp://127.0.0.1:{port}{path}",
+        ],
+        stdin=subprocess.PIPE,
+    ) as client:  # fmt: skip
+        assert client.stdin is not None
+        # More than the pipe and curl's buffers hold: most of it is on its way when this returns.
+        client.stdin.write(os.urandom(4 * MIB))
+        client.stdin.flush()
+        client.kill()
 
 
 def test_an_upload_without_a_data_connection_ends_with_425(served: Serve) -> None:
