@@ -255,7 +255,9 @@ class Conf:
     storage_timeout: float = seconds(
         60.0, (0.1, 86400), "for one storage operation, its retries included"
     )
-    read_ahead: int = number(4, (1, 64), "ranges in flight on a download")
+    read_ahead: int = number(
+        4, (1, 64), "ranges in flight on a download; one where storage is a directory"
+    )
     read_range: int = size(
         8 * MIB, (64 * KIB, 1024 * MIB), "what one request of a download asks storage for"
     )

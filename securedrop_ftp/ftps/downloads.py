@@ -37,6 +37,7 @@ class RangeSource:
         self._read: Callable[..., bytes] = partial(_text, read) if text else read
         self._weight = 2 if text else 1  # each byte can become two
         self._range = min(FIRST_RANGE, session.conf.read_range)
+        self._most_ahead = _most_ahead(session)
         self._ahead: deque[tuple[Future[bytes], int]] = deque()
 
     def next(self) -> bytes | None:
@@ -61,7 +62,7 @@ class RangeSource:
 
     def _fetch(self) -> None:
         session = self._session
-        while self._at < self._size and len(self._ahead) < session.conf.read_ahead:
+        while self._at < self._size and len(self._ahead) < self._most_ahead:
             length = self._room(min(self._range, self._size - self._at))
             if not length:
                 return
@@ -98,6 +99,12 @@ class RangeSource:
 
     def _give_back(self, length: int) -> None:
         self._session.runtime.reads.give(self._partner, length * self._weight)
+
+
+def _most_ahead(session: LoggedIn) -> int:
+    """How many ranges of a download are fetched before they are asked for."""
+    of_storage = session.fs.storage.capabilities.reads_ahead
+    return min(session.conf.read_ahead, of_storage or session.conf.read_ahead)
 
 
 def _whole(data: bytes, length: int) -> bytes:

@@ -36,7 +36,7 @@ META_ACCOUNT: Final = "securedrop-account"
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a backend can do; the intake adapts to it.
+    """What a backend can do; intake and downloads adapt to it.
 
     Attributes:
         resumable: holds parts beyond the process that put them.
@@ -49,6 +49,8 @@ class Capabilities:
         serial_parts: parts must be put one after the other, in order (GCS).
         lands_late: a publishing call whose caller died or gave up may still be carried out
             afterwards, as whatever goes over a network may.
+        reads_ahead: of a download; more of them take memory and save nothing. ``None`` where they
+            wait for a network, and as many as the settings say are worth it.
     """
 
     resumable: bool = False
@@ -60,6 +62,7 @@ class Capabilities:
     max_object_size: int | None = None
     serial_parts: bool = False
     lands_late: bool = True
+    reads_ahead: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,7 @@ class FilesystemBackend(InPartFiles):
     """
 
     name = "filesystem"
-    capabilities = Capabilities(resumable=True, node_bound=True, lands_late=False)
+    capabilities = Capabilities(resumable=True, node_bound=True, lands_late=False, reads_ahead=1)
 
     def __init__(self, storage: Any) -> None:
         self._file_mode: int | None = storage.file_permissions_mode
