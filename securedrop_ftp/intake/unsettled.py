@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
@@ -23,6 +24,7 @@ class Unsettled:
     def __init__(self, book: Ledger) -> None:
         self._book = book
         self._jobs: deque[Callable[[], Any]] = deque(maxlen=MAX_UNSETTLED)
+        self._retrying = threading.Lock()
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -35,7 +37,16 @@ class Unsettled:
             self._jobs.append(job)
 
     def retry(self) -> None:
-        """Run the jobs that were left, until the database fails again. Blocks."""
+        """Run the jobs that were left, until the database fails again. Blocks. Where another
+        thread is at it, a beat that came late, nothing is done."""
+        if not self._retrying.acquire(blocking=False):
+            return
+        try:
+            self._retry()
+        finally:
+            self._retrying.release()
+
+    def _retry(self) -> None:
         for _ in range(len(self._jobs)):
             job = self._jobs[0]
             try:
