@@ -166,7 +166,7 @@ class Engine:
                 self._parts = None
 
     def _end(self, parts: _Parts) -> None:
-        parts.uploads.cancel_all()
+        parts.uploads.cancel_all(self.conf.storage_timeout)
         # What the closed sessions left to do: cancelled uploads, audit rows.
         parts.storage.close(self.conf.storage_timeout)
         parts.accounts.close(GOODBYE)
@@ -193,16 +193,15 @@ class Engine:
             SecureDropError: refused; the audit row is written.
         """
         parts = self._running()
-        if self._closed:
-            raise AccessUnavailable("The service is shutting down.")
         partner = request.principal.partner
-        admitted = parts.storage.submit(partner, parts.intake.begin, request)
-        try:
-            stream = admitted.result()
-        except BaseException:  # also where the wait was interrupted: nobody will feed it
-            admitted.add_done_callback(_cancel_orphan)
-            raise
-        return parts.uploads.add(stream, self.conf.operation_timeout)
+        with parts.uploads.admission():
+            admitted = parts.storage.submit(partner, parts.intake.begin, request)
+            try:
+                stream = admitted.result()
+            except BaseException:  # also where the wait was interrupted: nobody will feed it
+                admitted.add_done_callback(_cancel_orphan)
+                raise
+            return parts.uploads.add(stream, self.conf.operation_timeout)
 
     @property
     def accounts(self) -> FairPool:

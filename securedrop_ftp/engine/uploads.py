@@ -9,10 +9,16 @@ from __future__ import annotations
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 
-from securedrop_ftp.exceptions import Cancelled, SecureDropError, StorageUnavailable
+from securedrop_ftp.exceptions import (
+    AccessUnavailable,
+    Cancelled,
+    SecureDropError,
+    StorageUnavailable,
+)
 from securedrop_ftp.intake.receipt import Receipt
 from securedrop_ftp.intake.stream import UploadStream
 from securedrop_ftp.log import get_logger
@@ -141,7 +147,29 @@ class OpenUploads:
     def __init__(self) -> None:
         self._open: weakref.WeakSet[BlockingUpload] = weakref.WeakSet()
         self._lock = threading.Lock()
+        self._admitted = threading.Condition(self._lock)  # or refused: one admission fewer runs
+        self._admissions = 0
+        self.ended = False
+        """Whether the service ends: nothing more is admitted."""
         self._abandoned: deque[UploadStream] = deque()
+
+    @contextmanager
+    def admission(self) -> Iterator[None]:
+        """Around the admission of an upload, to the call of :meth:`add`: :meth:`cancel_all` waits.
+
+        Raises:
+            AccessUnavailable: the service ends.
+        """
+        with self._lock:
+            if self.ended:
+                raise AccessUnavailable("The service is shutting down.")
+            self._admissions += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._admissions -= 1
+                self._admitted.notify_all()
 
     def add(self, stream: UploadStream, patience: float) -> BlockingUpload:
         """Let a thread feed it; ``patience``: seconds that it waits for a buffer."""
@@ -155,10 +183,13 @@ class OpenUploads:
         while self._abandoned:
             self._abandoned.popleft().cancel(Cancelled("nobody feeds it any more"))
 
-    def cancel_all(self) -> None:
-        """The service ends. What is being committed goes on."""
+    def cancel_all(self, patience: float) -> None:
+        """The service ends: admit no more, wait at most ``patience`` seconds for admissions that
+        run, and cancel every upload. What is being committed goes on."""
         self.cancel_abandoned()
         with self._lock:
+            self.ended = True
+            self._admitted.wait_for(lambda: not self._admissions, patience)
             uploads = list(self._open)
         for upload in uploads:
             upload.cancel(Cancelled("the service is shutting down"))

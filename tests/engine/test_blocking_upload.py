@@ -14,7 +14,13 @@ from securedrop_ftp.access.principal import Principal
 from securedrop_ftp.conf import KIB
 from securedrop_ftp.engine.pools import FairPool
 from securedrop_ftp.engine.uploads import BlockingUpload, OpenUploads
-from securedrop_ftp.exceptions import Cancelled, StorageUnavailable, TooLarge, Truncated
+from securedrop_ftp.exceptions import (
+    AccessUnavailable,
+    Cancelled,
+    StorageUnavailable,
+    TooLarge,
+    Truncated,
+)
 from securedrop_ftp.ftps.answers import FTPS
 from securedrop_ftp.intake.buffers import Claim
 from securedrop_ftp.intake.service import Intake, UploadRequest
@@ -151,7 +157,7 @@ def test_a_cancel_from_elsewhere_wakes_who_waits(room: Room) -> None:
 
     writer = in_thread(write)
     writer.join(0.1)
-    room.uploads.cancel_all()
+    room.uploads.cancel_all(60.0)
     writer.join(20)
     assert len(raised) == 1
     with pytest.raises(Cancelled):
@@ -168,10 +174,37 @@ def test_the_end_of_the_service_leaves_what_is_being_committed(room: Room) -> No
         room.pool.submit("busy", release.wait, 20)
     committer = in_thread(upload.commit)
     committer.join(0.1)
-    room.uploads.cancel_all()
+    room.uploads.cancel_all(60.0)
     release.set()
     committer.join(20)
     assert stored(room.backend, "acme/a") == b"x"
+
+
+def test_the_end_of_the_service_waits_for_admissions_and_cancels_them(room: Room) -> None:
+    begun, go, told = threading.Event(), threading.Event(), list[Exception]()
+
+    def admit() -> None:
+        with room.uploads.admission():
+            begun.set()
+            go.wait(60)
+            upload = room.open("/late.bin")
+        try:
+            upload.write(DATA)
+        except Cancelled as exc:
+            told.append(exc)
+
+    admitting = in_thread(admit)
+    assert begun.wait(60)
+    ending = in_thread(room.uploads.cancel_all, 60.0)
+    while not room.uploads.ended:
+        pass
+    with pytest.raises(AccessUnavailable), room.uploads.admission():
+        pass
+    go.set()
+    ending.join(60)
+    admitting.join(60)
+    assert len(told) == 1
+    assert room.state("/late.bin") == ("aborted", "Cancelled")
 
 
 def test_an_upload_that_its_caller_forgot_is_cancelled(room: Room) -> None:
