@@ -282,7 +282,7 @@ ROWS: Final = (
         return reply
 """,
                 """    except SecureDropError as exc:
-        session.close(str(exc))
+        session.control.close(str(exc))
         raise SessionGone from exc
 """,
             ),
