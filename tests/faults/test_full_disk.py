@@ -178,7 +178,9 @@ def settled(ftps: ServedFtps) -> bool:
 def test_row_50_uploads_that_fill_the_disk_are_refused_while_there_is_room_for_rows(
     small_disk: Start,
 ) -> None:
-    ftps = small_disk(part_size=MIB)
+    ftps = small_disk(part_size=MIB, presence_interval=0.2)
+    # Taken aboard later, it could fill for a moment the room that is left below.
+    wait_until((disk_of(ftps) / "service.sqlite3.ballast").exists, "the ballast")
     with ftps.login() as client, ftps.login("bob") as other:
         client.voidcmd("TYPE I")
         other.voidcmd("TYPE I")

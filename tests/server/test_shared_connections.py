@@ -34,6 +34,7 @@ def others(what="count(*)"):
     return OTHER.execute(
         f"SELECT {what} FROM pg_stat_activity"
         " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        " AND backend_type = 'client backend'"  # and no autovacuum worker
     ).fetchall()
 
 def ask(sql="SELECT pg_backend_pid()"):
