@@ -168,6 +168,25 @@ def mark_committed(
     return replaced
 
 
+def settle_committed(
+    claim: Claim, event: Event, *, supersedes: Q | None = None, taken_until: datetime | None = None
+) -> list[Upload] | None:
+    """:func:`mark_committed` for a client that was told “outcome pending”: a retry of the same
+    bytes is answered from the row. So it is where an earlier call had reached the database and
+    only its answer was lost; then the reason of the row says what the client was told."""
+    replaced = mark_committed(
+        claim, event, unconfirmed=True, supersedes=supersedes, taken_until=taken_until
+    )
+    if replaced is None:
+        held(claim, UploadState.COMMITTED).update(unconfirmed=True, reason=event.reply[:255])
+    return replaced
+
+
+def is_committed(claim: Claim) -> bool:
+    """Whether the row is committed, by this very writer."""
+    return held(claim, UploadState.COMMITTED).exists()
+
+
 def answer_from(claim: Claim, event: Event, earlier_id: str, key: str) -> bool:
     """This attempt brought what an unconfirmed earlier one had stored: answered from its row,
     once. False: not ours any more."""
@@ -175,6 +194,13 @@ def answer_from(claim: Claim, event: Event, earlier_id: str, key: str) -> bool:
         return False
     Upload.objects.filter(pk=earlier_id).update(unconfirmed=False)
     return True
+
+
+def take_back_answer(claim: Claim, earlier_id: str) -> None:
+    """The client was told of a failure. Where :func:`answer_from` had reached the database after
+    all, the earlier attempt answers the next retry again."""
+    if is_committed(claim):
+        Upload.objects.filter(pk=earlier_id).update(unconfirmed=True)
 
 
 def mark_suspended(

@@ -42,7 +42,7 @@ from securedrop_ftp.intake.receipt import Receipt, Sent
 from securedrop_ftp.intake.recording import Recording
 from securedrop_ftp.intake.steps import step
 from securedrop_ftp.log import get_logger
-from securedrop_ftp.models import UploadState
+from securedrop_ftp.models import Upload, UploadState
 from securedrop_ftp.storage.protocol import Part, Published
 
 logger = get_logger(__name__)
@@ -196,25 +196,43 @@ class Publication:
 
     def _commit(self, receipt: Receipt, taken_until: datetime | None) -> None:
         event = self._committed_event(receipt, _reasons(receipt))
+        superseded = self._superseded()
         job = partial(
             moves.mark_committed,
             self._claim,
-            supersedes=self._superseded(),
+            event,
+            supersedes=superseded,
             taken_until=taken_until,
         )
+        replaced: list[Upload] | None = []
         try:
-            replaced = self._book.run(partial(job, event))
+            replaced = self._book.run(job)
         except LedgerUnavailable as exc:
-            # The object is there and the ledger does not say so yet: it will.
-            self._story.move(Trigger.LOSE_TOUCH)
-            told = self._attempt.request.door.refused(OutcomeUnknown())
-            later = event.but(reply=told, event_id=event.event_id)
-            self._context.unsettled.leave(partial(job, later, unconfirmed=True))
-            raise OutcomeUnknown(reason_of(exc)) from exc
+            if not self._reached_the_ledger():
+                # The object is there and the ledger does not say so yet: it will.
+                self._story.move(Trigger.LOSE_TOUCH)
+                told = self._attempt.request.door.refused(OutcomeUnknown())
+                later = partial(
+                    moves.settle_committed,
+                    self._claim,
+                    event.but(reply=told, event_id=event.event_id),
+                    supersedes=superseded,
+                    taken_until=taken_until,
+                )
+                self._context.unsettled.leave(later)
+                raise OutcomeUnknown(reason_of(exc)) from exc
         if replaced is None and not self._settled_as_committed():
             raise LeaseLost
         for row in replaced or ():
             forget_parts(row, self._attempt.backend)
+
+    def _reached_the_ledger(self) -> bool:
+        """Whether our row is committed though the database did not answer: a connection that ends
+        between the two loses the answer alone. False also where it still does not answer."""
+        try:
+            return self._book.run(partial(moves.is_committed, self._claim))
+        except LedgerUnavailable:
+            return False
 
     def _superseded(self) -> Q | None:
         """The suspended uploads that this one replaces; ``None``: there are none."""
@@ -268,10 +286,16 @@ class Publication:
             sent=self._sent,
         )
         event = self._committed_event(receipt, f"stored already by upload {earlier.upload_id}")
-        if not self._book.run(
-            partial(moves.answer_from, self._claim, event, earlier.upload_id, earlier.key)
-        ):
-            raise LeaseLost
+        answer = partial(moves.answer_from, self._claim, event, earlier.upload_id, earlier.key)
+        try:
+            if not self._book.run(answer):
+                raise LeaseLost
+        except LedgerUnavailable:
+            if not self._reached_the_ledger():
+                self._context.unsettled.leave(
+                    partial(moves.take_back_answer, self._claim, earlier.upload_id)
+                )
+                raise
         self._story.move(Trigger.ANSWER)
         self._recording.forget_parts()
         return receipt

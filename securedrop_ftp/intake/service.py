@@ -109,6 +109,7 @@ class Intake:
         return stream
 
     def _admit(self, request: UploadRequest) -> Attempt:
+        self.unsettled.retry()  # it may be the retry of an upload that waits there
         backend = self._context.storage(request.principal)
         self._context.space.refuse(backend, 0 if request.offset else request.least or 0)
         terms = Terms.of(request, backend.capabilities, self._context.conf)

@@ -18,8 +18,8 @@ MAX_UNSETTLED: Final = 100_000
 
 
 class Unsettled:
-    """Jobs that are tried again at each heartbeat, in order. Each is conditional, so nothing is
-    done twice where recovery was quicker."""
+    """Jobs that are tried again at each heartbeat, and before an upload is admitted, in order. Each
+    is conditional, so nothing is done twice where recovery was quicker."""
 
     def __init__(self, book: Ledger) -> None:
         self._book = book

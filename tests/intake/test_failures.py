@@ -25,7 +25,7 @@ from securedrop_ftp.models import AuditEvent, Permission, Upload
 from securedrop_ftp.storage.filesystem.backend import FilesystemBackend
 from securedrop_ftp.storage.protocol import Backend
 from tests.intake.faults import FaultyBackend
-from tests.intake.house import House, rows, states, stored
+from tests.intake.house import House, make_principal, rows, states, stored
 
 PART = 64 * KIB
 BIG = bytes(range(256)) * (PART // 256) * 3 + b"tail"
@@ -306,10 +306,90 @@ def test_a_commit_that_the_ledger_does_not_take_is_pending_and_told_so(
     assert house.upload(alice, "/a", b"x").already_stored
 
 
+@pytest.fixture
+def losing(house: House, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """``losing("mark_committed", away=True)``: the database does that job once, but its answer is
+    lost; with ``away`` it then answers nothing more until ``losing()``."""
+    run = house.intake.ledger.run
+    lost: list[str] = []
+    away: list[bool] = []
+
+    def failing(job: Callable[[], object]) -> object:
+        if away == [True, True]:
+            raise LedgerUnavailable from OperationalError("database is away")
+        name = getattr(getattr(job, "func", job), "__name__", "")
+        answer = run(job)
+        if name in lost:
+            lost.clear()
+            away[:] = [True, *away]
+            raise LedgerUnavailable from OperationalError("the connection was closed")
+        return answer
+
+    monkeypatch.setattr(house.intake.ledger, "run", failing)
+
+    def lose(*names: str, and_go_away: bool = False) -> None:
+        lost[:] = names
+        away[:] = [True] if and_go_away else []
+
+    return lose
+
+
+POLICIES = ("reject", "replace", "version")
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_commit_whose_answer_alone_was_lost_is_a_commit(
+    house: House, losing: Callable[..., None], policy: str
+) -> None:
+    losing("mark_committed")
+    receipt = house.upload(make_principal(overwrite=policy), "/a", b"x")
+    assert (receipt.path, receipt.already_stored) == ("/a", False)
+    row = Upload.objects.get()
+    assert (row.state, row.unconfirmed) == ("committed", False)
+    assert AuditEvent.objects.get(event="upload.committed").reply.startswith("226")
+
+
+@pytest.mark.parametrize("beat", [True, False], ids=["after a beat", "at once"])
+@pytest.mark.parametrize("policy", POLICIES)
+def test_who_was_told_that_the_outcome_is_pending_stores_nothing_twice(
+    house: House, losing: Callable[..., None], policy: str, beat: bool
+) -> None:
+    alice = make_principal(overwrite=policy)
+    losing("mark_committed", and_go_away=True)
+    with pytest.raises(OutcomeUnknown):
+        house.upload(alice, "/a", b"x")
+    losing()
+    if beat:
+        house.intake.heartbeat()
+    again = house.upload(alice, "/a", b"x")
+    assert (again.path, again.already_stored) == ("/a", True)
+    first, second = Upload.objects.order_by("started")
+    assert first.reason.startswith("451"), "what the client was told"
+    assert (first.key, second.key, first.state) == ("acme/a", "acme/a", "committed")
+    assert stored(house.backend, "acme/a (1)") is None
+
+
+@pytest.mark.parametrize("away", [True, False])
+def test_the_answer_to_a_retry_may_get_lost_too(
+    house: House, losing: Callable[..., None], away: bool
+) -> None:
+    alice = make_principal(overwrite="reject")
+    losing("mark_committed", and_go_away=True)
+    with pytest.raises(OutcomeUnknown):
+        house.upload(alice, "/a", b"x")
+    losing("answer_from", and_go_away=away)
+    if away:
+        with pytest.raises(LedgerUnavailable):
+            house.upload(alice, "/a", b"x")
+        losing()
+        assert house.upload(alice, "/a", b"x").already_stored
+    else:
+        assert house.upload(alice, "/a", b"x").already_stored
+    assert not Upload.objects.filter(unconfirmed=True).exists()
+
+
 def test_parts_of_an_aborted_upload_leave_storage(tmp_path: Path, db: None) -> None:
     from dataclasses import replace
-
-    from tests.intake.house import make_principal
 
     faulty = FaultyBackend(FilesystemBackend(FileSystemStorage(location=str(tmp_path))))
     house = House(faulty)
