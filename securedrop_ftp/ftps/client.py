@@ -27,7 +27,7 @@ class Client:
     #: Where the connection comes from: the client itself, or a balancer that names it.
     origin: Origin
     #: Its place in the table of connections, which all workers share.
-    slot: int
+    connection_id: int
     #: The address that the client connected to.
     local_ip: str
     #: Where a data channel that proved to be the client's came from.

@@ -56,13 +56,13 @@ class Member:
 class FamilyTable(Protocol):
     """What all workers know (:class:`securedrop_ftp.server.families.Families`)."""
 
-    def join(self, ticket: int, address: str, member: Member) -> None: ...
+    def join(self, connection_id: int, address: str, member: Member) -> None: ...
 
-    def prove(self, ticket: int, account_id: int) -> None: ...
+    def prove(self, connection_id: int, account_id: int) -> None: ...
 
-    def leave(self, ticket: int) -> None: ...
+    def leave(self, connection_id: int) -> None: ...
 
-    def of(self, ticket: int) -> list[Member]: ...
+    def of(self, connection_id: int) -> list[Member]: ...
 
 
 class Standing(Enum):
@@ -91,7 +91,7 @@ class Kinship:
         )
         return made, member
 
-    def join(self, ticket: int, address: str, member: Member, tls: SSL.Connection) -> Member:
+    def join(self, connection_id: int, address: str, member: Member, tls: SSL.Connection) -> Member:
         """Its handshake is done."""
         tls13 = tls.get_protocol_version() != SSL.TLS1_2_VERSION
         session_id, session = b"", b""
@@ -100,21 +100,21 @@ class Kinship:
         if not session_id:
             session = b""  # the client has a ticket
         known = Member(member.page, member.sid, tls13, session_id, session)
-        self._families.join(ticket, address, known)
+        self._families.join(connection_id, address, known)
         return known
 
-    def prove(self, ticket: int, account_id: int) -> None:
+    def prove(self, connection_id: int, account_id: int) -> None:
         """It has logged in."""
-        self._families.prove(ticket, account_id)
+        self._families.prove(connection_id, account_id)
 
-    def leave(self, ticket: int) -> None:
+    def leave(self, connection_id: int) -> None:
         """It ends; its session opens nothing from now on."""
-        self._families.leave(ticket)
+        self._families.leave(connection_id)
 
     # --- data channels ---------------------------------------------------------------
 
     def resume(
-        self, ticket: int, own: Member, hello: list[bytes], *, siblings: bool
+        self, connection_id: int, own: Member, hello: list[bytes], *, siblings: bool
     ) -> tuple[Member, SSL.Connection] | None:
         """The member whose session a data channel resumes, and the channel's server side, which
         has taken ``hello``, the records of its ClientHello. That has no certificate, so it can do
@@ -128,7 +128,7 @@ class Kinship:
         made = self._resuming(own, session_id, records)
         if made is not None:  # nearly always: no table is looked at
             return own, made
-        family = self._families.of(ticket) if siblings else []
+        family = self._families.of(connection_id) if siblings else []
         family.sort(key=lambda member: member.session_id != session_id)
         for member in family:
             if member.sid != own.sid:
@@ -150,14 +150,14 @@ class Kinship:
         return made
 
     def standing(
-        self, ticket: int, own: Member, chosen: Member | None, *, siblings: bool
+        self, connection_id: int, own: Member, chosen: Member | None, *, siblings: bool
     ) -> Standing:
         """Asked after a handshake that resumed the session of ``chosen``."""
         if chosen is None:
             return Standing.NOT_OURS
         if chosen.sid == own.sid:
             return Standing.OURS
-        family = self._families.of(ticket) if siblings else []
+        family = self._families.of(connection_id) if siblings else []
         now = next((member for member in family if member.sid == chosen.sid), None)
         if now is None:
             return Standing.NOT_OURS

@@ -249,7 +249,7 @@ class PassiveListener:
         siblings = self._takes_siblings(channel) and self._runtime.handshakes.allows(
             self._account.principal.partner_id, channel.peer_ip
         )
-        found = kinship.resume(client.slot, client.member, hello, siblings=siblings)
+        found = kinship.resume(client.connection_id, client.member, hello, siblings=siblings)
         if found is None:
             return None
         channel.chosen, connection = found
@@ -317,7 +317,10 @@ class PassiveListener:
         if not channel.resumed or client.member is None:
             return Standing.NOT_OURS
         return self._runtime.kinship.standing(
-            client.slot, client.member, channel.chosen, siblings=self._takes_siblings(channel)
+            client.connection_id,
+            client.member,
+            channel.chosen,
+            siblings=self._takes_siblings(channel),
         )
 
     def _take(self, channel: DataChannel) -> None:

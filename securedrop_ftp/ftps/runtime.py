@@ -80,7 +80,7 @@ class Runtime(Protocol):
     def strangers_context(self, tls13: bool) -> SSL.Context:
         """The context for data channels that resume nothing."""
 
-    def assign_partner(self, slot: int, partner_id: int, limit: int) -> str:
+    def assign_partner(self, connection_id: int, partner_id: int, limit: int) -> str:
         """Count a session for its partner, from any thread; ``""``, ``"sessions"`` past
         ``limit``, or ``"gone"`` where the connection is."""
 

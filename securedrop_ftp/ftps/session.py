@@ -35,9 +35,11 @@ from securedrop_ftp.tls.contexts import WrongProtocol
 class Session(Interpreter):
     """See the module's docstring. Verbs that need no login get it as it is."""
 
-    def __init__(self, runtime: Runtime, sock: socket.socket, origin: Origin, slot: int) -> None:
+    def __init__(
+        self, runtime: Runtime, sock: socket.socket, origin: Origin, connection_id: int
+    ) -> None:
         reached = origin.reached or network.canonical(sock.getsockname()[0])
-        super().__init__(runtime, sock, Client(uuid.uuid4().hex, origin, slot, reached))
+        super().__init__(runtime, sock, Client(uuid.uuid4().hex, origin, connection_id, reached))
         #: Counts for its address while a login goes on.
         self.login_place: Any = None
         #: Passwords that were wrong.
@@ -60,9 +62,9 @@ class Session(Interpreter):
         return self.client.remote_ip
 
     @property
-    def slot(self) -> int:
+    def connection_id(self) -> int:
         """Its place in the table of connections."""
-        return self.client.slot
+        return self.client.connection_id
 
     @property
     def age(self) -> float:
@@ -122,14 +124,14 @@ class Session(Interpreter):
         self.course.note_tls(tls)
         if client.member is not None:
             client.member = self.runtime.kinship.join(
-                client.slot, client.remote_ip, client.member, tls
+                client.connection_id, client.remote_ip, client.member, tls
             )
 
     def end(self, reply: Reply | None, reason: str) -> None:
         """Say a last word, let the peer read it, then close. A transfer is cancelled."""
         if self.closed or self.ending:
             return
-        self.runtime.kinship.leave(self.slot)
+        self.runtime.kinship.leave(self.connection_id)
         self.finish(reply, reason)
         transfer = self.data.transfer
         if transfer is not None:
@@ -147,7 +149,7 @@ class Session(Interpreter):
         if self.closed:
             return
         reason = self.ending or reason or "connection lost"
-        self.runtime.kinship.leave(self.slot)
+        self.runtime.kinship.leave(self.connection_id)
         if not self.ending:
             self._note_loss(cause)
         elif self._transferring:
@@ -238,7 +240,9 @@ class Session(Interpreter):
     def claim_place(self, principal: Principal) -> str:
         """A place among its partner's sessions for who has shown the right credentials, or why
         there is none. From a thread of the accounts pool."""
-        return self.runtime.assign_partner(self.slot, principal.partner_id, principal.max_sessions)
+        return self.runtime.assign_partner(
+            self.connection_id, principal.partner_id, principal.max_sessions
+        )
 
     def end_login(self, *, good: bool) -> None:
         """The attempt that was counted for the address, if one was, is over."""
@@ -263,7 +267,7 @@ class Session(Interpreter):
         )
         principal = account.principal
         if not (self.closed or self.ending):
-            self.runtime.kinship.prove(self.slot, principal.account_id)
+            self.runtime.kinship.prove(self.connection_id, principal.account_id)
         structlog.contextvars.bind_contextvars(
             partner=principal.partner, account=principal.username
         )

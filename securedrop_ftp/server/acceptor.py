@@ -139,15 +139,17 @@ class Acceptor:
 
     def _admit(self, sock: socket.socket, origin: Origin) -> None:
         """Count the connection for its client, and make a session of it."""
-        slot = self._slot(origin)
-        if isinstance(slot, str):
+        connection_id = self._counted(origin)
+        if isinstance(connection_id, str):
             reply = (
-                replies.TOO_MANY_CONNECTIONS if slot == "total" else replies.TOO_MANY_FROM_ADDRESS
+                replies.TOO_MANY_CONNECTIONS
+                if connection_id == "total"
+                else replies.TOO_MANY_FROM_ADDRESS
             )
-            self._tell(origin.client, slot)
+            self._tell(origin.client, connection_id)
             _refuse(sock, reply)
             return
-        self._accepted(sock, origin, slot)
+        self._accepted(sock, origin, connection_id)
 
     def check_deadlines(self, now: float) -> None:
         """Called about once a second."""
@@ -177,9 +179,9 @@ class Acceptor:
             )
             self._refused, self._next_line = 0, now + LINE_EVERY
 
-    def _slot(self, origin: Origin) -> int | str:
-        """A slot for a connection, or the cap that refuses it. A balancer that speaks for itself
-        (its health checks) has no cap of its own: it is everybody's way in."""
+    def _counted(self, origin: Origin) -> int | str:
+        """The id of a new connection, or the cap that refuses it. A balancer that speaks for
+        itself (its health checks) has no cap of its own: it is everybody's way in."""
         conf, address = self._conf(), origin.client
         if origin.balancer and not origin.named:
             total = conf.max_connections

@@ -56,8 +56,8 @@ def packed(address: str) -> bytes:
 class ConnectionTable:
     """Made by the supervisor before the fork; each worker uses its own index.
 
-    A *ticket* names one connection for good: a late word of one that is gone changes nothing of the
-    next in its slot.
+    A ``connection_id`` names one connection for good: a late word of one that is gone changes
+    nothing of the next in its slot.
 
     Args:
         workers, slots: worker processes of a generation, and slots of each.
@@ -100,7 +100,7 @@ class ConnectionTable:
     # --- a connection's life ---------------------------------------------------------
 
     def open(self, worker: int, address: str, *, per_ip: int, total: int) -> int | str:
-        """A ticket for a new connection, or ``"address"`` or ``"total"``: the cap that refuses."""
+        """The id of a new connection, or ``"address"`` or ``"total"``: the cap that refuses."""
         ip = packed(address)
         with self._lock.held():
             if self._held(self._ips, ip) >= per_ip and not self._make_room_at(ip):
@@ -120,13 +120,13 @@ class ConnectionTable:
             self._map[at : at + _TIME] = now.to_bytes(_TIME, "little")
             return now * self._total + slot
 
-    def assign(self, ticket: int, partner_id: int, limit: int) -> str:
+    def assign(self, connection_id: int, partner_id: int, limit: int) -> str:
         """Count the connection for a partner. ``""``, or why not: ``"sessions"`` where that would
         pass ``limit``, ``"gone"`` where the connection has ended or is to leave. From any thread.
         """
         value = partner_id.to_bytes(_ID, "little")
         with self._lock.held():
-            slot = self._slot(ticket)
+            slot = self._slot(connection_id)
             if slot < 0 or self._map[slot] == _LEAVING:
                 return "gone"
             if self._held(self._ids, value) >= limit:
@@ -136,18 +136,18 @@ class ConnectionTable:
             self._prove(slot)
             return ""
 
-    def is_beyond(self, ticket: int, partner_id: int, limit: int) -> bool:
+    def is_beyond(self, connection_id: int, partner_id: int, limit: int) -> bool:
         """Whether ``limit`` connections of the partner have slots before this one's: after the
         limit was lowered, those beyond it end, and every worker sees the same ones."""
         value = partner_id.to_bytes(_ID, "little")
         with self._lock.held():
-            slot = self._slot(ticket)
+            slot = self._slot(connection_id)
             return _count(self._map[self._ids : self._ids + max(slot, 0) * _ID], value) >= limit
 
-    def release(self, ticket: int) -> None:
+    def release(self, connection_id: int) -> None:
         """Give the slot of a connection back that has ended."""
         with self._lock.held():
-            slot = self._slot(ticket)
+            slot = self._slot(connection_id)
             if slot >= 0:
                 self._clear(slot, 1)
 
@@ -170,7 +170,7 @@ class ConnectionTable:
         return self._bells[worker]
 
     def leaving(self, worker: int) -> list[int]:
-        """The tickets of a worker's connections that are to leave; silences its bell."""
+        """The ids of a worker's connections that are to leave; silences its bell."""
         try:
             os.eventfd_read(self._bells[worker])
         except BlockingIOError:
@@ -287,9 +287,9 @@ class ConnectionTable:
         at = self._opened + slot * _TIME
         return int.from_bytes(self._map[at : at + _TIME], "little")
 
-    def _slot(self, ticket: int) -> int:
-        """The slot of a ticket, -1 where it is another connection's by now."""
-        opened, slot = divmod(ticket, self._total)
+    def _slot(self, connection_id: int) -> int:
+        """The slot of a connection, -1 where it is another connection's by now."""
+        opened, slot = divmod(connection_id, self._total)
         return slot if self._map[slot] != _FREE and self._time(slot) == opened else -1
 
     def _clear(self, slot: int, slots: int) -> None:

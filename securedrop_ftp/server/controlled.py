@@ -66,5 +66,5 @@ class FtpsSession:
     def _is_one_too_many(self, asked: Principal, now: Principal) -> bool:
         """Who logs in is held to the limit already; here it was lowered."""
         fewer = now.max_sessions < asked.max_sessions
-        slot = self._session.slot
-        return fewer and self._table.is_beyond(slot, now.partner_id, now.max_sessions)
+        connection_id = self._session.connection_id
+        return fewer and self._table.is_beyond(connection_id, now.partner_id, now.max_sessions)

@@ -45,7 +45,7 @@ def exact(address: str) -> bytes:
 
 class Families:
     """Made by the supervisor before the fork, for one generation: the next has other ticket keys. A
-    slot is written by its own worker only; tickets are those of
+    slot is written by its own worker only; ``connection_id`` is that of
     :class:`.connections.ConnectionTable` for as many workers and slots, in any bank."""
 
     def __init__(self, workers: int, slots: int) -> None:
@@ -62,9 +62,9 @@ class Families:
 
     # --- a connection's life ---------------------------------------------------------
 
-    def join(self, ticket: int, address: str, member: Member) -> None:
+    def join(self, connection_id: int, address: str, member: Member) -> None:
         """A control connection's handshake is done."""
-        slot = ticket % self._total
+        slot = connection_id % self._total
         session = member.session if len(member.session) <= _MAX_SESSION else b""
         known = (member.session_id, len(session), session) if session else (b"", 0, b"")
         record = _RECORD.pack(_STRANGER, member.sid, member.tls13, *known)
@@ -73,16 +73,16 @@ class Families:
             self._put(self._pages, slot, (member.page + 1).to_bytes(_PAGE, "little"))
             self._put(0, slot, exact(address))
 
-    def prove(self, ticket: int, account_id: int) -> None:
+    def prove(self, connection_id: int, account_id: int) -> None:
         """It has logged in."""
-        at = self._records + ticket % self._total * _RECORD.size
+        at = self._records + connection_id % self._total * _RECORD.size
         with self._lock.held():
             self._map[at : at + _ACCOUNT] = account_id.to_bytes(_ACCOUNT, "little")
 
-    def leave(self, ticket: int) -> None:
+    def leave(self, connection_id: int) -> None:
         """It ends: from now on nobody resumes its session."""
         with self._lock.held():
-            self._wipe(ticket % self._total, 1)
+            self._wipe(connection_id % self._total, 1)
 
     def clear_worker(self, worker: int) -> None:
         """The worker died: its connections did too."""
@@ -91,10 +91,10 @@ class Families:
 
     # --- questions -------------------------------------------------------------------
 
-    def of(self, ticket: int) -> list[Member]:
+    def of(self, connection_id: int) -> list[Member]:
         """The family of a connection that has logged in, itself first; then others of its address
         that have not logged in yet and may do so as this account. At most :data:`MAX_FAMILY`."""
-        own = ticket % self._total
+        own = connection_id % self._total
         with self._lock.held():
             ip = self._get(0, own, _IP)
             records = {slot: self._get(self._records, slot, _RECORD.size) for slot in self._at(ip)}

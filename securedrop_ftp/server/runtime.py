@@ -75,10 +75,10 @@ class WorkerRuntime:
 
     # --- caps and rates --------------------------------------------------------------
 
-    def assign_partner(self, slot: int, partner_id: int, limit: int) -> str:
+    def assign_partner(self, connection_id: int, partner_id: int, limit: int) -> str:
         """Count the connection for its partner, over all workers; ``""``, or why not
         (``sessions``, ``gone``)."""
-        return self.shared.table.assign(slot, partner_id, limit)
+        return self.shared.table.assign(connection_id, partner_id, limit)
 
     def login_begins(self, address: str) -> Place | Refused:
         """Take a place in the address's login rate, over all workers."""

@@ -69,7 +69,7 @@ class Worker(WorkerRuntime):
         self.index = index
         self.draining: Drain | None = None
         self.sessions: set[Session] = set()
-        self._by_slot: dict[int, Session] = {}
+        self._by_connection_id: dict[int, Session] = {}
         self._next_page_turn = 0.0
         self._next_metrics = self._next_control = time.monotonic()
         self._ticked = time.monotonic()
@@ -229,16 +229,16 @@ class Worker(WorkerRuntime):
     def _is_overloaded(self) -> bool:
         return self.engine.rows_waiting > MAX_WAITING
 
-    def _accepted(self, sock: socket.socket, origin: Origin, slot: int) -> None:
+    def _accepted(self, sock: socket.socket, origin: Origin, connection_id: int) -> None:
         try:
-            session = Session(self, sock, origin, slot)
+            session = Session(self, sock, origin, connection_id)
         except OSError as exc:
             logger.info("connection.vanished", remote_ip=origin.client, error=str(exc))
             sock.close()
-            self.shared.table.release(slot)
+            self.shared.table.release(connection_id)
             return
         self.sessions.add(session)
-        self._by_slot[slot] = session
+        self._by_connection_id[connection_id] = session
         self.engine.live.add(FtpsSession(session, self.shared.table))
         try:
             session.greet()
@@ -247,8 +247,8 @@ class Worker(WorkerRuntime):
 
     def _make_room(self) -> None:
         """Newcomers have the places of these strangers (row 64)."""
-        for slot in self.shared.table.leaving(self.index):
-            session = self._by_slot.get(slot)
+        for connection_id in self.shared.table.leaving(self.index):
+            session = self._by_connection_id.get(connection_id)
             if session is not None:
                 session.reply(replies.MADE_ROOM)
                 session.close("made room for a newcomer: no login yet, and all places taken")
@@ -256,8 +256,8 @@ class Worker(WorkerRuntime):
     def session_closed(self, session: Session) -> None:
         """Forget a session that has ended, and give its slot back."""
         self.sessions.discard(session)
-        self.shared.table.release(session.slot)
-        self._by_slot.pop(session.slot, None)
+        self.shared.table.release(session.connection_id)
+        self._by_connection_id.pop(session.connection_id, None)
         self.engine.live.remove(session.id)
         self._acceptor.session_closed()
         if self.draining is not None:

@@ -12,15 +12,15 @@ from securedrop_ftp.server.handover import Inheritance
 
 
 def opened(table: ConnectionTable, worker: int, address: str, **caps: int) -> int:
-    ticket = table.open(worker, address, **({"per_ip": 9, "total": 99} | caps))
-    assert isinstance(ticket, int), ticket
-    return ticket
+    connection_id = table.open(worker, address, **({"per_ip": 9, "total": 99} | caps))
+    assert isinstance(connection_id, int), connection_id
+    return connection_id
 
 
 def logged_in(table: ConnectionTable, worker: int, address: str, **caps: int) -> int:
-    ticket = opened(table, worker, address, **caps)
-    assert table.assign(ticket, 7, limit=99) == ""
-    return ticket
+    connection_id = opened(table, worker, address, **caps)
+    assert table.assign(connection_id, 7, limit=99) == ""
+    return connection_id
 
 
 def test_an_address_gets_no_more_than_its_cap_from_all_workers() -> None:
@@ -66,10 +66,10 @@ def test_the_total_holds_for_all_addresses() -> None:
 
 def test_a_released_slot_is_free_again_for_address_and_partner() -> None:
     table = ConnectionTable(workers=1, slots=2)
-    slot = table.open(0, "192.0.2.1", per_ip=1, total=2)
-    assert isinstance(slot, int)
-    assert table.assign(slot, 7, limit=1) == ""
-    table.release(slot)
+    connection_id = table.open(0, "192.0.2.1", per_ip=1, total=2)
+    assert isinstance(connection_id, int)
+    assert table.assign(connection_id, 7, limit=1) == ""
+    table.release(connection_id)
     again = table.open(0, "192.0.2.1", per_ip=1, total=2)
     assert isinstance(again, int)
     assert table.assign(again, 7, limit=1) == ""
@@ -78,9 +78,9 @@ def test_a_released_slot_is_free_again_for_address_and_partner() -> None:
 def test_a_partner_gets_no_more_sessions_than_its_limit() -> None:
     table = ConnectionTable(workers=2, slots=4)
     for worker, expected in ((0, ""), (1, ""), (0, "sessions")):
-        slot = table.open(worker, f"192.0.2.{worker + 1}", per_ip=9, total=8)
-        assert isinstance(slot, int)
-        assert table.assign(slot, 7, limit=2) == expected
+        connection_id = table.open(worker, f"192.0.2.{worker + 1}", per_ip=9, total=8)
+        assert isinstance(connection_id, int)
+        assert table.assign(connection_id, 7, limit=2) == expected
 
 
 @pytest.mark.integration
@@ -100,11 +100,11 @@ def test_what_a_dead_worker_held_is_given_back_and_its_lock_too() -> None:
 def test_the_worker_with_more_connections_than_another_is_busier() -> None:
     table = ConnectionTable(workers=3, slots=4)
     assert not table.is_busier(0)
-    slot = table.open(0, "192.0.2.1", per_ip=9, total=9)
-    assert isinstance(slot, int)
+    connection_id = table.open(0, "192.0.2.1", per_ip=9, total=9)
+    assert isinstance(connection_id, int)
     assert table.is_busier(0)
     assert not table.is_busier(1)
-    table.release(slot)
+    table.release(connection_id)
     assert not table.is_busier(0)
 
 
@@ -118,7 +118,9 @@ def test_the_stranger_that_came_first_makes_room_in_whatever_worker_it_is() -> N
     assert table.assign(first, 7, limit=9) == "gone"
     table.release(first)
     assert table.leaving(1) == []
-    assert [table.assign(ticket, 7, limit=9) for ticket in (*others, newcomer)] == [""] * 3
+    assert [table.assign(connection_id, 7, limit=9) for connection_id in (*others, newcomer)] == [
+        ""
+    ] * 3
 
 
 def test_nobody_who_has_logged_in_makes_room() -> None:
@@ -136,8 +138,8 @@ def test_strangers_never_hold_the_last_quarter() -> None:
     table = ConnectionTable(workers=1, slots=20)
     for number in range(20):
         opened(table, 0, f"192.0.2.{number}", total=8)
-        for ticket in table.leaving(0):
-            table.release(ticket)
+        for connection_id in table.leaving(0):
+            table.release(connection_id)
     assert table.count() == 6
 
 
@@ -175,9 +177,9 @@ def two_generations(**options: Any) -> tuple[ConnectionTable, ConnectionTable]:
 
 def test_caps_count_the_connections_of_both_generations() -> None:
     old, new = two_generations()
-    ticket = old.open(1, "192.0.2.1", per_ip=2, total=9)
-    assert isinstance(ticket, int)
-    assert old.assign(ticket, 7, 1) == ""
+    connection_id = old.open(1, "192.0.2.1", per_ip=2, total=9)
+    assert isinstance(connection_id, int)
+    assert old.assign(connection_id, 7, 1) == ""
     other = new.open(0, "192.0.2.1", per_ip=2, total=9)
     assert isinstance(other, int)
     assert new.open(0, "192.0.2.1", per_ip=2, total=9) == "address"

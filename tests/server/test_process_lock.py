@@ -39,9 +39,9 @@ def test_row_88_nobody_is_refused_for_a_deadlock_that_is_none() -> None:
     table, rates, buckets = ConnectionTable(workers=2, slots=4), AddressRates(), Buckets()
 
     def come_and_go(worker: int) -> None:
-        ticket = table.open(worker, "192.0.2.1", per_ip=9, total=8)
-        assert isinstance(ticket, int)
-        table.release(ticket)
+        connection_id = table.open(worker, "192.0.2.1", per_ip=9, total=8)
+        assert isinstance(connection_id, int)
+        table.release(connection_id)
 
     def use(worker: int) -> int:
         return in_threads(

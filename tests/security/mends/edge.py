@@ -54,7 +54,7 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "61",
         "the balancer's own connections fill its address's cap",
-        (Seam("server.acceptor:Acceptor._slot", "False", test="balancer"),),
+        (Seam("server.acceptor:Acceptor._counted", "False", test="balancer"),),
         (f"{PROXIED}::test_caps_count_the_client_and_never_the_balancer",),
     ),
     Mend(

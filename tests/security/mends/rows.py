@@ -334,7 +334,7 @@ ROWS: Final = (
     Mend(
         "17",
         "one address connects and hangs up all the time",
-        (Seam("server.acceptor:Acceptor._slot", "False", test="allow"),),
+        (Seam("server.acceptor:Acceptor._counted", "False", test="allow"),),
         (f"{CAPS}::test_an_address_that_connects_all_the_time_is_refused_without_a_row",),
     ),
     Mend(
