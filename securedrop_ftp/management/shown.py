@@ -48,6 +48,8 @@ def partner_row(partner: Partner) -> Row:
         "max_sessions": partner.max_sessions,
         "max_passive_listeners": partner.max_passive_listeners,
         "resume_window": partner.resume_window,
+        "stall_window": partner.stall_window,
+        "min_transfer_rate": partner.min_transfer_rate,
         "rules": [rule_row(rule) for rule in partner.ip_rules.all()],
         "accounts": sorted(account.username for account in partner.accounts.all()),
         "created": _time(partner.created),

@@ -15,12 +15,14 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.core.management import get_commands, load_command_class
+from django.core.management import call_command, get_commands, load_command_class
 from django.core.management.base import BaseCommand, CommandError
 
 from securedrop_ftp.access.login import log_in
 from securedrop_ftp.access.provisioning import create_account, create_partner
 from securedrop_ftp.exceptions import LoginFailed
+from securedrop_ftp.management.commands import partner_set
+from securedrop_ftp.management.shown import partner_row
 from securedrop_ftp.models import Account, AuditEvent, Partner, Upload
 from tests.access.test_commands import _run
 from tests.fixtures.databases import SharedDatabase
@@ -217,6 +219,21 @@ def test_a_prefix_that_holds_files_moves_only_when_told_to(settings: Any, tmp_pa
 
 OURS = sorted(n for n, app in get_commands().items() if str(app).startswith("securedrop_ftp"))
 PAGE = (ROOT / "docs" / "reference" / "commands.md").read_text()
+
+
+def test_each_field_of_a_partner_is_set_by_a_command_and_shown(partner: Partner) -> None:
+    of_other_commands = {"client_certificates", "client_ca", "client_fingerprints", "client_crl"}
+    fields = {f.name for f in Partner._meta.get_fields() if f.concrete and f.editable}
+    settable = {partner_set.FIELDS.get(name, name) for name in partner_set.OPTIONS}
+    assert settable == fields - of_other_commands - {"id"}
+    shown = {partner_set.FIELDS.get(name, name) for name in partner_row(partner)}
+    assert settable <= shown
+    call_command("partner_set", partner.name, "--stall-window", "60", "--min-transfer-rate", "0")
+    partner.refresh_from_db()
+    assert (partner.stall_window, partner.min_transfer_rate) == (60, 0)
+    call_command("partner_set", partner.name, "--stall-window", "default")
+    partner.refresh_from_db()
+    assert (partner.stall_window, partner.min_transfer_rate) == (None, 0)
 
 
 @pytest.mark.parametrize("name", OURS)

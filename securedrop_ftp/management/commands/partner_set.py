@@ -31,7 +31,11 @@ OPTIONS: Final = (
     "max_sessions",
     "max_passive_listeners",
     "resume_window",
+    "stall_window",
+    "min_transfer_rate",
 )
+#: Fields that are empty where the command says “none” or “default”.
+_MAY_BE_EMPTY: Final = ("max_file_size", "resume_window", "stall_window", "min_transfer_rate")
 
 
 class Command(SentenceCommand):
@@ -78,6 +82,18 @@ class Command(SentenceCommand):
             help="how long an interrupted upload is kept",
         )
         parser.add_argument(
+            "--stall-window",
+            type=number_or("default"),
+            metavar="SECONDS|default",
+            help="how long a transfer may move nothing",
+        )
+        parser.add_argument(
+            "--min-transfer-rate",
+            type=number_or("default"),
+            metavar="BYTES|default",
+            help="a second, averaged over that window, below which a transfer is given up; 0: none",
+        )
+        parser.add_argument(
             "--yes", action="store_true", help="move the prefix or the storage away from its files"
         )
         shown.add_format(parser)
@@ -87,7 +103,7 @@ class Command(SentenceCommand):
         values = {
             FIELDS.get(name, name): options[name] for name in OPTIONS if options[name] is not None
         }
-        for name in ("max_file_size", "resume_window"):
+        for name in _MAY_BE_EMPTY:
             if values.get(name) == "":
                 values[name] = None
         if values.get("overwrite") == "default":
