@@ -20,6 +20,7 @@ from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
 from securedrop_ftp.access.hashers import burn_one_hash
+from securedrop_ftp.db import release_connection
 from securedrop_ftp.prepared import Given, Instances, Update
 
 _MODEL_BACKEND: Final = "django.contrib.auth.backends.ModelBackend"
@@ -44,11 +45,17 @@ def authenticate(request: HttpRequest, *, username: str | None, password: str) -
     user = _USER.first(name=username)
     if user is None:
         burn_one_hash()
-    elif user.check_password(password) and user.is_active:
+    elif _checked(user, password) and user.is_active:
         user.backend = _MODEL_BACKEND
         return user
     user_login_failed.send(sender=__name__, credentials={"username": username}, request=request)
     return None
+
+
+@sensitive_variables("password")
+def _checked(user: Any, password: str) -> bool:
+    release_connection()  # Django's own hashers keep it else
+    return bool(user.check_password(password))
 
 
 def _is_usual() -> bool:

@@ -12,10 +12,19 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from django.contrib.auth.hashers import Argon2PasswordHasher, get_hasher, identify_hasher
+from django.contrib.auth import get_user_model
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.hashers import (
+    Argon2PasswordHasher,
+    check_password,
+    get_hasher,
+    identify_hasher,
+    make_password,
+)
+from django.views.decorators.debug import sensitive_variables
 
 from securedrop_ftp.conf import get_conf
-from securedrop_ftp.db import release_connection
+from securedrop_ftp.db import release_connection, write_transaction
 
 _slots: threading.BoundedSemaphore | None = None
 _slots_made = threading.Lock()
@@ -79,3 +88,23 @@ def is_outdated(encoded: str) -> bool:
         return False
     preferred = get_hasher()
     return hasher.algorithm != preferred.algorithm or preferred.must_update(encoded)
+
+
+@sensitive_variables("password")
+def is_right(password: str, encoded: str) -> bool:
+    """Whether ``encoded`` is a hash of ``password``, by whichever hasher made it. Keeps no shared
+    database connection meanwhile."""
+    release_connection()
+    return check_password(password, encoded)
+
+
+@sensitive_variables("password")
+def store_anew(user: AbstractBaseUser, password: str) -> None:
+    """Replace the stored hash of ``user``, as it was read, by one of our hasher: outside of a
+    transaction, since it takes long, and only where the row still has the one that was read. What
+    another login, or a change of the password, has stored meanwhile stays."""
+    encoded = make_password(password)
+    with write_transaction():
+        get_user_model()._default_manager.filter(pk=user.pk, password=user.password).update(
+            password=encoded
+        )

@@ -20,7 +20,6 @@ from typing import Any, Final, Protocol
 
 from django.apps import apps
 from django.contrib.auth import get_user_model
-from django.contrib.auth.hashers import check_password
 from django.contrib.auth.models import AbstractBaseUser
 from django.contrib.auth.signals import user_logged_in, user_login_failed
 from django.http import HttpRequest
@@ -35,7 +34,7 @@ from securedrop_ftp.access.certificates import (
     refusal_reason,
     replaces_password,
 )
-from securedrop_ftp.access.hashers import burn_one_hash, is_outdated
+from securedrop_ftp.access.hashers import burn_one_hash, is_outdated, is_right, store_anew
 from securedrop_ftp.access.lockout import Locked, Reservation
 from securedrop_ftp.access.names import clean_username, is_utf8, password_fits
 from securedrop_ftp.access.principal import Principal, principal_of
@@ -307,14 +306,12 @@ def _unless_it_failed(answer: Principal | _Refusal | None) -> Principal | _Refus
 def _verified(
     request: HttpRequest, attempt: _Attempt, password: str, user: AbstractBaseUser
 ) -> Any:
-    """Django's, one at a time where the right password will be stored anew: logins at once would
-    each store a hash of their own, and live control would take all but the last for sessions from
-    before a change. A wrong password holds nobody up."""
-    if not is_outdated(user.password) or not check_password(password, user.password):
-        return authenticate(request, username=attempt.name, password=password)
-    with write_transaction():
-        get_user_model()._default_manager.select_for_update().filter(pk=user.pk).first()
-        return authenticate(request, username=attempt.name, password=password)
+    """Django's answer. A stored hash that is outdated is replaced before: Django's back end would
+    store one for each of several logins at once, and live control would take all but the last for
+    sessions from before a change."""
+    if is_outdated(user.password) and is_right(password, user.password):
+        store_anew(user, password)
+    return authenticate(request, username=attempt.name, password=password)
 
 
 def _why_wrong(password: str) -> str:

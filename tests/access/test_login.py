@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import traceback
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,9 +13,9 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.hashers import make_password
 from django.db import OperationalError
 
-from securedrop_ftp.access import lockout
+from securedrop_ftp.access import authentication, hashers, lockout
 from securedrop_ftp.access.login import REFUSAL_STEP, log_in
-from securedrop_ftp.access.principal import Principal
+from securedrop_ftp.access.principal import Principal, principal_of
 from securedrop_ftp.exceptions import AccessUnavailable, LoginFailed
 from securedrop_ftp.ftps.answers import answer
 from securedrop_ftp.models import Account, AuditEvent, IPRule, LoginAttempt, Partner, Permission
@@ -172,6 +173,48 @@ def test_an_old_hash_is_replaced_by_ours_at_the_next_login(account: Account) -> 
     account.user.refresh_from_db()
     assert account.user.password.startswith("argon2$argon2id$v=19$m=19456,t=2,p=1$")
     _try()
+
+
+@pytest.mark.parametrize("usual", [True, False], ids=["our steps", "a project's back ends"])
+def test_a_hash_that_another_login_stored_meanwhile_stays(
+    account: Account, usual: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(authentication, "_is_usual", lambda: usual)
+    _store(account, make_password(PASSWORD, hasher="pbkdf2_sha256"))
+    theirs = make_password(PASSWORD)
+    _meanwhile(monkeypatch, lambda: _store(account, theirs))
+    principal = _try()
+    assert _stored(account) == theirs
+    account.user.refresh_from_db()
+    assert principal.stamp == principal_of(account).stamp, "live control would end the session"
+
+
+def test_a_password_that_was_changed_meanwhile_is_not_changed_back(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _store(account, make_password(PASSWORD, hasher="pbkdf2_sha256"))
+    changed = make_password("quite-another-password")
+    _meanwhile(monkeypatch, lambda: _store(account, changed))
+    assert _reason() == "password"
+    assert _stored(account) == changed
+
+
+def _store(account: Account, encoded: str) -> None:
+    get_user_model().objects.filter(pk=account.user_id).update(password=encoded)
+
+
+def _stored(account: Account) -> str:
+    return get_user_model().objects.get(pk=account.user_id).password
+
+
+def _meanwhile(monkeypatch: pytest.MonkeyPatch, act: Callable[[], None]) -> None:
+    """``act`` comes while the hash that replaces the outdated one is made."""
+
+    def hashed(password: str) -> str:
+        act()
+        return make_password(password)
+
+    monkeypatch.setattr(hashers, "make_password", hashed)
 
 
 # --- what fails ----------------------------------------------------------------------

@@ -218,6 +218,73 @@ def test_nobody_keeps_a_connection_while_storage_a_hash_or_the_writer_works(
     ]
 
 
+# One shared connection. The stored hashes are of another hasher; while a password is hashed, to be
+# checked or to be stored anew, somebody else uses the database.
+OUTDATED = """
+from django.contrib.auth import get_user_model
+from django.contrib.auth.hashers import Argon2PasswordHasher, PBKDF2PasswordHasher
+from securedrop_ftp.access import authentication
+from securedrop_ftp.access.login import log_in
+from securedrop_ftp.access.provisioning import create_account, create_partner
+from securedrop_ftp.exceptions import LoginFailed
+
+PASSWORD = "a-long-enough-password"
+partner = create_partner("test", name="acme")
+old = PBKDF2PasswordHasher().encode(PASSWORD, "salt", iterations=1)
+for name in "ab":
+    account = create_account(partner, name, PASSWORD, "test")
+    get_user_model().objects.filter(pk=account.user_id).update(password=old)
+connection.close()
+share_connections(3)
+shared._of_process._patience = 20.0
+pool = FairPool("t", threads=2, per_key=2)
+hashed = []
+
+def beside(hasher, method):
+    whole = getattr(hasher, method)
+    def hashing(self, *args, **kwargs):
+        if threading.current_thread() in logging_in:
+            hashed.append(pool.submit("other", ask, "SELECT 'the other works'").result(10))
+        return whole(self, *args, **kwargs)
+    setattr(hasher, method, hashing)
+
+for hasher in (PBKDF2PasswordHasher, Argon2PasswordHasher):
+    beside(hasher, "verify")
+    beside(hasher, "encode")
+logging_in = set()
+
+def come(name, password):
+    logging_in.add(threading.current_thread())
+    try:
+        return log_in(name, password, remote_ip="192.0.2.1", session="s").username
+    except LoginFailed as exc:
+        return exc.reason
+    finally:
+        logging_in.clear()
+
+for usual in (True, False):
+    authentication._is_usual = lambda: usual
+    for password in ("wrong", PASSWORD, PASSWORD) if usual else (PASSWORD,):
+        print(outcome(pool.submit("t", come, "ab"[not usual], password)), *set(hashed))
+        hashed.clear()
+print({row.password.split("$")[0] for row in get_user_model().objects.all()})
+pool.close(30)
+"""
+
+
+def test_nobody_keeps_a_connection_while_an_outdated_hash_is_replaced(
+    postgres: PostgresServer,
+) -> None:
+    lines, log = run(START + OUTDATED, postgres)
+    assert lines == [
+        "password the other works",
+        "a the other works",
+        "a the other works",
+        "b the other works",
+        "{'argon2'}",
+    ], log
+
+
 LOST = """
 share_connections(6)
 pool = FairPool("t", threads=8, per_key=8)

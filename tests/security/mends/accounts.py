@@ -189,8 +189,8 @@ ROWS: Final[tuple[Mend, ...]] = (
         (
             Seam(
                 "access.login:_verified",
-                "True",
-                test="check_password",
+                "False",
+                test="is_outdated",
             ),
         ),
         tuple(
