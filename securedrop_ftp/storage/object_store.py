@@ -76,7 +76,7 @@ class ObjectStore(FlatStore):
 
     @property
     @abstractmethod
-    def _place(self) -> str:
+    def _in_words(self) -> str:
         """What an operator calls it: the bucket, the container."""
 
     # --- deadlines -------------------------------------------------------------------
@@ -181,4 +181,4 @@ class ObjectStore(FlatStore):
         try:
             next(self._list("", deep=True, limit=1), None)
         except SecureDropError as exc:
-            raise type(exc)(f"{self._place}: {exc}") from exc
+            raise type(exc)(f"{self._in_words}: {exc}") from exc

@@ -328,7 +328,7 @@ class AzureBackend(ObjectStore):
         return f"azure://{self._storage.azure_container}/{self._prefix}".rstrip("/")
 
     @property
-    def _place(self) -> str:
+    def _in_words(self) -> str:
         return f"Container “{self._storage.azure_container}”"
 
     def close(self) -> None:

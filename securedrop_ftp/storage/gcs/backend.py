@@ -354,7 +354,7 @@ class GCSBackend(ObjectStore):
         return f"gs://{self._storage.bucket_name}/{self._prefix}".rstrip("/")
 
     @property
-    def _place(self) -> str:
+    def _in_words(self) -> str:
         return f"Bucket “{self._storage.bucket_name}”"
 
     def close(self) -> None:

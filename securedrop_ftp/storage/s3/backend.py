@@ -339,7 +339,7 @@ class S3Backend(ObjectStore):
         return f"s3://{self._bucket.name}/{self._bucket.prefix}".rstrip("/")
 
     @property
-    def _place(self) -> str:
+    def _in_words(self) -> str:
         return f"Bucket “{self._bucket.name}”"
 
     def close(self) -> None:
