@@ -32,6 +32,7 @@
     ├── LedgerUnavailable
     │   ├── LedgerFull
     │   └── UploadNotBegun
+    ├── DatabaseUnavailable
     ├── Truncated
     ├── Cancelled
     ├── AccessDenied
@@ -243,6 +244,10 @@ class LedgerFull(LedgerUnavailable):
 
 class UploadNotBegun(LedgerUnavailable):
     """The database did not take the first row of an upload. Try again later."""
+
+
+class DatabaseUnavailable(SecureDropError):
+    """The database did not answer what a command asked of it. Try again later."""
 
 
 class Truncated(SecureDropError):

@@ -128,6 +128,11 @@ CUT = Reply(
 DOWNLOAD_ABORTED = Reply(426, "The transfer ended before all was sent.", causes.CONNECTION_LOST)
 BUSY = Reply(450, "The file is being written by another session; try again later.", causes.BUSY)
 LOCAL_ERROR = Reply(451, "Local error; nothing was stored. Try again later.", causes.LOCAL_FAULT)
+NOT_NOW = Reply(
+    451,
+    "The service cannot answer that for the moment; try again later.",
+    causes.SERVICE_UNAVAILABLE,
+)
 OUTCOME_PENDING = Reply(
     451,
     "Outcome pending: storage did not confirm. Send the file again; it is not stored twice.",

@@ -128,6 +128,7 @@ ANSWERS: Final[Mapping[type[SecureDropError], Reply | Callable[[Any], Reply]]] =
     errors.LedgerUnavailable: replies.LOCAL_ERROR,
     errors.LedgerFull: replies.STORAGE_FULL,
     errors.UploadNotBegun: replies.SERVICE_UNAVAILABLE,
+    errors.DatabaseUnavailable: replies.NOT_NOW,
     errors.Truncated: replies.TRANSFER_ABORTED,
     errors.Cancelled: replies.TRANSFER_ABORTED,
     # accounts

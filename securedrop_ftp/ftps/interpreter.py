@@ -17,7 +17,7 @@ import greenlet
 
 from securedrop_ftp import causes, replies
 from securedrop_ftp.events import Event
-from securedrop_ftp.exceptions import SecureDropError, SessionGone
+from securedrop_ftp.exceptions import DatabaseUnavailable, SecureDropError, SessionGone
 from securedrop_ftp.ftps import attempts
 from securedrop_ftp.ftps.answers import Stopped, answer
 from securedrop_ftp.ftps.client import Client
@@ -143,6 +143,8 @@ class Interpreter(ControlChannel):
                 reply = self._execute(item)
             except SecureDropError as exc:
                 reply, reason = answer(exc), str(exc)
+                if isinstance(exc, DatabaseUnavailable):
+                    logger.warning("command.database_unavailable", verb=self.doing, reason=reason)
             if reply is not None:
                 if self._transferring:
                     self._transfer_ended(well=not reply.is_error)

@@ -12,8 +12,9 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 import greenlet
+from django.db import InterfaceError, OperationalError
 
-from securedrop_ftp.exceptions import SessionGone
+from securedrop_ftp.exceptions import DatabaseUnavailable, SessionGone
 from securedrop_ftp.ftps.client import Account
 from securedrop_ftp.ftps.parking import Waiter, settle_from
 from securedrop_ftp.ftps.runtime import Runtime
@@ -56,7 +57,12 @@ class Offload:
 
     def outcome(self, future: Future[T], orphan: Callable[[T], Any] | None = None) -> T:
         """Park until a future is done, and give its result or raise its exception. If the session
-        goes first, ``orphan`` gets the result."""
+        goes first, ``orphan`` gets the result.
+
+        Raises:
+            DatabaseUnavailable: the job met a database that does not answer. Every verb that asks
+                it, does so here.
+        """
         waiter: Waiter[T] = Waiter()
         settle_from(future, waiter, self._runtime.loop.call_soon_threadsafe)
         try:
@@ -65,6 +71,8 @@ class Offload:
             if orphan is not None:
                 _hand_over(future, orphan)
             raise
+        except (OperationalError, InterfaceError) as exc:
+            raise DatabaseUnavailable(str(exc).partition("\n")[0]) from exc
 
     def sleep_until(self, moment: float) -> None:
         """Park until a moment of :func:`time.monotonic`."""
