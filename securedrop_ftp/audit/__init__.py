@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from securedrop_ftp.audit.spool import record, replay
+from securedrop_ftp.audit.spool import record, record_within, replay
 
-__all__ = ["record", "replay"]
+__all__ = ["record", "record_within", "replay"]

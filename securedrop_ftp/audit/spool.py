@@ -268,6 +268,27 @@ def record(writer: DatabaseWriter, event: Event, *, later: bool = False) -> Futu
     return recorded
 
 
+def record_within(writer: DatabaseWriter, event: Event, seconds: float) -> None:
+    """:func:`record`, and wait until it is durable. Where the writer has not come to it after
+    ``seconds``, a line goes to the spool; the row that the writer writes after all is not a second
+    one. Blocks.
+
+    Raises:
+        AuditUnavailable: neither the database nor the disk took it (the event is in the log).
+    """
+    recorded = record(writer, event)
+    try:
+        recorded.result(seconds)
+    except TimeoutError:
+        try:
+            _spool_durably(get_spool(), event)
+        except OSError as disk:
+            # The writer has it still: a crash before its turn loses it.
+            logger.critical("audit.event_late", audit_event=_dump(event).decode(), error=str(disk))
+        else:
+            logger.warning("audit.event_spooled", audit_event=event.name, error="TimeoutError")
+
+
 class _Behind(Exception):
     """Lines wait in the spool still: this event goes behind them."""
 

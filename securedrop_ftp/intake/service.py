@@ -7,6 +7,7 @@ and hands out its :class:`~securedrop_ftp.intake.stream.UploadStream`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from uuid import UUID, uuid4
 
@@ -149,10 +150,8 @@ class Intake:
         # A row, or a line on the disk where the database is away: the reply comes after it, and a
         # crash right behind the reply loses nothing.
         release_connection()
-        try:
-            audit.record(self._writer, event).result(RECORD_TIMEOUT)
-        except (AuditUnavailable, TimeoutError):
-            logger.critical("audit.rejection_lost", path=request.path)
+        with suppress(AuditUnavailable):  # the log has the whole event
+            audit.record_within(self._writer, event, RECORD_TIMEOUT)
 
     # --- suspended uploads, for the doors' listings -------------------------------
 

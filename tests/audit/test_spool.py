@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
@@ -12,9 +13,10 @@ from typing import Any
 
 import pytest
 from django.db import OperationalError, connection
+from structlog.testing import capture_logs
 
 from securedrop_ftp.audit import spool as spool_module
-from securedrop_ftp.audit.spool import Spool, record, replay
+from securedrop_ftp.audit.spool import Spool, record, record_within, replay
 from securedrop_ftp.db import DatabaseWriter
 from securedrop_ftp.events import Event
 from securedrop_ftp.exceptions import AuditUnavailable
@@ -253,3 +255,35 @@ def test_the_spool_is_readable_by_its_owner_only(spool: Spool) -> None:
     file = next(spool.directory.glob("*.jsonl"))
     assert file.stat().st_mode & 0o077 == 0
     assert spool.directory.stat().st_mode & 0o077 == 0
+
+
+def test_an_event_that_the_writer_does_not_come_to_is_on_the_disk_and_a_row_once(
+    spool: Spool, writer: DatabaseWriter
+) -> None:
+    goes_on = threading.Event()
+    held = writer.submit(lambda: goes_on.wait(10))
+    try:
+        record_within(writer, _event(1), 0.05)
+        assert len(next(spool.directory.glob("*.jsonl")).read_bytes().splitlines()) == 1
+    finally:
+        goes_on.set()
+    assert held.result(10)
+    writer.call(lambda: None, 10)
+    assert _accounts() == ["n1"]
+    assert not spool.pending
+
+
+def test_an_event_that_the_disk_does_not_take_either_is_told_and_a_row_later(
+    spool: Spool, writer: DatabaseWriter
+) -> None:
+    spool.directory.write_text("no directory")
+    goes_on = threading.Event()
+    writer.submit(lambda: goes_on.wait(10))
+    try:
+        with capture_logs() as log:
+            record_within(writer, _event(1), 0.05)
+        assert [line["event"] for line in log] == ["audit.event_late"]
+    finally:
+        goes_on.set()
+    writer.call(lambda: None, 10)
+    assert _accounts() == ["n1"]

@@ -126,7 +126,7 @@ ROWS: Final[tuple[Mend, ...]] = (
         "a refused upload is only counted",
         (
             Seam("ftps.uploads:_begin", "None", call="pace_refused_uploads"),
-            Seam("intake.service:Intake._reject", "None", call="result"),
+            Seam("intake.service:Intake._reject", "None", call="record_within"),
         ),
         (f"{FLOODS}::test_row_68_a_refused_upload_leaves_its_row_whatever_the_bound",),
     ),
