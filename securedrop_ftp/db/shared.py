@@ -9,13 +9,15 @@ at most.
 What is shared are Django's own connection objects: a job finds one as it was left, so that it costs
 no statement to prepare (docs/adr/0016). The database writer and the heartbeat have connections of
 their own and never wait here. Django's pool (``OPTIONS["pool"]``), where a project sets it, is left
-in charge; SQLite's connections are files and are not bounded.
+in charge. SQLite's connections are files: as many as are asked for, shared so that it is known when
+no thread is in one (:mod:`.forks`).
 """
 
 from __future__ import annotations
 
 import os
 import select
+import sys
 import threading
 import time
 from collections import deque
@@ -24,6 +26,7 @@ from typing import Any, Final
 from django.db import DEFAULT_DB_ALIAS, OperationalError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from securedrop_ftp.db import forks
 from securedrop_ftp.log import get_logger
 from securedrop_ftp.metrics import metrics
 
@@ -75,13 +78,14 @@ class SharedConnections:
         self._patience = patience
         self._closed = False
         self._lock = threading.Lock()
-        self._free = [_Shared(self) for _ in range(limit)]  # the last one was used last
+        self._unopened = limit
+        self._free: list[_Shared] = []  # the last one was used last
         self._waiting: deque[_Waiter] = deque()
 
     @property
     def in_use(self) -> int:
         """Connections that threads have taken."""
-        return self.limit - len(self._free)
+        return self.limit - self._unopened - len(self._free)
 
     @property
     def awaited(self) -> int:
@@ -128,6 +132,9 @@ class SharedConnections:
         with self._lock:
             if self._free:
                 return self._free.pop()
+            if self._unopened:
+                self._unopened -= 1
+                return _Shared(self)
             waiter = _Waiter()
             self._waiting.append(waiter)
         waiter.woken.wait(self._patience)
@@ -152,7 +159,7 @@ class SharedConnections:
 
 def _look_at(wrapper: Any, silent: float) -> None:
     """Spare the question whether a connection lives where the kernel knows."""
-    if wrapper.connection is None:
+    if wrapper.connection is None or wrapper.vendor == "sqlite":
         return
     if _has_something_to_say(wrapper.connection):
         wrapper.close()  # its end, as a rule
@@ -206,19 +213,22 @@ class _NotTaken:
 _here: Final = _Here()
 _NOT_TAKEN: Final[Any] = _NotTaken()
 _of_process: SharedConnections | None = None
+_inherited: list[_Shared] = []  # neither used nor closed: their sockets are the parent's
 
 
 def share_connections(limit: int) -> None:
-    """From now on this process has at most ``limit`` connections to PostgreSQL for threads that
-    begin in :mod:`securedrop_ftp.db.threads`, the two of the database writer and the heartbeat
-    among them."""
+    """From now on threads that begin in :mod:`securedrop_ftp.db.threads` share this process's
+    connections: to PostgreSQL at most ``limit``, the two of the database writer and the heartbeat
+    among them. Other databases, a pool of Django's and a database in memory are left alone."""
     global _of_process
-    settings = connections.settings[DEFAULT_DB_ALIAS]
-    if connections[DEFAULT_DB_ALIAS].vendor != "postgresql" or settings["OPTIONS"].get("pool"):
-        return
-    shared = _of_process = SharedConnections(max(1, limit - RESERVED))
-    metrics.watch("securedrop_database_connections_in_use", lambda: shared.in_use)
-    metrics.watch("securedrop_database_connections_awaited", lambda: shared.awaited)
+    database: Any = connections[DEFAULT_DB_ALIAS]
+    if database.vendor == "sqlite" and not database.is_in_memory_db():
+        forks.close_at_forks()
+        _of_process = SharedConnections(sys.maxsize)
+    elif database.vendor == "postgresql" and not database.settings_dict["OPTIONS"].get("pool"):
+        shared = _of_process = SharedConnections(max(1, limit - RESERVED))
+        metrics.watch("securedrop_database_connections_in_use", lambda: shared.in_use)
+        metrics.watch("securedrop_database_connections_awaited", lambda: shared.awaited)
 
 
 def stop_sharing() -> None:
@@ -276,7 +286,10 @@ def _take() -> BaseDatabaseWrapper:
     if taken is None:
         if _of_process is None:
             raise OperationalError("the connections that this process shared are closed")
-        taken = _here.taken = _of_process.take()
+        with forks.outside_forks():
+            taken = _of_process.take()
+            forks.gate.enter()
+        _here.taken = taken
         connections[DEFAULT_DB_ALIAS] = taken.opened
     return taken.opened
 
@@ -284,12 +297,21 @@ def _take() -> BaseDatabaseWrapper:
 def _let_go(taken: _Shared) -> None:
     _here.taken = None
     connections[DEFAULT_DB_ALIAS] = _NOT_TAKEN
-    taken.owner.give_back(taken)
+    try:
+        taken.owner.give_back(taken)
+    finally:
+        forks.gate.leave()
 
 
 def _forget() -> None:
+    """In a child: what its thread had was its parent's; it opens a connection of its own."""
     global _of_process
     _of_process = None
+    if _here.taken is not None:
+        _inherited.append(_here.taken)
+    _here.taken, _here.alone = None, False
+    if connections[DEFAULT_DB_ALIAS] is _NOT_TAKEN:
+        del connections[DEFAULT_DB_ALIAS]
 
 
 os.register_at_fork(after_in_child=_forget)

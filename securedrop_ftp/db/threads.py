@@ -16,6 +16,7 @@ from typing import Any, ParamSpec, TypeVar
 from django.db import connections
 
 from securedrop_ftp.db.connections import renewed_connections
+from securedrop_ftp.db.forks import outside_forks
 from securedrop_ftp.db.shared import keep_own_connection
 from securedrop_ftp.log import get_logger
 
@@ -69,6 +70,7 @@ def run_with_connections(run: Callable[P, T], *args: P.args, **kwargs: P.kwargs)
 
 def _close() -> None:
     try:
-        connections.close_all()
+        with outside_forks():
+            connections.close_all()
     except Exception:
         logger.exception("database.connections_not_closed")

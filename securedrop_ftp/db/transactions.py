@@ -17,8 +17,8 @@ from django.db import OperationalError, connection, transaction
 from django.db.transaction import TransactionManagementError
 
 from securedrop_ftp.ballast import drop_for
+from securedrop_ftp.db.sqlite_turn import sqlite_turn
 from securedrop_ftp.log import get_logger
-from securedrop_ftp.sqlite_turn import sqlite_turn
 
 logger = get_logger(__name__)
 
@@ -54,7 +54,7 @@ def may_run_again(exc: BaseException) -> bool:
 @contextmanager
 def write_transaction() -> Iterator[None]:
     """``transaction.atomic()`` for a short write, in turn on SQLite
-    (:mod:`securedrop_ftp.sqlite_turn`).
+    (:mod:`securedrop_ftp.db.sqlite_turn`).
 
     Raises:
         DiskWasFull: nothing was written; another try has room.

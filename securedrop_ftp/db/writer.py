@@ -27,6 +27,7 @@ from typing import Any, Final, TypeVar
 from django.db import close_old_connections, connection, transaction
 
 from securedrop_ftp.db import threads
+from securedrop_ftp.db.forks import outside_forks
 from securedrop_ftp.db.shared import release_connection
 from securedrop_ftp.db.transactions import (
     RUNS,
@@ -224,7 +225,8 @@ class DatabaseWriter:
         while not self._last or self._owed:
             self._collect()
             self._since = time.monotonic()
-            self._settle(self._batch)
+            with outside_forks():
+                self._settle(self._batch)
             self._since = 0.0
             self._batch = []
         self._ended = True

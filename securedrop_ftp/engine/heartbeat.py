@@ -7,7 +7,7 @@ import time
 from collections.abc import Container
 from types import TracebackType
 
-from securedrop_ftp.db import renewed_connections
+from securedrop_ftp.db import outside_forks, renewed_connections
 from securedrop_ftp.db.threads import thread as new_thread
 from securedrop_ftp.exceptions import ConfigurationError
 from securedrop_ftp.intake import owners
@@ -51,7 +51,7 @@ class Heartbeat:
     def _run(self) -> None:
         while True:
             try:
-                with renewed_connections():
+                with outside_forks(), renewed_connections():
                     owners.beat(self._boot)
             except Exception as exc:
                 logger.warning("heartbeat.failed", error=f"{type(exc).__name__}: {exc}")

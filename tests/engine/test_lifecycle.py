@@ -15,10 +15,13 @@ import django
 django.setup()
 from securedrop_ftp import engine
 from securedrop_ftp.events import Event
-from securedrop_ftp.models import ServiceBoot
+from securedrop_ftp.models import AuditEvent, ServiceBoot
 
 def act(name):
     return engine.current().record(Event("file.deleted", path=name))
+
+def deleted():
+    return AuditEvent.objects.filter(event="file.deleted").count()
 
 def boots():
     return sorted(ServiceBoot.objects.values_list("service", "pid"))
@@ -28,7 +31,6 @@ def boots():
 LEFT = (
     BEGIN
     + """
-from securedrop_ftp.models import AuditEvent
 rows = AuditEvent.objects.filter(event="file.deleted").order_by("pk")
 print(json.dumps([boots(), list(rows.values_list("path", flat=True))]))
 """
@@ -87,6 +89,62 @@ def test_a_forked_child_makes_its_own_and_leaves_its_parents_alone(
 ) -> None:
     assert tell(shared_database, FORKED) == [[True, True, 2], True]
     assert left_behind(shared_database) == [[], ["/parent", "/child", "/parent again"]]
+
+
+# SQLite keeps mutexes and file locks by process: a child hung in the mutex of its malloc.
+FORKED_AMID_A_QUERY = """
+from django.db import connection
+ours, within = engine.current().start(), threading.Event()
+deleted()
+def count():
+    deleted()
+    within.set()
+    with connection.cursor() as cursor:
+        cursor.execute("WITH RECURSIVE n(i) AS "
+                       "(SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000000) "
+                       "SELECT max(i) FROM n")
+        return cursor.fetchone()
+def files():
+    names = (f"/proc/self/fd/{fd}" for fd in os.listdir("/proc/self/fd"))
+    return sorted({os.path.basename(os.readlink(name)) for name in names if os.path.exists(name)})
+jobs = [ours.accounts.submit(number, count) for number in range(2)]
+within.wait()
+told, tell = os.pipe()
+if not os.fork():
+    held = [name for name in files() if "shared.sqlite3" in name]
+    os.write(tell, json.dumps([held, deleted()]).encode())
+    os._exit(0)
+os.wait()
+act("/parent").result(30)
+print(json.dumps([json.loads(os.read(told, 1000)), [job.result()[0] for job in jobs],
+                  deleted()]))
+"""
+
+
+def test_no_thread_is_within_sqlite_and_no_connection_is_open_at_a_fork(
+    shared_database: SharedDatabase,
+) -> None:
+    child, queries, rows = tell(shared_database, FORKED_AMID_A_QUERY)
+    assert child == [[], 0]
+    assert queries == [3000000, 3000000]
+    assert rows == 1
+
+
+FORKED_BY_A_JOB = """
+def job():
+    deleted()
+    if not (pid := os.fork()):
+        act("/child").result(30)
+        engine.current().close()
+        os._exit(0)
+    return os.waitpid(pid, 0)[1], deleted()
+print(json.dumps(engine.current().accounts.submit(1, job).result(60)))
+"""
+
+
+def test_a_job_of_a_pool_may_fork(shared_database: SharedDatabase) -> None:
+    assert tell(shared_database, FORKED_BY_A_JOB) == [0, 1]
+    assert left_behind(shared_database) == [[], ["/child"]]
 
 
 # As gunicorn --preload: the application is made in the parent, which serves nothing.

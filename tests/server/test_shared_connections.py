@@ -321,21 +321,23 @@ def test_connections_that_were_ended_are_replaced_before_anybody_finds_out(
     assert lines == ["4 []", "['OperationalError', 'NoneType']", "1", "0 0", "{'20s'}"]
 
 
-@pytest.mark.parametrize("kind", ["Django's pool", "SQLite"])
-def test_a_projects_own_pool_and_sqlite_are_left_alone(
-    kind: str, postgres: PostgresServer, tmp_path_factory: pytest.TempPathFactory
+ELSEWHERE = {
+    "Django's pool": "entry['OPTIONS']['pool'] = {'max_size': 7}",
+    "SQLite in memory": "entry |= d.parse('sqlite://:memory:')",
+}
+
+
+@pytest.mark.parametrize("kind", ELSEWHERE)
+def test_a_projects_own_pool_and_a_database_in_memory_are_left_alone(
+    kind: str, postgres: PostgresServer
 ) -> None:
-    if kind == "SQLite":
-        url = f"sqlite:///{tmp_path_factory.mktemp('own')}/db.sqlite3"
-        configure = f"import dj_database_url as d; settings.DATABASES['default'] = d.parse({url!r})"
-    else:
-        configure = "settings.DATABASES['default']['OPTIONS']['pool'] = {'max_size': 7}"
     program = f"""
+import dj_database_url as d
 import django
 from django.conf import settings
-{configure}
+entry = settings.DATABASES["default"]
+{ELSEWHERE[kind]}
 django.setup()
-from django.db import connections
 from securedrop_ftp.db import share_connections, shared
 share_connections(6)
 print(shared._of_process)

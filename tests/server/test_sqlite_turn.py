@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from securedrop_ftp.sqlite_turn import sqlite_turn
+from securedrop_ftp.db.sqlite_turn import sqlite_turn
 from tests.fixtures.processes import ROOT
 
 HOLD = """
 import sys
-from securedrop_ftp.sqlite_turn import sqlite_turn
+from securedrop_ftp.db.sqlite_turn import sqlite_turn
 with sqlite_turn(sys.argv[1]):
     print("mine", flush=True)
     sys.stdin.readline()

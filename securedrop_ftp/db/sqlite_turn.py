@@ -1,10 +1,10 @@
 """Whose turn it is to write to SQLite, among the threads and the processes of one machine.
 
 SQLite has one writer at a time, and its own waiters poll: they sleep up to 100 ms and come in no
-order. Here a process's
-threads take turns on a lock, and processes on a ``flock`` of a file beside the database: the kernel
-wakes the next one at once, and lets go when a process dies. Whoever does not know of the turn
-(another program, a read-only account) meets SQLite's own lock, which stays what decides.
+order. Here a process's threads take turns on a lock, and processes on a ``flock`` of a file beside
+the database: the kernel wakes the next one at once, and lets go when a process dies. Whoever does
+not know of the turn (another program, a read-only account) meets SQLite's own lock, which stays
+what decides.
 """
 
 from __future__ import annotations
@@ -32,27 +32,23 @@ class _Turns:
 _turns = _Turns()
 
 
-def _forget() -> None:
-    # A thread of the parent may have held the lock at the fork, and a flock is shared with a child
-    # that has the parent's descriptor.
+def hold_turn() -> None:
+    """Keep all other threads from writing: for a fork (:mod:`.forks`)."""
+    _turns.lock.acquire()
+
+
+def let_turn_go() -> None:
+    """Let other threads write again that :func:`hold_turn` kept waiting."""
+    _turns.lock.release()
+
+
+def forget_turn() -> None:
+    """For a forked child: a flock is shared with whoever has its parent's descriptor."""
     global _turns
     inherited, _turns = _turns.files, _Turns()
     for fd in inherited.values():
         if fd >= 0:
             os.close(fd)
-
-
-def _hold() -> None:
-    # SQLite counts its locks by process: one that a thread of ours held at the fork would be held
-    # in the child for ever, by nobody (30 s until "database is locked", seen).
-    _turns.lock.acquire()
-
-
-def _go_on() -> None:
-    _turns.lock.release()
-
-
-os.register_at_fork(before=_hold, after_in_parent=_go_on, after_in_child=_forget)
 
 
 @contextmanager
