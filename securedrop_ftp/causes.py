@@ -168,7 +168,7 @@ OPERATION_TOO_LONG = Cause(
 )
 SERVICE_UNAVAILABLE = Cause(
     "service.unavailable",
-    "The service could not serve: its database, its clock or a storage setting failed.",
+    "The service could not serve: its database, its clock or a storage failed.",
     "Operator: run doctor. The client may try again later.",
 )
 

@@ -38,6 +38,8 @@
     ├── AccessDenied
     ├── LoginFailed
     ├── TooManySessions
+    ├── NoStorageForLogin
+    ├── StorageNotSeen
     ├── AccessUnavailable
     └── AuditUnavailable
     SessionGone (a BaseException)
@@ -288,6 +290,16 @@ class LoginFailed(SecureDropError):
 class TooManySessions(SecureDropError):
     """The partner has all the sessions that it may have, or the connection ended before its login.
     The credentials are right; close a session and log in again."""
+
+
+class NoStorageForLogin(SecureDropError):
+    """The partner's storage cannot be used. The credentials are right; log in again later.
+    Operator: run ``doctor``, the log says why."""
+
+
+class StorageNotSeen(SecureDropError):
+    """The partner's storage was not looked at in this process. Look at it, then log in again:
+    nothing was counted and no row was left."""
 
 
 class AccessUnavailable(SecureDropError):

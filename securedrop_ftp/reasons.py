@@ -59,6 +59,7 @@ _LOGIN: Final = (
     ("rate", causes.LOGIN_RATE),
     ("max_sessions", causes.LOGIN_SESSIONS),
     ("clock", causes.SERVICE_UNAVAILABLE),
+    ("storage", causes.SERVICE_UNAVAILABLE),
 )
 #: What :func:`securedrop_ftp.access.certificates.refusal_reason` says of a certificate.
 _CERTIFICATE: Final = (

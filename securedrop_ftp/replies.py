@@ -97,6 +97,12 @@ MADE_ROOM = Reply(
 TOO_MANY_SESSIONS = Reply(
     421, "Too many sessions of this partner; try again later.", causes.LOGIN_SESSIONS
 )
+NO_STORAGE = Reply(
+    421,
+    "Service not available: the partner's storage cannot be used. Try again later, or tell the "
+    "operator.",
+    causes.SERVICE_UNAVAILABLE,
+)
 TOO_MANY_LOGINS = Reply(421, "Too many logins from your address; wait a minute.", causes.LOGIN_RATE)
 SESSION_ENDED = Reply(421, "The session was ended by the operator.", causes.ENDED_BY_OPERATOR)
 UNENCRYPTED_INPUT = Reply(421, "Input was pending behind AUTH; closing.", causes.INPUT_BEFORE_TLS)

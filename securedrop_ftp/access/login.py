@@ -43,7 +43,9 @@ from securedrop_ftp.events import Event
 from securedrop_ftp.exceptions import (
     AccessUnavailable,
     LoginFailed,
+    NoStorageForLogin,
     SecureDropError,
+    StorageNotSeen,
     TooManySessions,
 )
 from securedrop_ftp.log import get_logger
@@ -72,6 +74,10 @@ CERTIFICATE_STEP: Final = 0.05
 #: Asks for a place for who has shown the right credentials, before the trail says that it is in:
 #: ``""``, or why there is none (``sessions``, ``gone``).
 TakePlace = Callable[[Principal], str]
+
+#: Asks, likewise, whether its files can be reached: ``None``, or :class:`NoStorageForLogin`, or
+#: :class:`StorageNotSeen` where somebody has to look first. Does not block.
+FindFiles = Callable[[Principal], NoStorageForLogin | StorageNotSeen | None]
 
 
 class Door(Protocol):
@@ -138,10 +144,28 @@ class _Attempt:
 
 
 @dataclass(frozen=True, slots=True)
+class _Admission:
+    """What the door has to say of who has shown the right credentials, before the row is written:
+    the row is true."""
+
+    find_files: FindFiles | None
+    take_place: TakePlace | None
+
+    def hindrance(self, principal: Principal) -> SecureDropError | None:
+        """What stands against the login; its text is the row's reason. ``None``: nothing."""
+        error = self.find_files(principal) if self.find_files is not None else None
+        if error is not None:
+            return error
+        no_place = self.take_place(principal) if self.take_place is not None else ""
+        return TooManySessions(_NO_PLACE[no_place]) if no_place else None
+
+
+@dataclass(frozen=True, slots=True)
 class _Refusal:
     reason: str
     locked: bool = False
-    no_place: bool = False
+    #: What is raised where the credentials are right.
+    error: SecureDropError | None = None
 
 
 @sensitive_variables("password")
@@ -152,6 +176,7 @@ def log_in(
     remote_ip: str,
     session: str,
     certificate: PeerCertificate | None = None,
+    find_files: FindFiles | None = None,
     take_place: TakePlace | None = None,
     door: Door = _NO_CLIENT,
 ) -> Principal:
@@ -161,6 +186,8 @@ def log_in(
     Emits ``login.succeeded``, ``login.failed`` or ``login.locked``.
 
     Raises:
+        NoStorageForLogin: the credentials are right, but ``find_files`` finds none.
+        StorageNotSeen: likewise; nothing was counted, and the login leaves no row yet.
         TooManySessions: the credentials are right, but ``take_place`` has no place.
         LoginFailed: unknown, wrong, inactive, locked, or a network that may not; the client is
             told alike, at :attr:`LoginFailed.reply_at`.
@@ -171,7 +198,7 @@ def log_in(
     attempt = _made(username, remote_ip, session, certificate, door)
     answer: Principal | _Refusal | None = None
     try:
-        answer = _attempt(attempt, password, take_place)
+        answer = _attempt(attempt, password, _Admission(find_files, take_place))
     except AccessUnavailable as exc:
         logger.warning("login.unavailable", reason=str(exc))
     except Exception as exc:
@@ -181,8 +208,8 @@ def log_in(
     del password
     answer = _unless_it_failed(answer)
     if isinstance(answer, _Refusal):
-        if answer.no_place:
-            raise TooManySessions(answer.reason)
+        if answer.error is not None:
+            raise answer.error
         raise LoginFailed(answer.reason, locked=answer.locked, reply_at=_reply_at(began))
     return answer
 
@@ -193,6 +220,7 @@ def log_in_by_certificate(
     *,
     remote_ip: str,
     session: str,
+    find_files: FindFiles | None = None,
     take_place: TakePlace | None = None,
     door: Door = _NO_CLIENT,
 ) -> tuple[Principal | None, float]:
@@ -204,22 +232,23 @@ def log_in_by_certificate(
 
     Raises:
         AccessUnavailable: the database failed.
-        TooManySessions: the certificate is right, but ``take_place`` has no place.
+        NoStorageForLogin, StorageNotSeen, TooManySessions: the certificate is right; as in
+            :func:`log_in`.
     """
     began = time.monotonic()
     renew_connections()
     attempt = _made(username, remote_ip, session, certificate, door)
     try:
-        answer = _by_certificate(attempt, take_place)
+        answer = _by_certificate(attempt, _Admission(find_files, take_place))
     except Exception as exc:
         logger.error("login.internal_error", error=type(exc).__name__, account=attempt.shown)
         raise AccessUnavailable from exc
     if isinstance(answer, _Refusal):
-        raise TooManySessions(answer.reason)
+        raise answer.error or LoginFailed(answer.reason)
     return answer, _reply_at(began, CERTIFICATE_STEP)
 
 
-def _by_certificate(attempt: _Attempt, take_place: TakePlace | None) -> Principal | _Refusal | None:
+def _by_certificate(attempt: _Attempt, admission: _Admission) -> Principal | _Refusal | None:
     if clock.fault():
         return None  # PASS follows, and is refused
     account = _find(attempt.name)
@@ -230,7 +259,7 @@ def _by_certificate(attempt: _Attempt, take_place: TakePlace | None) -> Principa
     if lockout.lock_in_force(attempt.shown, attempt.source) is not None:
         return None
     request = synthetic_request(attempt.remote_ip)
-    return _admit(attempt, account, account.user, request, None, take_place)
+    return _admit(attempt, account, account.user, request, None, admission)
 
 
 def _made(
@@ -254,9 +283,7 @@ def _source(remote_ip: str) -> str:
 
 
 @sensitive_variables("password")
-def _attempt(
-    attempt: _Attempt, password: str, take_place: TakePlace | None
-) -> Principal | _Refusal:
+def _attempt(attempt: _Attempt, password: str, admission: _Admission) -> Principal | _Refusal:
     _refuse_by_the_clock(attempt)
     account = _find(attempt.name)
     reason = _bar(account, attempt.remote_ip)
@@ -280,7 +307,7 @@ def _attempt(
         else:
             user = _verified(request, attempt, password, account.user)
         if account is not None and user is not None and user.pk == account.user_id:
-            return _admit(attempt, account, user, request, reservation, take_place)
+            return _admit(attempt, account, user, request, reservation, admission)
         return _refuse(attempt, account, reason or _why_wrong(password), request, reservation)
     except BaseException:
         lockout.abandon(reservation)
@@ -381,15 +408,14 @@ def _admit(
     user: AbstractBaseUser,
     request: HttpRequest,
     reservation: Reservation | None,
-    take_place: TakePlace | None,
+    admission: _Admission,
 ) -> Principal | _Refusal:
     policy = account.partner.client_certificates
     shown = attempt.certificate if policy != ClientCertificates.OFF else None
     principal = principal_of(account, shown, user)
-    # Asked before the row is written, so that the row is true.
-    no_place = take_place(principal) if take_place is not None else ""
-    if no_place:
-        return _refuse_for_place(attempt, account, no_place, reservation)
+    hindrance = admission.hindrance(principal)
+    if hindrance is not None:
+        return _refuse_though_right(attempt, account, hindrance, reservation)
     with write_transaction():
         if reservation is not None:
             lockout.succeed(reservation)
@@ -414,18 +440,21 @@ _NO_PLACE: Final = {
 }
 
 
-def _refuse_for_place(
-    attempt: _Attempt, account: Account, no_place: str, reservation: Reservation | None
+def _refuse_though_right(
+    attempt: _Attempt, account: Account, error: SecureDropError, reservation: Reservation | None
 ) -> _Refusal:
     """The credentials are right: nothing was guessed, and nothing is counted."""
-    reason = _NO_PLACE[no_place]
-    reply = attempt.door.refused(TooManySessions())
-    told = attempt.event("login.failed", "denied", reason, account, reply)
+    if isinstance(error, StorageNotSeen):  # the same attempt comes again
+        if reservation is not None:
+            lockout.abandon(reservation)
+        return _Refusal("storage", error=error)
+    reason = str(error)
+    told = attempt.event("login.failed", "denied", reason, account, attempt.door.refused(error))
     with write_transaction():
         if reservation is not None:
             lockout.succeed(reservation)
         emit(told)
-    return _Refusal(reason, no_place=True)
+    return _Refusal(reason, error=error)
 
 
 def _refuse_by_the_clock(attempt: _Attempt) -> None:

@@ -135,6 +135,8 @@ ANSWERS: Final[Mapping[type[SecureDropError], Reply | Callable[[Any], Reply]]] =
     errors.AccessDenied: replies.NO_PERMISSION,
     errors.LoginFailed: replies.LOGIN_FAILED,
     errors.TooManySessions: replies.TOO_MANY_SESSIONS,
+    errors.NoStorageForLogin: replies.NO_STORAGE,
+    errors.StorageNotSeen: replies.NO_STORAGE,
     errors.AccessUnavailable: replies.SERVICE_UNAVAILABLE,
     errors.AuditUnavailable: replies.LOCAL_ERROR,
     # the protocol's own

@@ -67,6 +67,13 @@ def located_backend(alias: str) -> Backend:
     return backend
 
 
+def seen_backend(alias: str) -> Backend | None:
+    """What :func:`located_backend` would give without a look at storage or database; ``None``:
+    it would have to look. Does not block."""
+    found = _located.get(alias)
+    return found if found is not None and found is backend_for(alias) else None
+
+
 def heed_adoptions() -> None:
     """Serve from the locations that an operator has adopted since they were first used here, at
     whichever node (``doctor --adopt-storage``). Blocks; for a worker, now and then."""

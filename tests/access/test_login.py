@@ -16,8 +16,13 @@ from django.db import OperationalError
 from securedrop_ftp.access import authentication, hashers, lockout
 from securedrop_ftp.access.login import REFUSAL_STEP, log_in
 from securedrop_ftp.access.principal import Principal, principal_of
-from securedrop_ftp.exceptions import AccessUnavailable, LoginFailed
-from securedrop_ftp.ftps.answers import answer
+from securedrop_ftp.exceptions import (
+    AccessUnavailable,
+    LoginFailed,
+    NoStorageForLogin,
+    StorageNotSeen,
+)
+from securedrop_ftp.ftps.answers import FTPS, answer
 from securedrop_ftp.models import Account, AuditEvent, IPRule, LoginAttempt, Partner, Permission
 from tests.access.conftest import PASSWORD, events
 
@@ -277,3 +282,31 @@ def test_a_login_whose_audit_row_cannot_be_written_fails(
     with pytest.raises(AccessUnavailable):
         _try()
     assert not LoginAttempt.objects.exists()
+
+
+def _finds(*answers: NoStorageForLogin | StorageNotSeen | None) -> Callable[[Principal], Any]:
+    left = list(answers)
+    return lambda principal: left.pop(0)
+
+
+def test_a_login_whose_files_are_not_there_is_refused_in_its_row_and_counts_nothing(
+    account: Account,
+) -> None:
+    find_files = _finds(StorageNotSeen(), NoStorageForLogin("storage “default”: gone"))
+    with pytest.raises(StorageNotSeen):
+        log_in("alice", PASSWORD, remote_ip=ADDRESS, session="s1", find_files=find_files)
+    assert not AuditEvent.objects.filter(event__startswith="login.").exists()
+    assert not LoginAttempt.objects.exists()
+    with pytest.raises(NoStorageForLogin):
+        log_in("alice", PASSWORD, remote_ip=ADDRESS, session="s1", find_files=find_files, door=FTPS)
+    row = AuditEvent.objects.get(event__startswith="login.")
+    assert (row.event, row.outcome, row.reason) == (
+        "login.failed", "denied", "storage “default”: gone",
+    )  # fmt: skip
+    assert row.reply.startswith("421 ")
+    assert not LoginAttempt.objects.exists()
+
+
+def test_a_wrong_password_does_not_hear_of_the_storage(account: Account) -> None:
+    with pytest.raises(LoginFailed):
+        log_in("alice", "wrong", remote_ip=ADDRESS, session="s1", find_files=_finds())

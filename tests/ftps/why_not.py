@@ -41,7 +41,8 @@ def witness(ftps: ServedFtps) -> Iterator[Witness]:
         rows = [row for row in ftps.audit("session.closed") if row["seq"] > last]
         if rows:
             seen.row = rows[-1]
-            seen.details = json.loads(rows[-1]["details"] or "{}")
+            details = rows[-1]["details"] or {}
+            seen.details = json.loads(details) if isinstance(details, str) else details
         return bool(rows)
 
     wait_until(ended, "the session's last row")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import time
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeVar
 
 from securedrop_ftp import reasons, replies
 from securedrop_ftp.access.certificates import PeerCertificate
@@ -13,8 +14,11 @@ from securedrop_ftp.access.principal import Principal
 from securedrop_ftp.events import Event
 from securedrop_ftp.exceptions import (
     AccessUnavailable,
-    ConfigurationError,
     LoginFailed,
+    NoStorageForLogin,
+    SecureDropError,
+    SessionGone,
+    StorageNotSeen,
     TooManySessions,
 )
 from securedrop_ftp.ftps.answers import FTPS, answer
@@ -23,13 +27,16 @@ from securedrop_ftp.ftps.logged_in import LoggedIn
 from securedrop_ftp.ftps.registry import verb
 from securedrop_ftp.ftps.runtime import Refused
 from securedrop_ftp.ftps.session import Session
-from securedrop_ftp.intake.locations import located_backend
+from securedrop_ftp.intake.locations import located_backend, seen_backend
 from securedrop_ftp.log import get_logger
 from securedrop_ftp.replies import Reply
 from securedrop_ftp.storage.confined import ConfinedStorage
+from securedrop_ftp.storage.protocol import Backend
 from securedrop_ftp.tls.peer import peer_certificates
 
 logger = get_logger(__name__)
+
+T = TypeVar("T")
 
 #: Wrong passwords in one session; then it is closed.
 MAX_FAILED_LOGINS: Final = 3
@@ -90,17 +97,16 @@ def user(session: Session, argument: str) -> Reply | None:
         return replies.NEED_PASSWORD
     if not _rate_allows(session, argument):
         return None
+    files = _Files(session)
     try:
-        principal, reply_at = session.offload.accounts(
-            _by_certificate, argument, certificate, session
-        )
-    except (AccessUnavailable, TooManySessions) as exc:
-        _end(session, exc)
+        principal, reply_at = files.logged_in(_by_certificate, argument, certificate, session)
+    except (AccessUnavailable, NoStorageForLogin, TooManySessions) as exc:
+        _end(session, exc, files)
         return None
     if principal is None:
         session.offload.sleep_until(reply_at)
         return replies.NEED_PASSWORD
-    return _admit(session, principal, replies.LOGGED_IN_BY_CERTIFICATE)
+    return _admit(session, principal, files, replies.LOGGED_IN_BY_CERTIFICATE)
 
 
 @verb("PASS", login=False, syntax="PASS <password>", attempts="login.failed")
@@ -116,8 +122,9 @@ def password(session: Session, argument: str) -> Reply | None:
     if not shown and not _rate_allows(session, username):  # else USER has asked
         return None
     session.trail.command_has_row = True  # the login's, whatever comes of it
+    files = _Files(session)
     try:
-        principal = session.offload.accounts(_authenticate, username, argument, shown, session)
+        principal = files.logged_in(_authenticate, username, argument, shown, session)
     except LoginFailed as exc:
         session.drop_input()
         session.offload.sleep_until(exc.reply_at)
@@ -132,10 +139,10 @@ def password(session: Session, argument: str) -> Reply | None:
             session.end(answer(exc), "too many failed logins")
             return None
         return answer(exc)
-    except (AccessUnavailable, TooManySessions) as exc:
-        _end(session, exc)
+    except (AccessUnavailable, NoStorageForLogin, TooManySessions) as exc:
+        _end(session, exc, files)
         return None
-    return _admit(session, principal)
+    return _admit(session, principal, files)
 
 
 @verb("ACCT", argument=True)
@@ -144,7 +151,68 @@ def acct(_session: LoggedIn, _argument: str) -> Reply:
     return replies.SUPERFLUOUS
 
 
-def _end(session: Session, exc: AccessUnavailable | TooManySessions) -> None:
+class _Files:
+    """The files of who logs in, looked for before the trail says that they are logged in. Only the
+    first login to a storage in a worker has to look; that takes the storage pool, so that a slow
+    storage holds no thread of the accounts pool, and the credentials are checked again behind it.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._unusable = ""  # why the storage of _principal is
+        self._looked_for: str | None = None  # its alias
+        self.principal: Principal | None = None  # the credentials were right
+        self.backend: Backend | None = None
+
+    def logged_in(self, log_in: Callable[..., T], *args: object) -> T:
+        """``log_in(*args, self)`` in the accounts pool; what it raises, but StorageNotSeen."""
+        while True:
+            try:
+                return self._session.offload.accounts(log_in, *args, self)
+            except StorageNotSeen:
+                pass
+            try:
+                self._look()
+            except SessionGone:  # nobody waits for the row that says so
+                self._session.runtime.accounts(log_in, *args, self)
+                raise
+
+    def hindrance(self, principal: Principal) -> NoStorageForLogin | StorageNotSeen | None:
+        """See :data:`securedrop_ftp.access.login.FindFiles`."""
+        self.principal = principal
+        if principal.storage != self._looked_for:
+            self.backend = seen_backend(principal.storage)
+            return StorageNotSeen() if self.backend is None else None
+        if self._unusable:
+            return NoStorageForLogin(f"storage “{principal.storage}”: {self._unusable}")
+        return None
+
+    def _look(self) -> None:
+        principal, session = self.principal, self._session
+        if principal is None:
+            raise RuntimeError("a storage is to be looked at and nobody has logged in")
+        self._looked_for, self._unusable = principal.storage, ""
+        try:
+            self.backend = session.offload.outcome(
+                session.runtime.storage(principal.partner, located_backend, principal.storage)
+            )
+        except Exception as exc:
+            self._unusable = str(exc) if isinstance(exc, SecureDropError) else "internal error"
+            logger.error(
+                "login.storage_unusable",
+                storage=principal.storage,
+                reason=self._unusable,
+                partner=principal.partner,
+                exc_info=None if isinstance(exc, SecureDropError) else exc,
+            )
+
+
+def _end(
+    session: Session, exc: AccessUnavailable | NoStorageForLogin | TooManySessions, files: _Files
+) -> None:
+    if isinstance(exc, NoStorageForLogin) and files.principal is not None:
+        session.end_login(good=True)
+        session.client.account = Account(files.principal)  # it stands in the session's last row
     unavailable = isinstance(exc, AccessUnavailable)
     session.end(answer(exc), "accounts database unavailable" if unavailable else str(exc))
 
@@ -181,7 +249,7 @@ def _certificates(session: Session) -> tuple[bytes, ...]:
 
 
 def _authenticate(
-    username: str, secret: str, shown: tuple[bytes, ...], session: Session
+    username: str, secret: str, shown: tuple[bytes, ...], session: Session, files: _Files
 ) -> Principal:
     return log_in(
         username,
@@ -189,43 +257,33 @@ def _authenticate(
         remote_ip=session.remote_ip,
         session=session.id,
         certificate=PeerCertificate.from_der(shown),
+        find_files=files.hindrance,
         take_place=session.claim_place,
         door=FTPS,
     )
 
 
 def _by_certificate(
-    username: str, certificate: PeerCertificate, session: Session
+    username: str, certificate: PeerCertificate, session: Session, files: _Files
 ) -> tuple[Principal | None, float]:
     return log_in_by_certificate(
         username,
         certificate,
         remote_ip=session.remote_ip,
         session=session.id,
+        find_files=files.hindrance,
         take_place=session.claim_place,
         door=FTPS,
     )
 
 
 def _admit(
-    session: Session, principal: Principal, reply: Reply = replies.LOGGED_IN
-) -> Reply | None:
+    session: Session, principal: Principal, files: _Files, reply: Reply = replies.LOGGED_IN
+) -> Reply:
+    if files.backend is None:
+        raise RuntimeError("somebody has logged in whose files were not found")
     session.end_login(good=True)
-    try:
-        backend = session.offload.outcome(
-            session.runtime.storage(principal.partner, located_backend, principal.storage)
-        )
-    except ConfigurationError as exc:  # the operator's to mend; others' storages are there
-        logger.error(
-            "login.storage_unusable",
-            storage=principal.storage,
-            reason=str(exc),
-            partner=principal.partner,
-        )
-        session.client.account = Account(principal)  # it stands in the session's last row
-        session.end(replies.SERVICE_UNAVAILABLE, f"storage “{principal.storage}” cannot be used")
-        return None
-    session.admit(Account(principal), ConfinedStorage(backend, principal.root))
+    session.admit(Account(principal), ConfinedStorage(files.backend, principal.root))
     return reply
 
 
