@@ -259,7 +259,9 @@ class Conf:
         4, (1, 64), "ranges in flight on a download; one where storage is a directory"
     )
     read_range: int = size(
-        8 * MIB, (64 * KIB, 1024 * MIB), "what one request of a download asks storage for"
+        8 * MIB,
+        (64 * KIB, 1024 * MIB),
+        "what one request of a download asks storage for; 3 MiB at most where it is a directory",
     )
 
     # Lockout (row 28).

@@ -36,7 +36,8 @@ class RangeSource:
         self._text = text
         self._read: Callable[..., bytes] = partial(_text, read) if text else read
         self._weight = 2 if text else 1  # each byte can become two
-        self._range = min(FIRST_RANGE, session.conf.read_range)
+        self._longest = _longest(session)
+        self._range = min(FIRST_RANGE, self._longest)
         self._most_ahead = _most_ahead(session)
         self._ahead: deque[tuple[Future[bytes], int]] = deque()
 
@@ -51,6 +52,8 @@ class RangeSource:
             return b""
         future, wanted = self._ahead[0]
         if not future.done():
+            # Only now: a range that comes while the one before is being sent wakes nobody.
+            future.add_done_callback(self._arrived)
             return None
         self._ahead.popleft()
         self._give_back(wanted)
@@ -70,9 +73,8 @@ class RangeSource:
                 self._partner, self._read, self._entry, self._at, length
             )
             self._at += length
-            self._range = min(self._range * 4, session.conf.read_range)
+            self._range = min(self._range * 4, self._longest)
             self._ahead.append((future, length))
-            future.add_done_callback(self._arrived)
 
     def _room(self, length: int) -> int:
         """How much of a range may be held now; 0: wait for one that is on its way. While none is,
@@ -105,6 +107,12 @@ def _most_ahead(session: LoggedIn) -> int:
     """How many ranges of a download are fetched before they are asked for."""
     of_storage = session.fs.storage.capabilities.reads_ahead
     return min(session.conf.read_ahead, of_storage or session.conf.read_ahead)
+
+
+def _longest(session: LoggedIn) -> int:
+    """How long a range of a download may become, bytes."""
+    of_storage = session.fs.storage.capabilities.longest_read
+    return min(session.conf.read_range, of_storage or session.conf.read_range)
 
 
 def _whole(data: bytes, length: int) -> bytes:

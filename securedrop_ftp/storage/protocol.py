@@ -51,6 +51,8 @@ class Capabilities:
             afterwards, as whatever goes over a network may.
         reads_ahead: of a download; more of them take memory and save nothing. ``None`` where they
             wait for a network, and as many as the settings say are worth it.
+        longest_read: bytes of a download that are asked for at once; a longer range takes memory
+            and saves nothing. ``None``: as the settings say, likewise.
     """
 
     resumable: bool = False
@@ -63,6 +65,7 @@ class Capabilities:
     serial_parts: bool = False
     lands_late: bool = True
     reads_ahead: int | None = None
+    longest_read: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
