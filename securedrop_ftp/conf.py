@@ -207,7 +207,8 @@ class Conf:
     database_connections: int = number(
         6,
         (3, 100),
-        "connections to PostgreSQL, in each worker; threads wait for one up to 10 seconds",
+        "connections to PostgreSQL, in each worker: two of its own, and one for ten threads at the "
+        "least; threads wait for one up to 10 seconds",
     )
     concurrent_hashes: int = number(
         2, (1, 64), "password hashes at once, in each worker; 19 MiB each"

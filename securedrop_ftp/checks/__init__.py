@@ -10,6 +10,7 @@ from __future__ import annotations
 from django.core.checks import CheckMessage, Tags, register
 
 from securedrop_ftp.checks.certificates import certificate_problems, check_certificates
+from securedrop_ftp.checks.database import check_connections
 from securedrop_ftp.checks.exposure import check_demo_exposure, exposure_problems
 from securedrop_ftp.checks.libraries import check_libraries, library_problems
 from securedrop_ftp.checks.login import check_login
@@ -48,6 +49,7 @@ def register_checks() -> None:
     register(check_partners, Tags.database)
     register(check_project, "securedrop", deploy=True)
     register(check_memory_storage, "securedrop")
+    register(check_connections, "securedrop")
 
 
 def serving_problems() -> list[CheckMessage]:
@@ -63,5 +65,6 @@ def serving_problems() -> list[CheckMessage]:
         *certificate_problems(conf),
         *exposure_problems(conf),
         *check_memory_storage(),
+        *check_connections(),
         *check_partners(databases=["default"]),
     ]

@@ -15,6 +15,7 @@ no thread is in one (:mod:`.forks`).
 
 from __future__ import annotations
 
+import math
 import os
 import select
 import sys
@@ -39,11 +40,35 @@ PATIENCE: Final = 10.0
 FRESH: Final = 5.0
 #: Connections of a process that are not shared: the database writer's and the heartbeat's.
 RESERVED: Final = 2
+#: Seconds for which every thread may hold a connection, all of them at once, before the last to
+#: come has waited :data:`PATIENCE`: fewer connections than that are too few (docs/adr/0016).
+LEAST_TURN: Final = 1.0
 
 
 class NoConnectionFree(OperationalError):
     """All database connections of this process were in use for :data:`PATIENCE` seconds. Raise
     SECUREDROP_DATABASE_CONNECTIONS, if PostgreSQL has room, or look what keeps its statements."""
+
+
+def too_few(threads: int, limit: int) -> tuple[str, str] | None:
+    """Whether ``limit`` connections are too few for so many threads of a worker: what is wrong and
+    what mends it, a sentence each; ``None``: they suffice."""
+    shared = limit - RESERVED
+    enough = RESERVED + math.ceil(threads * LEAST_TURN / PATIENCE)
+    if limit >= enough:
+        return None
+    problem = (
+        f"A worker has {threads} threads and {shared} database connection{'s' * (shared > 1)} for "
+        f"them, beside {RESERVED} of its own (SECUREDROP_DATABASE_CONNECTIONS={limit}): where "
+        f"each holds one for more than {PATIENCE * shared / threads:.2f} s, as on a busy database, "
+        f"threads wait {PATIENCE:g} s in vain, and logins and uploads are refused."
+    )
+    mend = (
+        f"Set SECUREDROP_DATABASE_CONNECTIONS to {enough} or more, which leaves {LEAST_TURN:g} s, "
+        "if PostgreSQL has room (doctor reckons it up); or lower SECUREDROP_STORAGE_THREADS or "
+        "SECUREDROP_ACCOUNT_THREADS."
+    )
+    return problem, mend
 
 
 class _Waiter:

@@ -369,6 +369,7 @@ show(ftps_workers=30)
 connection.cursor().execute("ALTER ROLE tester CONNECTION LIMIT 11")
 try:
     show(ftps_workers=1)
+    show(ftps_workers=1, database_connections=3, storage_threads=32)
 finally:
     connection.cursor().execute("ALTER ROLE tester CONNECTION LIMIT -1")
 connection.close()
@@ -383,6 +384,55 @@ def test_doctor_reckons_up_what_all_workers_may_take(postgres: PostgresServer) -
     assert "max_connections in postgresql.conf to 372" in lines[1]
     assert "warning" in lines[2]
     assert "PostgreSQL gives 11" in lines[2]
+    assert "warning: A worker has 40 threads and 1 database connection for them" in lines[3]
+    assert "more than 0.25 s" in lines[3]
+    assert "SECUREDROP_DATABASE_CONNECTIONS to 6 or more" in lines[3]
+    assert len(lines) == 5
+
+
+# As at every command; the threads are those of the settings.
+CHECKED = """
+import django
+django.setup()
+from django.core.checks import run_checks
+print([problem.id for problem in run_checks() if problem.id.endswith("W052")])
+"""
+
+
+@pytest.mark.parametrize(
+    ("connections", "account_threads", "told"),
+    [(6, 8, False), (6, 24, False), (5, 24, True), (3, 24, True)],
+)
+def test_a_check_warns_of_fewer_than_one_connection_for_ten_threads(
+    postgres: PostgresServer,
+    monkeypatch: pytest.MonkeyPatch,
+    connections: int,
+    account_threads: int,
+    told: bool,
+) -> None:
+    monkeypatch.setenv("SECUREDROP_DATABASE_CONNECTIONS", str(connections))
+    monkeypatch.setenv("SECUREDROP_ACCOUNT_THREADS", str(account_threads))
+    assert run(CHECKED, postgres)[0] == [str(["securedrop.W052"] if told else [])]
+
+
+# Threads hold a connection for half a second each, all at once; at a fifth of the time.
+TURNS = """
+share_connections(shared.RESERVED + SHARED)
+shared._of_process._patience = shared.PATIENCE / 5
+pool = FairPool("t", threads=40, per_key=40)
+held = [pool.submit("k", ask, "SELECT pg_sleep(0.1)") for _ in range(40)]
+print(sum(held_by.exception(60) is not None for held_by in held))
+pool.close(10)
+shared.stop_sharing()
+"""
+
+
+@pytest.mark.parametrize(("connections", "waits_in_vain"), [(1, True), (4, False)])
+def test_forty_threads_that_hold_one_for_half_a_second_need_more_than_one(
+    postgres: PostgresServer, connections: int, waits_in_vain: bool
+) -> None:
+    lines, _ = run(START + TURNS.replace("SHARED)", f"{connections})"), postgres)
+    assert (int(lines[0]) > 0) is waits_in_vain
 
 
 @pytest.mark.parametrize(

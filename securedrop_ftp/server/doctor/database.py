@@ -9,7 +9,7 @@ from typing import Any, Final
 from django.db import connections
 
 from securedrop_ftp.conf import Conf
-from securedrop_ftp.db.shared import RESERVED
+from securedrop_ftp.db.shared import RESERVED, too_few
 from securedrop_ftp.exceptions import ConfigurationError
 from securedrop_ftp.intake.owners import living_services
 from securedrop_ftp.models import AuditHead
@@ -107,6 +107,9 @@ def room_for_connections(conf: Conf) -> Iterator[Finding]:
             "usual. Or take it away: workers share SECUREDROP_DATABASE_CONNECTIONS then.",
         )
         return
+    few = too_few(conf.storage_threads + conf.account_threads, per_worker) if not whose else None
+    if few:
+        yield warning(CHECK, *few)
     nodes = max(1, living_services("ftps"))
     needed = nodes * (conf.workers * per_worker + OTHERS)
     given = _given(connection)
