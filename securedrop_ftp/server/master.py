@@ -25,7 +25,7 @@ from securedrop_ftp.log import get_logger
 from securedrop_ftp.server.handover import GENERATIONS, Link, Message
 from securedrop_ftp.server.listener import systemd_listener
 from securedrop_ftp.server.notify import Notifier
-from securedrop_ftp.server.signals import SignalPipe
+from securedrop_ftp.server.signals import SignalPipe, ended_children
 
 logger = get_logger(__name__)
 
@@ -136,16 +136,10 @@ class Master:
             self._replace()
 
     def _reap(self) -> None:
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if not pid:
-                return
+        for pid, code in ended_children():
             ended = next((r for r in self._running.values() if r.pid == pid), None)
             if ended is not None:
-                self._ended(ended, os.waitstatus_to_exitcode(status))
+                self._ended(ended, code)
 
     # --- generations -----------------------------------------------------------------
 

@@ -1,10 +1,12 @@
-"""Signals as bytes on a socket: handlers do nothing; the reader acts in its own time."""
+"""What a parent hears of processes: signals as bytes on a socket (handlers do nothing; the reader
+acts in its own time), and the children that have ended."""
 
 from __future__ import annotations
 
 import os
 import signal
 import socket
+from collections.abc import Iterator
 
 
 class SignalPipe:
@@ -49,3 +51,16 @@ class SignalPipe:
             signal.signal(number, signal.SIG_DFL)
         self._reader.close()
         self._writer.close()
+
+
+def ended_children() -> Iterator[tuple[int, int]]:
+    """Process id and exit code (negative: the signal) of each child that has ended since the last
+    call. Waits for none, and leaves no zombie of those that it gave."""
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if not pid:
+            return
+        yield pid, os.waitstatus_to_exitcode(status)

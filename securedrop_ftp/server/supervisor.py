@@ -26,7 +26,7 @@ from securedrop_ftp.server.handover import Generation, Link
 from securedrop_ftp.server.listener import listener_for
 from securedrop_ftp.server.reload import read_settings
 from securedrop_ftp.server.shared import Shared
-from securedrop_ftp.server.signals import SignalPipe
+from securedrop_ftp.server.signals import SignalPipe, ended_children
 from securedrop_ftp.server.status import ServiceStatus, remove_status, write_status
 from securedrop_ftp.server.worker import worker_main
 from securedrop_ftp.tls.contexts import Certificate
@@ -292,13 +292,7 @@ class Supervisor:
             write_status(self._conf.data_dir, self._status)
 
     def _reap(self) -> None:
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if not pid:
-                return
+        for pid, status in ended_children():
             if pid in self._jobs:
                 what = self._jobs.pop(pid)
                 if status:
