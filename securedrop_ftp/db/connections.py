@@ -3,6 +3,8 @@ for."""
 
 from __future__ import annotations
 
+import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -57,25 +59,50 @@ def _check(*, connection: Any, **_: Any) -> None:
     connection.health_check_enabled = True
 
 
-#: What a worker lets PostgreSQL take. Keepalives bound a silent server; these bound a statement
-#: that waits for another session's lock, and our own transaction in a process that was stopped in
-#: its midst and holds locks that others wait for.
+#: What a thread of ours lets PostgreSQL take. Keepalives bound a silent server; these bound a
+#: statement that waits for another session's lock, and our own transaction in a process that was
+#: stopped in its midst and holds locks that others wait for.
 LIMITS: Final = {"statement_timeout": "20s", "idle_in_transaction_session_timeout": "60s"}
 
 
 def limit_statements() -> None:
-    """Set :data:`LIMITS` on every PostgreSQL connection that this process opens from now on, where
-    the URL's ``options`` do not say otherwise. For workers: commands (a migration of a large
-    table, an export into a slow pipe) may take as long as they need."""
+    """Set :data:`LIMITS` on every PostgreSQL connection that a thread of ours opens from now on,
+    where the URL's ``options`` do not say otherwise. For engines, in whatever process they run: a
+    foreign project's request threads, and commands (a migration of a large table, an export into a
+    slow pipe), may take as long as they need."""
     connection_created.connect(_limit, dispatch_uid="securedrop_ftp.db.limits")
+
+
+def this_thread_is_limited() -> None:
+    """The calling thread is one of ours (:mod:`.threads`): see :func:`limit_statements`."""
+    _here.limited = True
+
+
+class _Here(threading.local):
+    """Of one thread."""
+
+    limited = False
+
+
+_here: Final = _Here()
+#: Of Django's pool, where a project has one: these go from thread to thread.
+_limited: Final[weakref.WeakSet[Any]] = weakref.WeakSet()
 
 
 def _limit(*, connection: Any, **_: Any) -> None:
     if connection.vendor != "postgresql":
         return
-    given = str(connection.settings_dict["OPTIONS"].get("options", ""))
+    options = connection.settings_dict["OPTIONS"]
+    given = str(options.get("options", ""))
     limits = {name: value for name, value in LIMITS.items() if name not in given}
-    if limits:
+    if _here.limited and limits:
         calls = ", ".join("set_config(%s, %s, false)" for _ in limits)
         with connection.cursor() as cursor:
             cursor.execute(f"SELECT {calls}", [text for pair in limits.items() for text in pair])
+        if options.get("pool"):
+            _limited.add(connection.connection)
+    elif options.get("pool") and connection.connection in _limited:
+        _limited.discard(connection.connection)
+        with connection.cursor() as cursor:
+            for name in limits:
+                cursor.execute(f"RESET {name}")

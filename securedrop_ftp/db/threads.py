@@ -15,7 +15,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from django.db import connections
 
-from securedrop_ftp.db.connections import renewed_connections
+from securedrop_ftp.db.connections import renewed_connections, this_thread_is_limited
 from securedrop_ftp.db.forks import outside_forks
 from securedrop_ftp.db.shared import keep_own_connection
 from securedrop_ftp.log import get_logger
@@ -35,18 +35,24 @@ def thread(
     ``own_connection``: it uses the database without waiting for one of those that the threads of
     its process share (:mod:`.shared`).
     """
-    body = _run_alone if own_connection else run_with_connections
+    body = _run_alone if own_connection else _run
     return threading.Thread(target=body, args=(run, *args), name=name, daemon=True)
 
 
 def _run_alone(run: Callable[..., object], *args: Any) -> None:
     keep_own_connection()
-    run_with_connections(run, *args)
+    _run(run, *args)
+
+
+def _run(run: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """The body of each thread that begins here."""
+    this_thread_is_limited()
+    return run_with_connections(run, *args, **kwargs)
 
 
 def timer(seconds: float, run: Callable[[], object]) -> threading.Timer:
     """A thread that runs ``run`` after so many seconds; not started yet."""
-    made = threading.Timer(seconds, run_with_connections, (run,))
+    made = threading.Timer(seconds, _run, (run,))
     made.daemon = True
     return made
 
@@ -56,7 +62,7 @@ class Threads(ThreadPoolExecutor):
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """As its base does."""
-        return super().submit(run_with_connections, partial(fn, *args, **kwargs))
+        return super().submit(_run, partial(fn, *args, **kwargs))
 
 
 def run_with_connections(run: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -17,7 +17,13 @@ from typing import Any, Final
 
 from securedrop_ftp import audit
 from securedrop_ftp.conf import Conf, get_conf
-from securedrop_ftp.db import DatabaseWriter, check_connections, share_connections, stop_sharing
+from securedrop_ftp.db import (
+    DatabaseWriter,
+    check_connections,
+    limit_statements,
+    share_connections,
+    stop_sharing,
+)
 from securedrop_ftp.engine import presence
 from securedrop_ftp.engine.heartbeat import Heartbeat
 from securedrop_ftp.engine.identity import Identity, command_owner
@@ -108,6 +114,7 @@ class Engine:
     def _make(self) -> _Parts:
         conf = self.conf
         check_connections()
+        limit_statements()
         share_connections(conf.database_connections)
         writer = DatabaseWriter().start()
         self._register(writer)

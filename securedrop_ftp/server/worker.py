@@ -18,7 +18,6 @@ from django.db import connections
 from securedrop_ftp import engine, replies
 from securedrop_ftp.access.certificates import client_certificates_wanted
 from securedrop_ftp.conf import Conf
-from securedrop_ftp.db import limit_statements
 from securedrop_ftp.engine import Engine
 from securedrop_ftp.engine.identity import Identity
 from securedrop_ftp.engine.live import CONTROL
@@ -276,7 +275,6 @@ def worker_main(
 ) -> int:
     """The body of a worker process; its exit status."""
     bound_allocator()
-    limit_statements()
     try:
         worker = Worker(index, engine.install(identity), shared, listener, certificate, life, gate)
         spare_what_was_loaded()

@@ -55,3 +55,62 @@ def test_each_worker_has_an_engine_and_leaves_no_trace_of_it(
     assert len(list((tmp_path / "stored" / "acme").iterdir())) == 40
     told = shared_database.run("-c", BEGIN + UPLOADS).splitlines()[-1]
     assert json.loads(told) == [len({process for process, _ in served}), 0]
+
+
+# A process that is not ours, with requests of its own on its main thread and on others.
+FOREIGN = """
+from concurrent.futures import ThreadPoolExecutor
+from django.conf import settings
+if sys.argv[1] == "pool":
+    settings.DATABASES["default"]["OPTIONS"]["pool"] = {"min_size": 1, "max_size": 4}
+    settings.DATABASES["default"]["CONN_MAX_AGE"] = 0
+from django.db import DatabaseError, connection, transaction
+from securedrop_ftp.db.connections import LIMITS
+
+def limits():
+    with connection.cursor() as cursor:
+        return [cursor.execute(f"SHOW {name}").fetchone()[0] for name in LIMITS]
+
+def request():
+    try:
+        return limits()
+    finally:
+        connection.close()
+
+ours = engine.current().start()
+bounded = [
+    ours._running().writer.call(limits),
+    *(ours.accounts.submit("k", limits).result(30) for _ in "ab"),
+    *(ours.storage.submit("k", limits).result(30) for _ in "ab"),
+]
+with ThreadPoolExecutor(1) as others:
+    free = [request(), *(others.submit(request).result(30) for _ in range(9)), request()]
+print(json.dumps([sorted({str(v) for v in bounded}), sorted({str(v) for v in free})]))
+
+# What blocks there: another session's lock. The writer gives the statement up, and goes on.
+LIMITS["statement_timeout"] = "1s"
+ours.close()
+ours = engine.current().start()
+ServiceBoot.objects.update(service="process")
+with transaction.atomic():
+    ServiceBoot.objects.select_for_update().get()
+    blocked = ours._running().writer.submit(lambda: ServiceBoot.objects.update(service="process"))
+    print(json.dumps(isinstance(blocked.exception(30), DatabaseError)))
+print(json.dumps(ours._running().writer.call(ServiceBoot.objects.count, 30)))
+"""
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("shared_database", ["postgres"], indirect=True)
+@pytest.mark.parametrize("connections", ["own", "pool"])
+def test_in_a_foreign_process_the_engines_statements_are_bounded_and_the_projects_are_not(
+    shared_database: SharedDatabase, connections: str
+) -> None:
+    if connections == "pool":
+        pytest.importorskip("psycopg_pool")
+    told = shared_database.run("-c", BEGIN + FOREIGN, connections).splitlines()
+    assert [json.loads(line) for line in told] == [
+        [["['20s', '1min']"], ["['0', '0']"]],
+        True,
+        1,
+    ]

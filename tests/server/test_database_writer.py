@@ -152,11 +152,12 @@ def show(name):
         cursor.execute(f"SHOW {name}")
         return cursor.fetchone()[0]
 
-print([show(name) for name in LIMITS])
-connection.close()
+from securedrop_ftp.db.threads import Threads
 db.limit_statements()
 print([show(name) for name in LIMITS])
 connection.close()
+with Threads(1) as threads:
+    print(threads.submit(lambda: [show(name) for name in LIMITS]).result(30))
 LIMITS["statement_timeout"] = "1s"
 Group.objects.create(name="a")
 writer = db.DatabaseWriter().start()
