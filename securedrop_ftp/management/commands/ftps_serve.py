@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from securedrop_ftp.conf import get_conf
 from securedrop_ftp.exceptions import ConfigurationError
 from securedrop_ftp.server import housekeeping
+from securedrop_ftp.server.ending import end_process
 from securedrop_ftp.server.environment_file import EnvironmentFile
 from securedrop_ftp.server.handover import Link
 from securedrop_ftp.server.listener import raise_descriptor_limit
@@ -70,8 +70,7 @@ class Command(BaseCommand):
             master = Master(own_command(), self._environment(options["environment_file"]))
             link = master.begin()
             status = master.serve() if link is None else self._serve(link, options)
-        if status:
-            sys.exit(status)
+        end_process(status)
 
     @staticmethod
     def _environment(file: Path | None) -> Callable[[], Mapping[str, str]]:
