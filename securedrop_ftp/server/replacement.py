@@ -10,7 +10,7 @@ from typing import Final
 
 from securedrop_ftp.exceptions import ConfigurationError
 from securedrop_ftp.server.master import READY_WITHIN
-from securedrop_ftp.server.status import ServiceStatus, read_status
+from securedrop_ftp.server.status import ServiceStatus, read_status, refuse_full_disk
 
 #: Seconds: one may be starting already, and ours comes after it.
 PATIENCE: Final = 2 * READY_WITHIN + 10
@@ -26,6 +26,10 @@ def replace_generation(data_dir: Path) -> ServiceStatus:
     status = read_status(data_dir)
     if status is None:
         raise ConfigurationError(f"No service runs with the data directory {data_dir}.")
+    try:
+        refuse_full_disk(data_dir)  # neither generation could answer
+    except ConfigurationError as exc:
+        raise ConfigurationError(f"Generation {status.generation} serves on. {exc}") from exc
     asked = time.monotonic()
     try:
         os.kill(status.pid, signal.SIGUSR2)

@@ -7,23 +7,31 @@ it.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
+from securedrop_ftp.exceptions import ConfigurationError
 from securedrop_ftp.log import get_logger
 from securedrop_ftp.server.handover import Generation
 
 logger = get_logger(__name__)
 
 FILE: Final = "service.json"
+
+#: Bytes that the file has at least: it is overwritten where it stands when the disk is full.
+_ROOM: Final = 8192
+#: Bytes that a disk takes on which a new generation is to serve.
+_ROOM_WANTED: Final = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +121,57 @@ def write_status(data_dir: Path, status: ServiceStatus) -> None:
     temporary = data_dir / f"{FILE}.{os.getpid()}"
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            json.dump(asdict(status), file)
+        _write_new(temporary, _padded(status))
         temporary.replace(path)
     except OSError as exc:
-        logger.warning("status.not_written", path=str(path), error=str(exc))
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if not _overwrite(path, status):
+            logger.warning("status.not_written", path=str(path), error=str(exc))
+
+
+def _write_new(path: Path, content: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(descriptor)  # some file systems tell only here that they are full
+
+
+def _padded(status: ServiceStatus) -> bytes:
+    """With the room that a later one may need on a full disk (:func:`_overwrite`)."""
+    text = json.dumps(asdict(status)).encode()
+    return text.ljust(_ROOM)
+
+
+def _overwrite(path: Path, status: ServiceStatus) -> bool:
+    """In the room that the file has already: a full disk gives no other. Whether it was done."""
+    content = _padded(status)
+    if len(content) > _ROOM:
+        content = _padded(replace(status, replacement_refused=status.replacement_refused[:500]))
+    try:
+        descriptor = os.open(path, os.O_WRONLY)
+        with os.fdopen(descriptor, "wb", buffering=0) as file:
+            return os.fstat(descriptor).st_size >= len(content) and bool(file.write(content))
+    except OSError:
+        return False
+
+
+def refuse_full_disk(data_dir: Path) -> None:
+    """Raises ConfigurationError where the data directory takes no more: the disk or the quota is
+    full, or the file system is read-only. No other obstacle is looked for."""
+    probe = data_dir / f"{FILE}.{os.getpid()}.probe"
+    try:
+        _write_new(probe, bytes(_ROOM_WANTED))
+    except OSError as exc:
+        if exc.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise ConfigurationError(
+                f"Nothing can be written to the data directory {data_dir}: {exc.strerror}. "
+                f"Make room on its disk (“df -h {data_dir}” shows it), then run ftps_replace again."
+            ) from exc
+    finally:
+        with suppress(OSError):
+            probe.unlink(missing_ok=True)
 
 
 def remove_status(data_dir: Path, status: ServiceStatus) -> None:
@@ -132,11 +185,21 @@ def remove_status(data_dir: Path, status: ServiceStatus) -> None:
 def read_status(data_dir: Path) -> ServiceStatus | None:
     """What the live service of this data directory says; ``None`` where none runs."""
     try:
-        status = ServiceStatus(**json.loads((data_dir / FILE).read_text()))
+        status = ServiceStatus(**_read(data_dir / FILE))
         alive = _started(status.pid) == status.started
     except (OSError, ValueError, TypeError, AttributeError):
         return None
     return status if alive else None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Raises OSError, and ValueError for what is no JSON."""
+    for _ in range(5):
+        try:
+            return dict(json.loads(path.read_text()))
+        except ValueError:  # half of it, while somebody overwrites it
+            time.sleep(0.01)
+    return dict(json.loads(path.read_text()))
 
 
 def _started(pid: int) -> str:

@@ -27,7 +27,12 @@ from securedrop_ftp.server.listener import listener_for
 from securedrop_ftp.server.reload import read_settings
 from securedrop_ftp.server.shared import Shared
 from securedrop_ftp.server.signals import SignalPipe, ended_children
-from securedrop_ftp.server.status import ServiceStatus, remove_status, write_status
+from securedrop_ftp.server.status import (
+    ServiceStatus,
+    refuse_full_disk,
+    remove_status,
+    write_status,
+)
 from securedrop_ftp.server.worker import worker_main
 from securedrop_ftp.tls.contexts import Certificate
 from securedrop_ftp.tls.self_test import self_test
@@ -83,6 +88,8 @@ class Supervisor:
             ConfigurationError: nothing was served; the message says what to do.
         """
         conf = self._conf
+        if self._generation.number > 1:
+            refuse_full_disk(conf.data_dir)  # nobody could tell that this generation serves
         self._certificate = Certificate.load(conf.tls_cert_file, conf.tls_key_file)
         self_test()
         self._listener = listener_for(conf, self._inheritance)

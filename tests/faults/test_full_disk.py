@@ -23,8 +23,9 @@ from typing import Any
 
 import pytest
 
+from securedrop_ftp.server.status import read_status
 from tests.clients import FtpsClient
-from tests.fixtures.processes import wait_until
+from tests.fixtures.processes import ROOT, wait_until
 from tests.fixtures.served import Serve, ServedFtps
 from tests.fixtures.stores import DirectoryStore
 
@@ -309,3 +310,60 @@ def test_row_89_a_file_system_that_tells_no_size_is_not_a_full_one(small_disk: S
         assert client.upload("a.bin", bytes(1000)).startswith("226")
         client.sendcmd("ALLO 1000")
         assert client.upload("b.bin", bytes(1000)).startswith("226")
+
+
+def refusal(data_dir: Path) -> str:
+    """Of the last replacement, as the generation that serves tells it."""
+    status = read_status(data_dir)
+    assert status is not None
+    return status.replacement_refused
+
+
+_MOUNT_DATA = 'mkdir -p "$0" && mount -t tmpfs -o size=1m none "$0" && exec "$@"'
+
+
+def test_a_replacement_on_a_full_data_disk_fails_at_once_and_says_what_to_do(
+    served: Serve,
+) -> None:
+    ftps = served(start=False)
+    data_dir = Path(str(ftps.settings["DATA_DIR"]))
+    root = os.geteuid() == 0
+    namespace = ["unshare", "--mount"] if root else ["unshare", "-rm"]
+    ftps.launcher = [*namespace, "sh", "-c", _MOUNT_DATA, str(data_dir)]
+    ftps.start()
+    seen = seen_from_outside(ftps, data_dir)
+    generation = ftps.generations
+    with (seen / "full").open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+
+    user = [] if root else ["--user", "--preserve-credentials"]
+    enter = ["nsenter", f"--target={ftps.pid}", "--mount", *user]
+    command = [sys.executable, str(ROOT / "manage.py"), "ftps_replace"]
+    told = subprocess.run(
+        [*enter, *command],
+        env=ftps.environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert told.returncode == 1
+    assert "Generation 1 serves on." in told.stderr
+    assert "No space left on device. Make room" in told.stderr
+
+    # By the signal alone, as with a command that may not look into the directory.
+    os.kill(ftps.pid, signal.SIGUSR2)
+    wait_until(lambda: "No space left" in refusal(seen), "the refusal", ftps.child)
+    assert "Make room" in refusal(seen)
+    assert ftps.generations == generation
+    with ftps.login() as client:
+        assert client.sendcmd("NOOP").startswith("200")
+
+    (seen / "full").unlink()
+    os.kill(ftps.pid, signal.SIGUSR2)
+    wait_until(lambda: len(ftps.generations) > 1, "the new one", ftps.child)
+    wait_until(lambda: len(ftps.generations) == 1, "the end of the old one", ftps.child)
+    assert ftps.generations != generation
+    assert refusal(seen) == ""
+    assert ftps.stop() == 0
