@@ -30,6 +30,7 @@ def recover_node(boot: Boot, silent: Container[str] = ()) -> None:
         return known is not None and known[:2] == (boot.node, boot.service) and known[2] != boot.id
 
     _recovery(boot, reached).recover(lambda owner: left(owner) and bool(owners.gone([owner])))
+    owners.forget_dead_namesakes(boot)
 
 
 def recover_generation(boot: Boot) -> None:

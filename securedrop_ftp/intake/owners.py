@@ -102,6 +102,14 @@ def namesakes(boot: Boot) -> dict[str, ServiceBoot]:
     return {row.pk: row for row in rows if not _is_dead(row)}
 
 
+def forget_dead_namesakes(boot: Boot) -> None:
+    """Their rows say nothing any more: who has none is as dead."""
+    rows = ServiceBoot.objects.filter(node=boot.node, service=boot.service).exclude(pk=boot.id)
+    dead = [row.pk for row in rows if _is_dead(row)]
+    if dead:
+        ServiceBoot.objects.filter(pk__in=dead).delete()
+
+
 def living_services(service: str) -> int:
     """How many nodes run that service, as far as is known."""
     rows = ServiceBoot.objects.filter(service=service)

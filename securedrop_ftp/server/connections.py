@@ -248,6 +248,10 @@ class ConnectionTable:
         """A number that no worker of another generation has at the same time."""
         return self._first_of(worker) // self._slots
 
+    def numbers_of_bank(self, bank: int) -> range:
+        """What :meth:`number_of` gives to the workers of the generation that has it."""
+        return range(bank * self._workers, (bank + 1) * self._workers)
+
     def _first_of(self, worker: int) -> int:
         """The first slot of a worker of this generation."""
         return self._first + worker * self._slots

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import select
+import signal
+import sys
 from collections.abc import Callable, Container, Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from django.core.checks import CheckMessage
 from django.db import connections
@@ -24,6 +27,7 @@ from securedrop_ftp.intake import owners
 from securedrop_ftp.intake.owners import Boot
 from securedrop_ftp.log import get_logger
 from securedrop_ftp.server.readiness import database, storages
+from securedrop_ftp.server.signals import SignalPipe
 
 logger = get_logger(__name__)
 
@@ -34,26 +38,56 @@ STORAGE_PATIENCE: Final = 15.0
 OF_ONE_STORAGE: Final = frozenset({"securedrop.E012", "securedrop.E032"})
 
 
-def run_in_child(body: Callable[[], str]) -> str:
-    """Fork, run, and bring the text home: connections and clients stay out of the supervisor."""
+#: Seconds that checks have for their end, once they are told to stop.
+_CHECKS_END: Final = 3.0
+
+
+def run_in_child(body: Callable[[], str], signals: SignalPipe) -> str | None:
+    """Fork, run, and bring the text home: connections and clients stay out of the supervisor.
+
+    ``None``: SIGTERM or SIGINT came meanwhile. ``body`` was then ended by SystemExit, or, where it
+    did not heed that, by SIGKILL.
+    """
     reader, writer = os.pipe()
-    pid = os.fork()
+    pid = signals.fork()
     if not pid:
-        os.close(reader)
-        text = "The check before serving failed; see the log."
-        try:
-            text = body()
-        except Exception as exc:
-            logger.exception("preflight.failed")
-            text = f"The check before serving failed: {type(exc).__name__}: {exc}"
-        finally:
-            os.write(writer, text.encode()[:60_000])
-            os._exit(0)
+        _run_and_tell(body, reader, writer)
     os.close(writer)
     with os.fdopen(reader, "rb") as pipe:
+        stopped = _is_told_to_stop(signals, reader)
+        if stopped:
+            os.kill(pid, signal.SIGTERM)
+            if not select.select([pipe], [], [], _CHECKS_END)[0]:
+                os.kill(pid, signal.SIGKILL)
         text = pipe.read().decode()
     os.waitpid(pid, 0)
-    return text
+    return None if stopped else text
+
+
+def _run_and_tell(body: Callable[[], str], reader: int, writer: int) -> NoReturn:
+    text = "The check before serving failed; see the log."
+    try:
+        os.close(reader)
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+        text = body()
+    except Exception as exc:
+        logger.exception("preflight.failed")
+        text = f"The check before serving failed: {type(exc).__name__}: {exc}"
+    finally:
+        try:
+            os.write(writer, text.encode()[:60_000])
+        finally:
+            os._exit(0)
+
+
+def _is_told_to_stop(signals: SignalPipe, answer: int) -> bool:
+    """Whether that comes before the answer does. What else comes meanwhile has no meaning yet."""
+    while True:
+        readable, _, _ = select.select([answer, signals.fileno()], [], [])
+        if signals.fileno() in readable and {signal.SIGTERM, signal.SIGINT} & {*signals.read()}:
+            return True
+        if answer in readable:
+            return False
 
 
 def preflight(boot: Boot, beside: Container[str] = ()) -> str:

@@ -34,6 +34,7 @@ from securedrop_ftp.server.status import (
     write_status,
 )
 from securedrop_ftp.server.worker import worker_main
+from securedrop_ftp.server.worker_metrics import remove_of_workers
 from securedrop_ftp.tls.contexts import Certificate
 from securedrop_ftp.tls.self_test import self_test
 
@@ -47,6 +48,7 @@ PRUNE_EVERY = 3600.0
 GOODBYE = 3.0
 #: Seconds for a worker's last acts, once its sessions have ended.
 LAST_ACTS = 10.0
+_TOLD_TO_STOP = "It was told to stop (SIGTERM) before it served."
 #: A certificate that runs out within 30 days is in the log twice a day.
 WARN_EVERY = 12 * 3600.0
 
@@ -93,17 +95,21 @@ class Supervisor:
         self._certificate = Certificate.load(conf.tls_cert_file, conf.tls_key_file)
         self_test()
         self._listener = listener_for(conf, self._inheritance)
-        problem = housekeeping.run_in_child(
-            lambda: housekeeping.preflight(self._boot, self._generation.beside)
-        )
-        if problem:
-            raise ConfigurationError(problem)
-        self._shared = Shared.made(conf, self._generation.bank, self._inheritance)
         # The workers watch the read ends: the first closes with us, however we end; the other one
         # when all of them are ready, and they accept from then on.
         self._life_read, self._life_write = os.pipe()
         self._gate_read, self._gate_write = os.pipe()
         self._signals = SignalPipe(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+        problem = housekeeping.run_in_child(
+            lambda: housekeeping.preflight(self._boot, self._generation.beside), self._signals
+        )
+        if problem is None:
+            self._stop_before_it_serves()
+            return 0
+        if problem:
+            raise ConfigurationError(problem)
+        self._shared = Shared.made(conf, self._generation.bank, self._inheritance)
+        self._remove_metrics_of_before()
         for index in range(conf.workers):
             self._spawn(index)
         while (self._children or not self._stopping) and not self._alone:
@@ -115,11 +121,25 @@ class Supervisor:
             return 1
         self._give_the_name_back()
         self._signals.close()
+        if self._stopped and not self._announced and not self._failure:
+            self._link.send("refused", reason=_TOLD_TO_STOP)
         if self._status is not None and not self._replaced:
             remove_status(conf.data_dir, self._status)
         if self._failure:
             raise ConfigurationError(self._failure)
         return 0
+
+    def _stop_before_it_serves(self) -> None:
+        """SIGTERM or SIGINT while the checks ran. They may have written the boot's row."""
+        self._give_the_name_back()
+        self._signals.close()
+        self._link.send("refused", reason=_TOLD_TO_STOP)
+
+    def _remove_metrics_of_before(self) -> None:
+        """Files of workers that were killed, with their supervisor."""
+        generation, data_dir = self._generation, self._conf.data_dir
+        own = self._shared.table.numbers_of_bank(generation.bank)
+        remove_of_workers(data_dir, own if generation.beside else range(sys.maxsize))
 
     # --- processes -------------------------------------------------------------------
 
@@ -234,7 +254,9 @@ class Supervisor:
             reason, began = message.values["reason"], message.values["spawned"]
             self._note(lambda status: status.after_refused_replacement(reason, began))
         elif message.kind == "ended":
-            self._shared.table.clear_bank(message.values["bank"])
+            bank = message.values["bank"]
+            self._shared.table.clear_bank(bank)
+            remove_of_workers(self._conf.data_dir, self._shared.table.numbers_of_bank(bank))
             if not message.values["well"]:
                 self._job("recover", lambda: housekeeping.recover_generation(self._boot))
 
@@ -314,6 +336,7 @@ class Supervisor:
             os.close(child.ready)
         self._shared.table.clear_worker(index)
         self._shared.families.clear_worker(index)
+        remove_of_workers(self._conf.data_dir, [self._shared.table.number_of(index)])
         if self._stopping:
             logger.info("worker.ended", worker=index, pid=child.pid)
             if status and self._replaced:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+from contextlib import suppress
+from pathlib import Path
+
 from securedrop_ftp import ballast
 from securedrop_ftp.metrics import metrics
 from securedrop_ftp.server.runtime import WorkerRuntime
@@ -14,7 +18,7 @@ class WorkerMetrics:
     def __init__(self, runtime: WorkerRuntime, index: int) -> None:
         number = runtime.shared.table.number_of(index)
         self._runtime, self._worker = runtime, str(number)
-        self._file = runtime.conf.data_dir / "metrics" / f"worker-{number}.prom"
+        self._file = _file_of(runtime.conf.data_dir, number)
 
     def write(self, sessions: int) -> None:
         """Write it anew, and tend the ballast beside it. Blocks."""
@@ -31,3 +35,27 @@ class WorkerMetrics:
     def remove(self) -> None:
         """The worker has ended."""
         self._file.unlink(missing_ok=True)
+
+
+def remove_of_workers(data_dir: Path, numbers: Container[int]) -> None:
+    """Of workers that are gone, however they ended: whoever adds up the files would count them on
+    and on."""
+    with suppress(OSError):
+        for file in [*_folder(data_dir).iterdir()]:
+            if (number := _number_of(file)) is not None and number in numbers:
+                file.unlink(missing_ok=True)
+
+
+def _folder(data_dir: Path) -> Path:
+    return data_dir / "metrics"
+
+
+def _file_of(data_dir: Path, number: int) -> Path:
+    return _folder(data_dir) / f"worker-{number}.prom"
+
+
+def _number_of(file: Path) -> int | None:
+    """Whose file it is, or was to become (``.worker-0.prom.1234``); ``None``: no worker's."""
+    name = file.name.removeprefix(".")
+    number, dot, _ = name.removeprefix("worker-").partition(".prom")
+    return int(number) if name.startswith("worker-") and dot and number.isdecimal() else None

@@ -19,7 +19,7 @@ from securedrop_ftp.server.handover import GENERATIONS
 from securedrop_ftp.server.status import ServiceStatus, read_status
 from tests.clients import FtpsClient
 from tests.fixtures.processes import ROOT, wait_until
-from tests.fixtures.served import Serve, ServedFtps
+from tests.fixtures.served import Serve, ServedFtps, _children
 
 PART = 64 * 1024
 CUT = "426 The service is shutting down"
@@ -436,3 +436,136 @@ def test_variables_in_the_file_of_the_environment_are_taken_anew(
     assert "not NAME=value" in status(ftps).replacement_refused
     with ftps.login() as client:
         assert client.sendcmd("NOOP").startswith("200")
+
+
+def boots(ftps: ServedFtps) -> int:
+    return len(ftps.query("SELECT id FROM securedrop_ftp_serviceboot"))
+
+
+SLOW_SETTINGS = """
+from securedrop_ftp.project.settings import *
+INSTALLED_APPS = [*INSTALLED_APPS, "slow_app.Slow"]
+"""
+
+#: A check that takes as long as a file is there, and what hangs at the interpreter's end.
+SLOW_APP = """
+import pathlib, time
+from django.apps import AppConfig
+
+class Slow(AppConfig):
+    name = "slow_app"
+
+    def ready(self):
+        from securedrop_ftp.server import housekeeping, master
+        master.HEALTHY_AFTER = 0.0
+        look = housekeeping._look_at_storages
+
+        def look_slowly(boot):
+            while pathlib.Path("{gate}").exists():
+                time.sleep(0.05)
+            return look(boot)
+
+        housekeeping._look_at_storages = look_slowly
+
+class AtTheEnd:
+    def __del__(self):
+        time.sleep(30)
+
+at_the_end = AtTheEnd()
+"""
+
+
+@pytest.fixture
+def slow(served: Serve, tmp_path: Path) -> ServedFtps:
+    """A service whose next generation is held up in its checks while ``gate`` is there."""
+    module = tmp_path / "slow_settings.py"
+    module.write_text(SLOW_SETTINGS)
+    (tmp_path / "slow_app.py").write_text(SLOW_APP.format(gate=tmp_path / "gate"))
+    return served(
+        env={"DJANGO_SETTINGS_MODULE": module.stem, "PYTHONPATH": f"{tmp_path}:{ROOT}"},
+        options={"presence_interval": 0.2},
+    )
+
+
+def test_a_new_generation_that_is_told_to_stop_in_its_checks_leaves_no_row(
+    slow: ServedFtps, tmp_path: Path
+) -> None:
+    before, gate = slow.workers, tmp_path / "gate"
+    gate.touch()
+    os.kill(slow.pid, signal.SIGUSR2)
+    wait_until(lambda: boots(slow) == 2, "the row of the new generation", slow.child)
+    new = slow.generations[-1]
+    (checks,) = _children(new)
+    os.kill(new, signal.SIGTERM)
+    wait_until(lambda: bool(status(slow).replacement_refused), "the refusal", slow.child)
+    assert "told to stop (SIGTERM)" in status(slow).replacement_refused
+    assert status(slow).generation == 1
+    assert boots(slow) == 1
+    assert not alive(checks)
+    assert set(before) <= set(slow.workers)
+    gate.unlink()
+    replace(slow, drained=True)
+    assert slow.stop() == 0
+
+
+def test_a_stop_waits_neither_for_the_checks_of_a_new_generation_nor_for_the_interpreters_end(
+    slow: ServedFtps, tmp_path: Path
+) -> None:
+    (tmp_path / "gate").touch()
+    os.kill(slow.pid, signal.SIGUSR2)
+    wait_until(lambda: boots(slow) == 2, "the row of the new generation", slow.child)
+    processes = all_processes(slow)
+    assert slow.stop() == 0  # within STOP_TIMEOUT, or it would have been killed
+    assert not any(alive(pid) for pid in processes)
+    assert boots(slow) == 0
+
+
+def test_a_serving_supervisor_that_is_killed_is_replaced_and_its_rows_are_settled(
+    slow: ServedFtps,
+) -> None:
+    with slow.login() as client:
+        assert client.upload("/before.bin", b"x").startswith("226")
+        data = begun(client, "/during.bin", 1000)
+        (killed,), workers = slow.generations, slow.workers
+        os.kill(killed, signal.SIGKILL)
+        for worker in workers:
+            os.kill(worker, signal.SIGKILL)
+        wait_until(lambda: status(slow).generation == 2, "the next generation", slow.child)
+        data.close()
+    with slow.login() as client:
+        assert client.upload("/after.bin", b"x").startswith("226")
+    states = {str(row["path"]): row["state"] for row in slow.uploads()}
+    assert states.pop("/during.bin") in ("aborted", "suspended")
+    assert states == {"/before.bin": "committed", "/after.bin": "committed"}
+    assert slow.keys() == ["acme/after.bin", "acme/before.bin"]
+    replace(slow, drained=True)
+    assert slow.restart().workers
+    assert boots(slow) == 1
+
+
+def metric_files(ftps: ServedFtps) -> set[str]:
+    folder = Path(str(ftps.settings["DATA_DIR"])) / "metrics"
+    return {file.name for file in folder.glob("*") if not file.name.startswith(".")}
+
+
+def test_metrics_of_workers_that_are_gone_are_removed_however_they_ended(slow: ServedFtps) -> None:
+    wait_until(lambda: metric_files(slow) == {"worker-0.prom"}, "the metrics", slow.child)
+    (generation,), (worker,) = slow.generations, slow.workers
+    os.kill(generation, signal.SIGKILL)
+    os.kill(worker, signal.SIGKILL)  # with nobody there to see it
+    wait_until(lambda: status(slow).generation == 2, "the next generation", slow.child)
+    wait_until(lambda: metric_files(slow) == {"worker-1.prom"}, "its metrics alone", slow.child)
+    folder = Path(str(slow.settings["DATA_DIR"])) / "metrics"
+    (worker,) = slow.workers
+    os.kill(worker, signal.SIGSTOP)  # it writes no more
+    (folder / ".worker-1.prom.123").touch()
+    (folder / "of-somebody-else.prom").touch()
+    os.kill(worker, signal.SIGKILL)
+    wait_until(lambda: not (folder / ".worker-1.prom.123").exists(), "the removal", slow.child)
+    processes = all_processes(slow)
+    slow.kill()
+    wait_until(lambda: not any(alive(pid) for pid in processes), "the end")
+    (folder / "worker-7.prom").touch()
+    slow.restart()
+    wait_until(lambda: "worker-0.prom" in metric_files(slow), "the metrics", slow.child)
+    assert metric_files(slow) == {"worker-0.prom", "of-somebody-else.prom"}
