@@ -54,6 +54,8 @@ from __future__ import annotations
 import inspect
 from uuid import UUID
 
+from securedrop_ftp.reasons import LoginReason
+
 
 def _first_sentence(of: type[BaseException]) -> str:
     text = " ".join((inspect.getdoc(of) or of.__name__).split("\n\n")[0].split())
@@ -273,16 +275,25 @@ class LoginFailed(SecureDropError):
     certificate is wrong, or its network may not. Doors tell all of them alike.
 
     Attributes:
-        reason: a token for logs and audit, never for the client.
+        reason: why, in words for logs and audit, never for the client.
+        why: the same as a value; ``None``: not known.
         locked: the attempt was refused because of a lockout.
         reply_at: ``time.monotonic()`` before which the answer should not leave, so that every
             refusal takes one duration (security bar, row 29). The caller waits without holding
             a thread.
     """
 
-    def __init__(self, reason: str = "", *, locked: bool = False, reply_at: float = 0.0) -> None:
+    def __init__(
+        self,
+        reason: str = "",
+        *,
+        why: LoginReason | None = None,
+        locked: bool = False,
+        reply_at: float = 0.0,
+    ) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.why = why
         self.locked = locked
         self.reply_at = reply_at
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from enum import StrEnum
 from typing import Final
 
 from securedrop_ftp import causes
@@ -45,22 +47,44 @@ def of_handshake(words: str) -> Cause:
     return next((cause for said, cause in _TLS if said in words), causes.TLS_FAILED)
 
 
-#: What the reason of a ``login.failed`` row begins with.
-_LOGIN: Final = (
-    ("password; it came in another encoding", causes.LOGIN_PASSWORD_ENCODING),
-    ("password", causes.LOGIN_PASSWORD),
-    ("unknown", causes.LOGIN_UNKNOWN),
-    ("network", causes.LOGIN_ADDRESS),
-    ("staff", causes.LOGIN_STAFF),
-    ("inactive", causes.LOGIN_DISABLED),
-    ("locked", causes.LOGIN_LOCKED),
-    ("user locked", causes.LOGIN_LOCKED),
-    ("address locked", causes.LOGIN_LOCKED),
-    ("rate", causes.LOGIN_RATE),
-    ("max_sessions", causes.LOGIN_SESSIONS),
-    ("clock", causes.SERVICE_UNAVAILABLE),
-    ("storage", causes.SERVICE_UNAVAILABLE),
-)
+class LoginReason(StrEnum):
+    """Why a login was refused: the first words of the reason in its row, up to a ``;`` or a ``:``,
+    behind which the row says more."""
+
+    UNKNOWN = "unknown"
+    PASSWORD = "password"  # noqa: S105  (a word, and no secret)
+    ENCODING = "password; it came in another encoding than UTF-8"
+    NETWORK = "network"
+    STAFF = "staff"
+    INACTIVE = "inactive"
+    CERTIFICATE = "client certificate"
+    NO_CERTIFICATE = "no client certificate"
+    LOCKED = "locked"
+    USER_LOCKED = "user locked"
+    ADDRESS_LOCKED = "address locked"
+    RATE = "rate"
+    SESSIONS = "max_sessions"
+    GONE = "the connection ended before the login did"
+    CLOCK = "clock"
+    STORAGE = "storage"
+
+
+_LOGIN: Final = {
+    LoginReason.UNKNOWN: causes.LOGIN_UNKNOWN,
+    LoginReason.PASSWORD: causes.LOGIN_PASSWORD,
+    LoginReason.ENCODING: causes.LOGIN_PASSWORD_ENCODING,
+    LoginReason.NETWORK: causes.LOGIN_ADDRESS,
+    LoginReason.STAFF: causes.LOGIN_STAFF,
+    LoginReason.INACTIVE: causes.LOGIN_DISABLED,
+    LoginReason.NO_CERTIFICATE: causes.LOGIN_CERTIFICATE_MISSING,
+    LoginReason.LOCKED: causes.LOGIN_LOCKED,
+    LoginReason.USER_LOCKED: causes.LOGIN_LOCKED,
+    LoginReason.ADDRESS_LOCKED: causes.LOGIN_LOCKED,
+    LoginReason.RATE: causes.LOGIN_RATE,
+    LoginReason.SESSIONS: causes.LOGIN_SESSIONS,
+    LoginReason.CLOCK: causes.SERVICE_UNAVAILABLE,
+    LoginReason.STORAGE: causes.SERVICE_UNAVAILABLE,
+}
 #: What :func:`securedrop_ftp.access.certificates.refusal_reason` says of a certificate.
 _CERTIFICATE: Final = (
     ("CRL", causes.LOGIN_REVOCATION_LIST),  # OpenSSL: "CRL has expired", "unable to get … CRL"
@@ -71,12 +95,22 @@ _CERTIFICATE: Final = (
 )
 
 
-def of_login(reason: str) -> Cause | None:
-    """Why a login was refused, by the reason in its row; ``None``: it does not say."""
-    if reason.startswith("no client certificate"):
-        return causes.LOGIN_CERTIFICATE_MISSING
-    if reason.startswith("client certificate"):
-        told = reason.partition("; certificate ")[0]  # behind it stands what the client chose
-        found = (cause for said, cause in _CERTIFICATE if said in told)
-        return next(found, causes.LOGIN_CERTIFICATE_WRONG)
-    return next((cause for begins, cause in _LOGIN if reason.startswith(begins)), None)
+def of_refusal(reason: LoginReason, words: str = "") -> Cause | None:
+    """Why a login was refused; ``None``: that is no cause. ``words``: the whole of its reason."""
+    if reason is not LoginReason.CERTIFICATE:
+        return _LOGIN.get(reason)
+    told = words.partition("; certificate ")[0]  # behind it stands what the client chose
+    found = (cause for said, cause in _CERTIFICATE if said in told)
+    return next(found, causes.LOGIN_CERTIFICATE_WRONG)
+
+
+#: Where a row's reason goes on: behind its first words, for a lockout's end and a certificate too.
+_FIRST_WORDS: Final = re.compile(
+    rf"({'|'.join(re.escape(r) for r in sorted(LoginReason, key=len, reverse=True))})(?=[ ;:]|$)"
+)
+
+
+def of_login(words: str) -> Cause | None:
+    """The same by the reason in a row of the trail; ``None``: it does not say."""
+    found = _FIRST_WORDS.match(words)
+    return of_refusal(LoginReason(found[0]), words) if found else None

@@ -51,6 +51,7 @@ from securedrop_ftp.exceptions import (
 from securedrop_ftp.log import get_logger
 from securedrop_ftp.models import Account, ClientCertificates, IPRule, is_staff
 from securedrop_ftp.prepared import Given, Instances, Select
+from securedrop_ftp.reasons import LoginReason
 from securedrop_ftp.signals import emit
 
 __all__ = [
@@ -162,8 +163,8 @@ class _Admission:
 
 @dataclass(frozen=True, slots=True)
 class _Refusal:
-    reason: str
-    locked: bool = False
+    words: str  # of the row
+    why: LoginReason | None = None
     #: What is raised where the credentials are right.
     error: SecureDropError | None = None
 
@@ -210,7 +211,12 @@ def log_in(
     if isinstance(answer, _Refusal):
         if answer.error is not None:
             raise answer.error
-        raise LoginFailed(answer.reason, locked=answer.locked, reply_at=_reply_at(began))
+        raise LoginFailed(
+            answer.words,
+            why=answer.why,
+            locked=answer.why is LoginReason.LOCKED,
+            reply_at=_reply_at(began),
+        )
     return answer
 
 
@@ -244,7 +250,7 @@ def log_in_by_certificate(
         logger.error("login.internal_error", error=type(exc).__name__, account=attempt.shown)
         raise AccessUnavailable from exc
     if isinstance(answer, _Refusal):
-        raise answer.error or LoginFailed(answer.reason)
+        raise answer.error or LoginFailed(answer.words, why=answer.why)
     return answer, _reply_at(began, CERTIFICATE_STEP)
 
 
@@ -286,13 +292,13 @@ def _source(remote_ip: str) -> str:
 def _attempt(attempt: _Attempt, password: str, admission: _Admission) -> Principal | _Refusal:
     _refuse_by_the_clock(attempt)
     account = _find(attempt.name)
-    reason = _bar(account, attempt.remote_ip)
-    if account is not None and not reason:
-        reason = refusal_reason(account, attempt.certificate)
-    if reason == "network":
+    why, words = _bar(account, attempt.remote_ip), ""
+    if account is not None and why is None:
+        why, words = _bar_by_certificate(account, attempt)
+    if why is LoginReason.NETWORK:
         # Never verified, so nothing was guessed and nothing is counted.
         burn_one_hash()
-        return _refuse(attempt, account, reason)
+        return _refuse(attempt, account, why)
     reservation = lockout.reserve(attempt.shown, attempt.source)
     if isinstance(reservation, Locked):
         burn_one_hash()
@@ -300,15 +306,16 @@ def _attempt(attempt: _Attempt, password: str, admission: _Admission) -> Princip
     try:
         request = synthetic_request(attempt.remote_ip, reservation)
         user = None
-        if account is not None and not reason and replaces_password(account):
+        if account is not None and why is None and replaces_password(account):
             user = account.user  # the certificate is right, and is the whole login
-        elif account is None or reason or not password_fits(password):
+        elif account is None or why is not None or not password_fits(password):
             _fail_unseen(attempt, request)
         else:
             user = _verified(request, attempt, password, account.user)
         if account is not None and user is not None and user.pk == account.user_id:
             return _admit(attempt, account, user, request, reservation, admission)
-        return _refuse(attempt, account, reason or _why_wrong(password), request, reservation)
+        why = why or _why_wrong(password)
+        return _refuse(attempt, account, why, words, request, reservation)
     except BaseException:
         lockout.abandon(reservation)
         raise
@@ -341,8 +348,8 @@ def _verified(
     return authenticate(request, username=attempt.name, password=password)
 
 
-def _why_wrong(password: str) -> str:
-    return "password" if is_utf8(password) else "password; it came in another encoding than UTF-8"
+def _why_wrong(password: str) -> LoginReason:
+    return LoginReason.PASSWORD if is_utf8(password) else LoginReason.ENCODING
 
 
 # What every login runs (docs/adr/0008).
@@ -367,15 +374,24 @@ def _find(name: str | None) -> Account | None:
     return _ACCOUNT.first(name=name) if name is not None else None
 
 
-def _bar(account: Account | None, remote_ip: str) -> str:
-    """Why this login cannot succeed whatever the password, or ``""``."""
+def _bar(account: Account | None, remote_ip: str) -> LoginReason | None:
+    """Why this login cannot succeed whatever the password; ``None``: it can."""
     if account is None:
-        return "unknown"
+        return LoginReason.UNKNOWN
     if not network.allowed(remote_ip, _RULES.rows(partner_id=account.partner_id)):
-        return "network"
+        return LoginReason.NETWORK
     if is_staff(account.user):
-        return "staff"  # who operates the service does not log in to it for files
-    return "" if _active(account) else "inactive"
+        return LoginReason.STAFF  # who operates the service does not log in to it for files
+    return None if _active(account) else LoginReason.INACTIVE
+
+
+def _bar_by_certificate(account: Account, attempt: _Attempt) -> tuple[LoginReason | None, str]:
+    """The same for the certificate that was shown, or was not, and the words of the row."""
+    words = refusal_reason(account, attempt.certificate)
+    if not words:
+        return None, ""
+    shown = attempt.certificate is not None
+    return LoginReason.CERTIFICATE if shown else LoginReason.NO_CERTIFICATE, words
 
 
 def _active(account: Account) -> bool:
@@ -447,14 +463,14 @@ def _refuse_though_right(
     if isinstance(error, StorageNotSeen):  # the same attempt comes again
         if reservation is not None:
             lockout.abandon(reservation)
-        return _Refusal("storage", error=error)
-    reason = str(error)
-    told = attempt.event("login.failed", "denied", reason, account, attempt.door.refused(error))
+        return _Refusal(str(error), error=error)
+    reply = attempt.door.refused(error)
+    told = attempt.event("login.failed", "denied", str(error), account, reply)
     with write_transaction():
         if reservation is not None:
             lockout.succeed(reservation)
         emit(told)
-    return _Refusal(reason, error=error)
+    return _Refusal(str(error), error=error)
 
 
 def _refuse_by_the_clock(attempt: _Attempt) -> None:
@@ -476,7 +492,8 @@ def _refuse_by_the_clock(attempt: _Attempt) -> None:
 def _refuse(
     attempt: _Attempt,
     account: Account | None,
-    reason: str,
+    why: LoginReason,
+    words: str = "",
     request: HttpRequest | None = None,
     reservation: Reservation | None = None,
 ) -> _Refusal:
@@ -484,12 +501,12 @@ def _refuse(
         begun = lockout.fail(reservation) if reservation is not None else None
         if request is not None:
             _write_axes_failure(request, attempt.shown)
-        told = reason
+        told = words or why.value
         if begun is not None:
             whose = "address" if begun.whole_source else "user"
-            told = f"{reason}; {whose} locked until {begun.until:%Y-%m-%dT%H:%M:%SZ}"
+            told += f"; {whose} locked until {begun.until:%Y-%m-%dT%H:%M:%SZ}"
         emit(attempt.event("login.failed", "failure", told, account))
-    return _Refusal(reason)
+    return _Refusal(words or why.value, why)
 
 
 def _refuse_locked(attempt: _Attempt, account: Account | None, lock: Locked) -> _Refusal:
@@ -497,7 +514,7 @@ def _refuse_locked(attempt: _Attempt, account: Account | None, lock: Locked) -> 
     told = f"{whose} locked until {lock.until:%Y-%m-%dT%H:%M:%SZ}"
     with write_transaction():
         emit(attempt.event("login.locked", "denied", told, account))
-    return _Refusal("locked", locked=True)
+    return _Refusal("locked", LoginReason.LOCKED)
 
 
 def _write_axes_failure(request: HttpRequest, username: str) -> None:

@@ -132,7 +132,7 @@ def password(session: Session, argument: str) -> Reply | None:
         session.end_login(good=False)
         session.trail.spend_row()
         session.failed_logins += 1
-        cause = reasons.of_login(exc.reason)
+        cause = reasons.of_refusal(exc.why, exc.reason) if exc.why is not None else None
         if cause is not None:  # the reply tells all of them alike
             session.course.troubles.add(cause)
         if session.failed_logins >= MAX_FAILED_LOGINS:
