@@ -14,9 +14,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any, Final, Protocol
+from dataclasses import replace
+from typing import Any, Final
 
 from django.apps import apps
 from django.contrib.auth import get_user_model
@@ -27,6 +26,15 @@ from django.views.decorators.debug import sensitive_variables
 
 from securedrop_ftp import clock
 from securedrop_ftp.access import lockout, network
+from securedrop_ftp.access.attempt import (
+    NO_CLIENT,
+    Admission,
+    Attempt,
+    Door,
+    FindFiles,
+    Refusal,
+    TakePlace,
+)
 from securedrop_ftp.access.authentication import authenticate
 from securedrop_ftp.access.certificates import (
     PeerCertificate,
@@ -39,14 +47,11 @@ from securedrop_ftp.access.lockout import Locked, Reservation
 from securedrop_ftp.access.names import clean_username, is_utf8, password_fits
 from securedrop_ftp.access.principal import Principal, principal_of
 from securedrop_ftp.db import renew_connections, write_transaction
-from securedrop_ftp.events import Event
 from securedrop_ftp.exceptions import (
     AccessUnavailable,
     LoginFailed,
-    NoStorageForLogin,
     SecureDropError,
     StorageNotSeen,
-    TooManySessions,
 )
 from securedrop_ftp.log import get_logger
 from securedrop_ftp.models import Account, ClientCertificates, IPRule, is_staff
@@ -72,102 +77,6 @@ REFUSAL_STEP: Final = 0.5
 #: exists is verified, and that must not show.
 CERTIFICATE_STEP: Final = 0.05
 
-#: Asks for a place for who has shown the right credentials, before the trail says that it is in:
-#: ``""``, or why there is none (``sessions``, ``gone``).
-TakePlace = Callable[[Principal], str]
-
-#: Asks, likewise, whether its files can be reached: ``None``, or :class:`NoStorageForLogin`, or
-#: :class:`StorageNotSeen` where somebody has to look first. Does not block.
-FindFiles = Callable[[Principal], NoStorageForLogin | StorageNotSeen | None]
-
-
-class Door(Protocol):
-    """What the login must know of the door that it came through: how it words an outcome. An audit
-    row says what the client was told, and is written before anybody is told."""
-
-    def refused(self, error: SecureDropError) -> str:
-        """What the client of a login that failed with ``error`` is told, one line."""
-
-    def logged_in(self, *, by_certificate: bool) -> str:
-        """What a client that is in is told, one line."""
-
-
-class _NoClient:
-    """For a caller that tells nobody."""
-
-    def refused(self, error: SecureDropError) -> str:
-        return ""
-
-    def logged_in(self, *, by_certificate: bool) -> str:
-        return ""
-
-
-_NO_CLIENT: Final = _NoClient()
-
-
-@dataclass(frozen=True, slots=True)
-class _Attempt:
-    """Who tries, from where. Holds no password."""
-
-    name: str | None  # None: no account can be called that
-    shown: str  # escaped: counted and shown by
-    sent: str  # as the client sent it; the audit trail escapes it
-    remote_ip: str
-    source: str
-    session: str
-    certificate: PeerCertificate | None = None
-    door: Door = _NO_CLIENT
-
-    def event(
-        self,
-        name: str,
-        outcome: str,
-        reason: str,
-        account: Account | None = None,
-        reply: str | None = None,
-    ) -> Event:
-        """``reply``: what the client is told, where that is not the refusal of all logins."""
-        return Event(
-            name,
-            outcome=outcome,
-            partner=account.partner.name if account is not None else "",
-            partner_id=account.partner_id if account is not None else None,
-            account=self.sent,
-            remote_ip=self.remote_ip,
-            session=self.session,
-            reason="; ".join(text for text in (reason, self._shown_certificate) if text),
-            reply=self.door.refused(LoginFailed()) if reply is None else reply,
-        )
-
-    @property
-    def _shown_certificate(self) -> str:
-        return str(self.certificate) if self.certificate is not None else ""
-
-
-@dataclass(frozen=True, slots=True)
-class _Admission:
-    """What the door has to say of who has shown the right credentials, before the row is written:
-    the row is true."""
-
-    find_files: FindFiles | None
-    take_place: TakePlace | None
-
-    def hindrance(self, principal: Principal) -> SecureDropError | None:
-        """What stands against the login; its text is the row's reason. ``None``: nothing."""
-        error = self.find_files(principal) if self.find_files is not None else None
-        if error is not None:
-            return error
-        no_place = self.take_place(principal) if self.take_place is not None else ""
-        return TooManySessions(_NO_PLACE[no_place]) if no_place else None
-
-
-@dataclass(frozen=True, slots=True)
-class _Refusal:
-    words: str  # of the row
-    why: LoginReason | None = None
-    #: What is raised where the credentials are right.
-    error: SecureDropError | None = None
-
 
 @sensitive_variables("password")
 def log_in(
@@ -179,7 +88,7 @@ def log_in(
     certificate: PeerCertificate | None = None,
     find_files: FindFiles | None = None,
     take_place: TakePlace | None = None,
-    door: Door = _NO_CLIENT,
+    door: Door = NO_CLIENT,
 ) -> Principal:
     """Check a user name, a password and, where the partner asks for one, the certificate of the
     TLS handshake. Blocking; for a thread of the accounts pool.
@@ -197,9 +106,9 @@ def log_in(
     began = time.monotonic()
     renew_connections()
     attempt = _made(username, remote_ip, session, certificate, door)
-    answer: Principal | _Refusal | None = None
+    answer: Principal | Refusal | None = None
     try:
-        answer = _attempt(attempt, password, _Admission(find_files, take_place))
+        answer = _attempt(attempt, password, Admission(find_files, take_place))
     except AccessUnavailable as exc:
         logger.warning("login.unavailable", reason=str(exc))
     except Exception as exc:
@@ -208,7 +117,7 @@ def log_in(
     # Raised out here, so that neither its frames nor a chained exception hold the password.
     del password
     answer = _unless_it_failed(answer)
-    if isinstance(answer, _Refusal):
+    if isinstance(answer, Refusal):
         if answer.error is not None:
             raise answer.error
         raise LoginFailed(
@@ -228,7 +137,7 @@ def log_in_by_certificate(
     session: str,
     find_files: FindFiles | None = None,
     take_place: TakePlace | None = None,
-    door: Door = _NO_CLIENT,
+    door: Door = NO_CLIENT,
 ) -> tuple[Principal | None, float]:
     """Whether USER alone is a login (RFC 4217 §5): the partner takes certificates instead of
     passwords, and this one is right for this account. Blocking; for a thread of the accounts pool.
@@ -245,16 +154,16 @@ def log_in_by_certificate(
     renew_connections()
     attempt = _made(username, remote_ip, session, certificate, door)
     try:
-        answer = _by_certificate(attempt, _Admission(find_files, take_place))
+        answer = _by_certificate(attempt, Admission(find_files, take_place))
     except Exception as exc:
         logger.error("login.internal_error", error=type(exc).__name__, account=attempt.shown)
         raise AccessUnavailable from exc
-    if isinstance(answer, _Refusal):
+    if isinstance(answer, Refusal):
         raise answer.error or LoginFailed(answer.words, why=answer.why)
     return answer, _reply_at(began, CERTIFICATE_STEP)
 
 
-def _by_certificate(attempt: _Attempt, admission: _Admission) -> Principal | _Refusal | None:
+def _by_certificate(attempt: Attempt, admission: Admission) -> Principal | Refusal | None:
     if clock.fault():
         return None  # PASS follows, and is refused
     account = _find(attempt.name)
@@ -270,10 +179,10 @@ def _by_certificate(attempt: _Attempt, admission: _Admission) -> Principal | _Re
 
 def _made(
     username: str, remote_ip: str, session: str, certificate: PeerCertificate | None, door: Door
-) -> _Attempt:
+) -> Attempt:
     name, shown = clean_username(username)
     source = _source(remote_ip)
-    return _Attempt(name, shown, username, remote_ip, source, session, certificate, door)
+    return Attempt(name, shown, username, remote_ip, source, session, certificate, door)
 
 
 def _reply_at(began: float, step: float = REFUSAL_STEP) -> float:
@@ -289,7 +198,7 @@ def _source(remote_ip: str) -> str:
 
 
 @sensitive_variables("password")
-def _attempt(attempt: _Attempt, password: str, admission: _Admission) -> Principal | _Refusal:
+def _attempt(attempt: Attempt, password: str, admission: Admission) -> Principal | Refusal:
     _refuse_by_the_clock(attempt)
     account = _find(attempt.name)
     why, words = _bar(account, attempt.remote_ip), ""
@@ -322,7 +231,7 @@ def _attempt(attempt: _Attempt, password: str, admission: _Admission) -> Princip
 
 
 @sensitive_variables("password")
-def _fail_unseen(attempt: _Attempt, request: HttpRequest) -> None:
+def _fail_unseen(attempt: Attempt, request: HttpRequest) -> None:
     """A failure that costs what the look at a password would, and is counted as one."""
     burn_one_hash()
     user_login_failed.send_robust(
@@ -330,16 +239,14 @@ def _fail_unseen(attempt: _Attempt, request: HttpRequest) -> None:
     )
 
 
-def _unless_it_failed(answer: Principal | _Refusal | None) -> Principal | _Refusal:
+def _unless_it_failed(answer: Principal | Refusal | None) -> Principal | Refusal:
     """An error is never taken for consent, nor for a wrong password."""
     if answer is None:
         raise AccessUnavailable
     return answer
 
 
-def _verified(
-    request: HttpRequest, attempt: _Attempt, password: str, user: AbstractBaseUser
-) -> Any:
+def _verified(request: HttpRequest, attempt: Attempt, password: str, user: AbstractBaseUser) -> Any:
     """Django's answer. A stored hash that is outdated is replaced before: Django's back end would
     store one for each of several logins at once, and live control would take all but the last for
     sessions from before a change."""
@@ -385,7 +292,7 @@ def _bar(account: Account | None, remote_ip: str) -> LoginReason | None:
     return None if _active(account) else LoginReason.INACTIVE
 
 
-def _bar_by_certificate(account: Account, attempt: _Attempt) -> tuple[LoginReason | None, str]:
+def _bar_by_certificate(account: Account, attempt: Attempt) -> tuple[LoginReason | None, str]:
     """The same for the certificate that was shown, or was not, and the words of the row."""
     words = refusal_reason(account, attempt.certificate)
     if not words:
@@ -419,13 +326,13 @@ def synthetic_request(remote_ip: str, reservation: Reservation | None = None) ->
 
 
 def _admit(
-    attempt: _Attempt,
+    attempt: Attempt,
     account: Account,
     user: AbstractBaseUser,
     request: HttpRequest,
     reservation: Reservation | None,
-    admission: _Admission,
-) -> Principal | _Refusal:
+    admission: Admission,
+) -> Principal | Refusal:
     policy = account.partner.client_certificates
     shown = attempt.certificate if policy != ClientCertificates.OFF else None
     principal = principal_of(account, shown, user)
@@ -450,30 +357,24 @@ def _admit(
     return principal
 
 
-_NO_PLACE: Final = {
-    "sessions": "max_sessions: the partner has as many sessions as it may have",
-    "gone": "the connection ended before the login did",
-}
-
-
 def _refuse_though_right(
-    attempt: _Attempt, account: Account, error: SecureDropError, reservation: Reservation | None
-) -> _Refusal:
+    attempt: Attempt, account: Account, error: SecureDropError, reservation: Reservation | None
+) -> Refusal:
     """The credentials are right: nothing was guessed, and nothing is counted."""
     if isinstance(error, StorageNotSeen):  # the same attempt comes again
         if reservation is not None:
             lockout.abandon(reservation)
-        return _Refusal(str(error), error=error)
+        return Refusal(str(error), error=error)
     reply = attempt.door.refused(error)
     told = attempt.event("login.failed", "denied", str(error), account, reply)
     with write_transaction():
         if reservation is not None:
             lockout.succeed(reservation)
         emit(told)
-    return _Refusal(str(error), error=error)
+    return Refusal(str(error), error=error)
 
 
-def _refuse_by_the_clock(attempt: _Attempt) -> None:
+def _refuse_by_the_clock(attempt: Attempt) -> None:
     """A node whose clock is wrong takes no logins; nothing is checked, nothing counted.
 
     Raises:
@@ -490,13 +391,13 @@ def _refuse_by_the_clock(attempt: _Attempt) -> None:
 
 
 def _refuse(
-    attempt: _Attempt,
+    attempt: Attempt,
     account: Account | None,
     why: LoginReason,
     words: str = "",
     request: HttpRequest | None = None,
     reservation: Reservation | None = None,
-) -> _Refusal:
+) -> Refusal:
     with write_transaction():
         begun = lockout.fail(reservation) if reservation is not None else None
         if request is not None:
@@ -506,15 +407,15 @@ def _refuse(
             whose = "address" if begun.whole_source else "user"
             told += f"; {whose} locked until {begun.until:%Y-%m-%dT%H:%M:%SZ}"
         emit(attempt.event("login.failed", "failure", told, account))
-    return _Refusal(words or why.value, why)
+    return Refusal(words or why.value, why)
 
 
-def _refuse_locked(attempt: _Attempt, account: Account | None, lock: Locked) -> _Refusal:
+def _refuse_locked(attempt: Attempt, account: Account | None, lock: Locked) -> Refusal:
     whose = "address" if lock.whole_source else "user"
     told = f"{whose} locked until {lock.until:%Y-%m-%dT%H:%M:%SZ}"
     with write_transaction():
         emit(attempt.event("login.locked", "denied", told, account))
-    return _Refusal("locked", LoginReason.LOCKED)
+    return Refusal("locked", LoginReason.LOCKED)
 
 
 def _write_axes_failure(request: HttpRequest, username: str) -> None:

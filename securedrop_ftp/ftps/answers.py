@@ -166,7 +166,7 @@ def stored(receipt: Receipt) -> Reply:
 
 class FtpsDoor:
     """How the rows of the trail quote this door: what the client is told, code and text. See
-    :class:`securedrop_ftp.intake.door.Door` and :class:`securedrop_ftp.access.login.Door`."""
+    :class:`securedrop_ftp.intake.door.Door` and :class:`securedrop_ftp.access.attempt.Door`."""
 
     def refused(self, error: SecureDropError) -> str:
         """The reply to an exception."""

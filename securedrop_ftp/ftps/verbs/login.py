@@ -178,7 +178,7 @@ class _Files:
                 raise
 
     def hindrance(self, principal: Principal) -> NoStorageForLogin | StorageNotSeen | None:
-        """See :data:`securedrop_ftp.access.login.FindFiles`."""
+        """See :data:`securedrop_ftp.access.attempt.FindFiles`."""
         self.principal = principal
         if principal.storage != self._looked_for:
             self.backend = seen_backend(principal.storage)

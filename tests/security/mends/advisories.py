@@ -100,7 +100,7 @@ except Exception:
     Mend(
         "a failing back end",
         "a database that is away is taken for a wrong password",
-        (Seam("access.login:_unless_it_failed", "return answer or _Refusal('password')"),),
+        (Seam("access.login:_unless_it_failed", "return answer or Refusal('password')"),),
         (
             (
                 f"{RESILIENCE}::"

@@ -63,7 +63,7 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "65",
         "a login without a session to have is a success in the trail",
-        (Seam("access.login:_Admission.hindrance", "False", test="no_place"),),
+        (Seam("access.attempt:Admission.hindrance", "False", test="no_place"),),
         (f"{STRANGERS}::test_row_65_a_login_that_finds_no_session_free_is_a_refused_login",),
     ),
     Mend(
