@@ -52,9 +52,8 @@ its docstring for one.
 from __future__ import annotations
 
 import inspect
+from enum import StrEnum
 from uuid import UUID
-
-from securedrop_ftp.reasons import LoginReason
 
 
 def _first_sentence(of: type[BaseException]) -> str:
@@ -268,6 +267,28 @@ class Cancelled(SecureDropError):
 
 class AccessDenied(SecureDropError):
     """The account may not do that. Operator: grant it the permission, if it should."""
+
+
+class LoginReason(StrEnum):
+    """Why a login was refused: the first words of the reason in its row, up to a ``;`` or a ``:``,
+    behind which the row says more."""
+
+    UNKNOWN = "unknown"
+    PASSWORD = "password"  # noqa: S105  (a word, and no secret)
+    ENCODING = "password; it came in another encoding than UTF-8"
+    NETWORK = "network"
+    STAFF = "staff"
+    INACTIVE = "inactive"
+    CERTIFICATE = "client certificate"
+    NO_CERTIFICATE = "no client certificate"
+    LOCKED = "locked"
+    USER_LOCKED = "user locked"
+    ADDRESS_LOCKED = "address locked"
+    RATE = "rate"
+    SESSIONS = "max_sessions"
+    GONE = "the connection ended before the login did"
+    CLOCK = "clock"
+    STORAGE = "storage"
 
 
 class LoginFailed(SecureDropError):

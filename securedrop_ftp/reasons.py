@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from enum import StrEnum
 from typing import Final
 
 from securedrop_ftp import causes
 from securedrop_ftp.causes import Cause
+from securedrop_ftp.exceptions import LoginReason
 
 #: Words of OpenSSL's error queue, the first that is found decides. Alerts are the client's words
 #: (RFC 8446 §6.2); OpenSSL 3.2 calls "tlsv1 alert" and "sslv3 alert" by the one name "ssl/tls
@@ -45,28 +45,6 @@ def of_handshake(words: str) -> Cause:
     """Why a handshake on the control connection failed, by what OpenSSL or the kernel said."""
     words = words.lower()
     return next((cause for said, cause in _TLS if said in words), causes.TLS_FAILED)
-
-
-class LoginReason(StrEnum):
-    """Why a login was refused: the first words of the reason in its row, up to a ``;`` or a ``:``,
-    behind which the row says more."""
-
-    UNKNOWN = "unknown"
-    PASSWORD = "password"  # noqa: S105  (a word, and no secret)
-    ENCODING = "password; it came in another encoding than UTF-8"
-    NETWORK = "network"
-    STAFF = "staff"
-    INACTIVE = "inactive"
-    CERTIFICATE = "client certificate"
-    NO_CERTIFICATE = "no client certificate"
-    LOCKED = "locked"
-    USER_LOCKED = "user locked"
-    ADDRESS_LOCKED = "address locked"
-    RATE = "rate"
-    SESSIONS = "max_sessions"
-    GONE = "the connection ended before the login did"
-    CLOCK = "clock"
-    STORAGE = "storage"
 
 
 _LOGIN: Final = {

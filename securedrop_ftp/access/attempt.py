@@ -11,13 +11,13 @@ from securedrop_ftp.access.principal import Principal
 from securedrop_ftp.events import Event
 from securedrop_ftp.exceptions import (
     LoginFailed,
+    LoginReason,
     NoStorageForLogin,
     SecureDropError,
     StorageNotSeen,
     TooManySessions,
 )
 from securedrop_ftp.models import Account
-from securedrop_ftp.reasons import LoginReason
 
 #: Asks for a place for who has shown the right credentials, before the trail says that it is in:
 #: ``""``, or why there is none (``sessions``, ``gone``).

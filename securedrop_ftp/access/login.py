@@ -50,13 +50,13 @@ from securedrop_ftp.db import renew_connections, write_transaction
 from securedrop_ftp.exceptions import (
     AccessUnavailable,
     LoginFailed,
+    LoginReason,
     SecureDropError,
     StorageNotSeen,
 )
 from securedrop_ftp.log import get_logger
 from securedrop_ftp.models import Account, ClientCertificates, IPRule, is_staff
 from securedrop_ftp.prepared import Given, Instances, Select
-from securedrop_ftp.reasons import LoginReason
 from securedrop_ftp.signals import emit
 
 __all__ = [

@@ -6,7 +6,8 @@ import pytest
 
 from securedrop_ftp import causes
 from securedrop_ftp.causes import Cause
-from securedrop_ftp.reasons import LoginReason, of_login, of_refusal
+from securedrop_ftp.exceptions import LoginReason
+from securedrop_ftp.reasons import of_login, of_refusal
 
 #: The end of its session says it.
 WITHOUT_A_CAUSE = {LoginReason.GONE}
