@@ -10,6 +10,7 @@ from __future__ import annotations
 from django.core.checks import CheckMessage, Tags, register
 
 from securedrop_ftp.checks.certificates import certificate_problems, check_certificates
+from securedrop_ftp.checks.data_folder import check_data_folder, data_folder_problems
 from securedrop_ftp.checks.database import check_connections
 from securedrop_ftp.checks.exposure import check_demo_exposure, exposure_problems
 from securedrop_ftp.checks.libraries import check_libraries, library_problems
@@ -28,6 +29,7 @@ from securedrop_ftp.conf import get_conf
 __all__ = [
     "certificate_problems",
     "check_secret_key",
+    "data_folder_problems",
     "exposure_problems",
     "project_problems",
     "register_checks",
@@ -43,6 +45,7 @@ def register_checks() -> None:
     register(check_storages, "securedrop")
     register(check_demo_exposure, "securedrop")
     register(check_certificates, "securedrop", deploy=True)
+    register(check_data_folder, "securedrop", deploy=True)
     register(check_libraries, "securedrop", deploy=True)
     register(check_login, Tags.security)
     register(check_private, Tags.security)

@@ -15,6 +15,7 @@ from django.core.checks import CheckMessage, Error, Warning  # noqa: A004 - Djan
 
 from securedrop_ftp.access.certificates import EXPIRY_WARNING, too_few_bits
 from securedrop_ftp.conf import Conf, get_conf
+from securedrop_ftp.invocation import command_line
 from securedrop_ftp.tls.pem import NotPem, Unreadable, read_certificates, read_key
 
 
@@ -42,7 +43,7 @@ def _server_pair(conf: Conf, now: datetime) -> Iterator[CheckMessage]:
         yield Error(
             f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set.",
             hint="FTPS needs a certificate (PEM, the chain included) and its key. For a try: "
-            "python manage.py dev_certs.",
+            f"{command_line('dev_certs')}.",
             id="securedrop.E020",
         )
         return

@@ -10,6 +10,7 @@ from django.core.checks import CheckMessage, Error, Warning  # noqa: A004 - Djan
 from django.db import DatabaseError, connection
 from django.db.models import QuerySet
 
+from securedrop_ftp.db.sentences import first_line, remedy
 from securedrop_ftp.models import AsciiPolicy, Partner
 
 _RELAXED: Final = (
@@ -57,8 +58,8 @@ def check_partners(databases: Sequence[str] | None = None, **kwargs: Any) -> lis
     except DatabaseError as exc:
         return [
             Error(
-                f"The database cannot be reached: {' '.join(str(exc).split())}.",
-                hint="Check SECUREDROP_DATABASE_URL, and whether its server runs.",
+                f"The database cannot be reached: {first_line(exc)}.",
+                hint=remedy(exc),
                 id="securedrop.E033",
             )
         ]

@@ -44,7 +44,7 @@ def check_secret_key(**kwargs: Any) -> list[CheckMessage]:
             (Error if ours else Warning)(
                 f"The secret key has {length} characters: sessions of operators can be forged, and "
                 "tokens of interrupted uploads read, by whoever guesses it.",
-                hint=f"At least {SHORTEST_KEY}, better 50 random characters (python -c 'import "
+                hint=f"At least {SHORTEST_KEY}, better 50 random characters (python3 -c 'import "
                 "secrets; print(secrets.token_urlsafe(64))').",
                 id="securedrop.E015" if ours else "securedrop.W015",
             )
@@ -53,7 +53,7 @@ def check_secret_key(**kwargs: Any) -> list[CheckMessage]:
         Error(
             "There is no secret key.",
             hint="Set SECUREDROP_SECRET_KEY, or SECUREDROP_SECRET_KEY_FILE to a file that holds "
-            "at least 50 random characters (python -c 'import secrets; "
+            "at least 50 random characters (python3 -c 'import secrets; "
             "print(secrets.token_urlsafe(64))').",
             id="securedrop.E010",
         )

@@ -11,6 +11,7 @@ from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.core.management.base import BaseCommand, CommandError
 from django.db import InterfaceError, OperationalError, ProgrammingError
 
+from securedrop_ftp.db.sentences import not_migrated, unreached
 from securedrop_ftp.events import Operator
 from securedrop_ftp.exceptions import SecureDropError
 
@@ -58,8 +59,8 @@ def database_sentence(exc: Exception) -> str:
     """A failure of the database, and what to do about it."""
     text = " ".join(str(exc).split()).rstrip("?.")
     if "no such table" in text or "no such column" in text or "does not exist" in text:
-        return f"The database has no tables of ours ({text}). Run “manage.py migrate” first."
-    return f"The database did not answer: {text}. Check SECUREDROP_DATABASE_URL."
+        return not_migrated(text)
+    return unreached(exc)
 
 
 def disk_sentence(exc: OSError) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from datetime import timedelta
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,11 @@ def _database(url: str) -> dict[str, Any]:
         # which happened for every job (docs/adr/0008).
         entry["CONN_MAX_AGE"] = 600
     elif entry["ENGINE"].endswith("postgresql"):
+        if not any(find_spec(driver) for driver in ("psycopg", "psycopg2")):
+            raise ImproperlyConfigured(
+                "SECUREDROP_DATABASE_URL names PostgreSQL, whose driver is not installed: "
+                "pip install 'securedrop_ftp[postgres]'."
+            )
         options.setdefault("connect_timeout", 5)
         # A server that is silent rather than gone (a pulled cable) is given up within 25 seconds;
         # what the URL's query says goes before.

@@ -50,6 +50,8 @@ def storage_entry(url: str, azure: Mapping[str, str] | None = None) -> Entry:
         return _azure(parts, azure or {})
     make = _SCHEMES.get(parts.scheme)
     if make is None:
+        if url.startswith("/"):
+            raise _wrong(f"write file://{url}")
         known = ", ".join(f"{name}://" for name in [*_SCHEMES, "azure"])
         raise _wrong(f"{parts.scheme or url!r} is not a scheme that is known here: {known}")
     return make(parts)

@@ -14,6 +14,7 @@ from django.db import connections
 
 from securedrop_ftp.checks import (
     certificate_problems,
+    data_folder_problems,
     exposure_problems,
     project_problems,
     serving_problems,
@@ -25,6 +26,7 @@ from securedrop_ftp.engine.heartbeat import Heartbeat, claim_name
 from securedrop_ftp.exceptions import ConfigurationError, SecureDropError
 from securedrop_ftp.intake import owners
 from securedrop_ftp.intake.owners import Boot
+from securedrop_ftp.invocation import command_line
 from securedrop_ftp.log import get_logger
 from securedrop_ftp.server.readiness import database, storages
 from securedrop_ftp.server.signals import SignalPipe
@@ -98,7 +100,7 @@ def preflight(boot: Boot, beside: Container[str] = ()) -> str:
     boots of other generations of this service.
     """
     try:
-        problems = [*project_problems()]
+        problems = [*project_problems(), *data_folder_problems(get_conf().data_dir)]
         if not problems:
             database.usable()
             problems = [p for p in serving_problems() if p.id not in OF_ONE_STORAGE]
@@ -156,8 +158,9 @@ def _storages_that_fail() -> dict[str, str]:
     aliases = storages.aliases_of_partners()
     failing = storages.unusable(aliases, min(get_conf().storage_timeout, STORAGE_PATIENCE))
     if len(failing) == len(aliases):
-        told = " ".join(f"Storage “{a}” cannot be used: {why}" for a, why in failing.items())
-        raise ConfigurationError(told)
+        told = [f"Storage “{a}” cannot be used: {why.rstrip('.')}." for a, why in failing.items()]
+        mend = f"Check SECUREDROP_STORAGE_URL; “{command_line('doctor')}” tries each step."
+        raise ConfigurationError(" ".join([*told, mend]))
     for alias, reason in failing.items():
         logger.error(
             "storage.unusable",

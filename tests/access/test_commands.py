@@ -144,8 +144,10 @@ def test_unlocking_nobody_is_an_error(db: None) -> None:
 @pytest.mark.parametrize(
     ("error", "says"),
     [
-        (OperationalError("connection refused"), "did not answer: connection refused. Check"),
-        (ProgrammingError("no such table: x"), "Run “manage.py migrate” first"),
+        (OperationalError("unable to open database file"), "may read and write .*DATA_DIR"),
+        (OperationalError("database is locked"), "locked. Another process writes to .*try again"),
+        (OperationalError("database or disk is full"), "Make room on the disk of"),
+        (ProgrammingError("no such table: x"), "x.: run “python manage.py migrate” first"),
     ],
 )
 def test_a_database_that_fails_is_a_sentence(

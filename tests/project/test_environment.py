@@ -83,6 +83,7 @@ def test_a_flag_that_is_neither_is_refused() -> None:
     ("variable", "value", "sentence"),
     [
         ("DATABASE_URL", "mysqlite://x", "SECUREDROP_DATABASE_URL is not understood"),
+        ("STORAGE_URL", "/srv/incoming", "SECUREDROP_STORAGE_URL: write file:///srv/incoming."),
         ("CACHE_URL", "memcached://x", "SECUREDROP_CACHE_URL is not understood"),
         ("STORAGE_URL", "ftp://x", "SECUREDROP_STORAGE_URL: 'ftp' is not a scheme"),
         ("DATA_DIR", "/proc/nowhere", "The data directory /proc/nowhere cannot be made"),

@@ -70,6 +70,7 @@ def test_a_broken_installation_gets_a_sentence_for_each_fault(
     assert code == 1
     assert "problem  certificate: SECUREDROP_TLS_KEY_FILE: cannot read" in lines
     assert "problem  storage: “default” failed at reaching it" in lines
+    assert f"See that {tmp_path}/file is a folder where the service's user may write." in lines
     assert "problem  upload: A real upload failed: ftps_serve does not start" in lines
     assert "ok       database:" in lines
     assert left_behind(ftps) == []
@@ -85,5 +86,6 @@ def test_a_database_that_is_away_or_not_migrated_is_told(served: Serve, tmp_path
     code, lines = doctor(ftps)
     assert code == 1
     assert "problem  database: The database cannot be reached" in lines
+    assert "Check SECUREDROP_DATABASE_URL, and whether its server runs." in lines
     assert "ok       storage:" in lines
     assert "upload:" not in lines

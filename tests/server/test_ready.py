@@ -50,6 +50,16 @@ def test_a_project_without_time_zones_is_not_served(served: Serve) -> None:
     assert "Set USE_TZ = True" in refused(ftps)
 
 
+def test_without_a_data_folder_to_write_in_nobody_is_served(served: Serve, tmp_path: Path) -> None:
+    ftps = served(start=False)  # its database is elsewhere, as PostgreSQL would be
+    (tmp_path / "file").touch()
+    ftps.settings["DATABASE_URL"] = ftps.database_url
+    ftps.settings["DATA_DIR"] = tmp_path / "file" / "data"
+    told = refused(ftps)
+    assert "The data folder" in told
+    assert "cannot be written by the user" in told
+
+
 @pytest.mark.parametrize("database", ["sqlite", "postgres"])
 def test_a_database_that_takes_no_row_is_not_served(served: Serve, database: str) -> None:
     env = OTHERS | ({"TEST_SQLITE_READ_ONLY": "yes"} if database == "sqlite" else {})
@@ -123,3 +133,4 @@ def test_where_no_partners_storage_is_there_nobody_is_served(
     told = refused(ftps)
     assert "Storage “default” cannot be used" in told
     assert "nobody-made-it" in told
+    assert "Check SECUREDROP_STORAGE_URL; “" in told

@@ -11,6 +11,7 @@ from django.db import Error as DatabaseFault
 
 from securedrop_ftp.checks import (
     check_secret_key,
+    data_folder_problems,
     exposure_problems,
     project_problems,
     value_problems,
@@ -77,6 +78,7 @@ def _settings(conf: Conf) -> Iterator[Finding]:
     messages = [
         *project_problems(),
         *check_secret_key(),
+        *data_folder_problems(conf.data_dir),
         *check_storages(),
         *exposure_problems(conf),
     ]

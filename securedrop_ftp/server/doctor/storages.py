@@ -16,7 +16,7 @@ from securedrop_ftp.intake.locations import located_backend, moved_place
 from securedrop_ftp.intake.space import disk_problem
 from securedrop_ftp.server.doctor.clock import judged
 from securedrop_ftp.server.doctor.finding import Finding, Level, ok, problem, warning
-from securedrop_ftp.storage.protocol import RESERVED, Backend, ObjectSpec
+from securedrop_ftp.storage.protocol import RESERVED, Backend, Located, ObjectSpec
 from securedrop_ftp.storage.registry import backend_for
 
 CHECK: Final = "storage"
@@ -60,13 +60,16 @@ def storage(alias: str) -> Iterator[Finding]:
     """One alias of ``STORAGES``; leaves nothing behind."""
     began = time.monotonic()
     step = ["reaching it"]
+    mend = _MEND
     try:
         backend = backend_for(alias)
+        if isinstance(backend, Located):
+            mend = f"See that {backend.place} is a folder where the service's user may write."
         backend.check()
         clock = _round_trip(backend, step)
     except Exception as exc:
-        text = str(exc) or type(exc).__name__
-        yield problem(CHECK, f"“{alias}” failed at {step[0]}: {text}", _MEND)
+        text = (str(exc) or type(exc).__name__).rstrip(".")
+        yield problem(CHECK, f"“{alias}” failed at {step[0]}: {text}.", mend)
         return
     spent = (time.monotonic() - began) * 1000
     yield ok(CHECK, f"“{alias}” ({backend.name}) puts, lists, reads and deletes, {spent:.0f} ms.")

@@ -13,6 +13,7 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.utils import timezone
 
 from securedrop_ftp.db import write_transaction
+from securedrop_ftp.db.sentences import first_line, not_migrated, unreached
 from securedrop_ftp.exceptions import ConfigurationError
 from securedrop_ftp.models import Lockout
 
@@ -47,15 +48,11 @@ def migrated() -> None:
     try:
         applied = MigrationRecorder(connections["default"]).applied_migrations()
     except (DatabaseError, InterfaceError) as exc:
-        raise DatabaseUnreached(
-            f"The database cannot be reached: {_first_line(exc)}. Check SECUREDROP_DATABASE_URL."
-        ) from exc
+        raise DatabaseUnreached(unreached(exc)) from exc
     missing = [".".join(key) for key in _needed() if not _is_applied(key, applied)]
     if missing:
         named = missing[0] if len(missing) == 1 else f"{missing[0]} and {len(missing) - 1} more"
-        raise NotMigrated(
-            f"The database is not up to date ({named}): run “python manage.py migrate” first."
-        )
+        raise NotMigrated(not_migrated(named))
 
 
 def writable() -> None:
@@ -68,7 +65,7 @@ def writable() -> None:
         pass
     except (DatabaseError, InterfaceError) as exc:
         raise NotWritable(
-            f"The database cannot be written: {_first_line(exc)}. Uploads and logins need it: look "
+            f"The database cannot be written: {first_line(exc)}. Uploads and logins need it: look "
             "at the disk's space and at the permissions of the file and its directory, or at the "
             "database role's and whether the server is a standby."
         ) from exc
@@ -108,7 +105,3 @@ def _needed() -> tuple[tuple[str, str], ...]:
 def _is_applied(key: tuple[str, str], applied: Any) -> bool:
     replaced = _graph()[1].get(key)
     return key in applied or bool(replaced and all(old in applied for old in replaced))
-
-
-def _first_line(exc: Exception) -> str:
-    return (str(exc).strip().splitlines() or [type(exc).__name__])[0].rstrip(".")

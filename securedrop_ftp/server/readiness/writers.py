@@ -22,7 +22,11 @@ def busy_writers(conf: Conf) -> dict[str, float]:
     """Worker to the seconds that its database writer has been at its present job."""
     found: dict[str, float] = {}
     oldest = time.time() - max(60.0, _INTERVALS * conf.presence_interval)
-    for path in sorted((conf.data_dir / "metrics").glob("worker-*.prom")):
+    try:
+        paths = sorted((conf.data_dir / "metrics").glob("worker-*.prom"))
+    except PermissionError:  # the folder is another user's: the check of the data folder tells
+        return found
+    for path in paths:
         if (text := _text(path, oldest)) and (match := _BUSY.search(text)):
             found[match[1]] = float(match[2])
     return found

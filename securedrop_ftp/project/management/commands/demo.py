@@ -16,6 +16,7 @@ from django.db import DatabaseError, connections
 from securedrop_ftp.checks import check_secret_key, value_problems
 from securedrop_ftp.conf import Conf, get_conf
 from securedrop_ftp.exceptions import SecureDropError
+from securedrop_ftp.management.base import database_sentence
 from securedrop_ftp.project.demo import preparation
 from securedrop_ftp.project.demo.children import die_with
 from securedrop_ftp.project.demo.run import Address, Tree
@@ -54,9 +55,7 @@ class Command(BaseCommand):
         except (SecureDropError, OSError) as exc:
             raise CommandError(str(exc)) from exc
         except DatabaseError as exc:
-            raise CommandError(
-                f"The database cannot be used: {exc}. Check SECUREDROP_DATABASE_URL."
-            ) from exc
+            raise CommandError(database_sentence(exc)) from exc
         except KeyboardInterrupt:
             self.stdout.write("Stopped.")
 
