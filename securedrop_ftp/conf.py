@@ -262,7 +262,7 @@ class Conf:
     read_range: int = size(
         8 * MIB,
         (64 * KIB, 1024 * MIB),
-        "what one request of a download asks storage for; 3 MiB at most where it is a directory",
+        "what one request of a download asks storage for; 4 MiB at most where it is a directory",
     )
 
     # Lockout (row 28).

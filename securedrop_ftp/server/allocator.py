@@ -1,7 +1,7 @@
 """How a worker's memory is managed: what was taken is given back, what stays is not looked at.
 
 Two things here are large: the memory of a password hash (19 MiB) and the ranges of downloads (up to
-8 MiB, 3 from a directory). Left to itself glibc raises its threshold for mapped memory with the
+8 MiB, 4 from a directory). Left to itself glibc raises its threshold for mapped memory with the
 first hash, and keeps what each thread ever took in an arena of that thread (seen: 12 threads that
 hashed, two at once, 240 MiB for good; 196 MiB of ranges where 32 were in use). Mapping every range
 anew instead gives all back, and costs half of a download's CPU in page faults (seen: 0.93 s/GB, not
@@ -27,7 +27,7 @@ _MIB: Final = 1024 * 1024
 MAPPED_FROM: Final = 16 * _MIB
 #: Free memory at the arena's end that is kept: both ranges of five downloads from a directory.
 #: What is above it goes back when they end, and is faulted in anew by the next ones.
-KEPT: Final = 32 * _MIB
+KEPT: Final = 40 * _MIB
 
 
 def bound_allocator() -> None:

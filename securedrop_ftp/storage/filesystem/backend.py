@@ -61,13 +61,13 @@ class FilesystemBackend(InPartFiles):
 
     name = "filesystem"
     #: The longest read that leaves eight downloads of two workers in the memory that the allocator
-    #: keeps (server/allocator.py); with 2 MiB one download costs 5 % more CPU.
+    #: keeps (server/allocator.py); with 3 MiB one download costs 5 % more CPU.
     capabilities = Capabilities(
         resumable=True,
         node_bound=True,
         lands_late=False,
         reads_ahead=1,
-        longest_read=3 * 1024 * 1024,
+        longest_read=4 * 1024 * 1024,
     )
 
     def __init__(self, storage: Any) -> None:
