@@ -90,7 +90,7 @@ bench-against: $(STAMP)  ## CPU for a GB, a file, a listing and a login beside a
 	@.ci/packages bench-against
 	@$(PY) -m tests.bench.run --against $(or $(REV),main) --rounds $(or $(ROUNDS),15) \
 	  --mib $(or $(MIB),128) --seconds 1 $(or $(ARGS),--only one_upload --only uploads \
-	  --only one_download --only small_files --only listings --only logins)
+	  --only one_download --only downloads --only small_files --only listings --only logins)
 
 test-mends: $(STAMP)  ## take each mend of the security bar out of a copy; its tests must fail (ARGS="7 28")
 	@.ci/packages
