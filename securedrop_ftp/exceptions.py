@@ -348,3 +348,18 @@ class AuditUnavailable(SecureDropError):
 class SessionGone(BaseException):
     """The session of a parked verb has closed. Not an ``Exception``: nothing may swallow it by
     mistake."""
+
+
+def forget_frames(error: BaseException) -> BaseException:
+    """Take the tracebacks off an exception that is kept, and off what led to it; gives it back.
+
+    A traceback holds frames, and these hold what kept the exception: a cycle, which stays in memory
+    until the garbage collector's next full run. Who wants the traceback logs it before.
+    """
+    chain: BaseException | None = error
+    seen: set[int] = set()
+    while chain is not None and id(chain) not in seen:
+        seen.add(id(chain))
+        chain.__traceback__ = None
+        chain = chain.__cause__ or chain.__context__
+    return error

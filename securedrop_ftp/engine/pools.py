@@ -27,6 +27,38 @@ logger = get_logger(__name__)
 T = TypeVar("T")
 
 
+class _Call:
+    """A call that was submitted, and the future that gets its outcome. It is made once, and holds
+    nothing after: an exception's traceback has the frames that know of this object."""
+
+    __slots__ = ("_args", "_bound", "_function", "_future")
+
+    def __init__(
+        self,
+        future: Future[T],
+        bound: dict[str, Any],
+        function: Callable[..., T],
+        args: tuple[Any, ...],
+    ) -> None:
+        self._future: Future[Any] | None = future
+        self._bound, self._function, self._args = bound, function, args
+
+    def __call__(self) -> None:
+        future, self._future = self._future, None
+        assert future is not None
+        function, args = self._function, self._args
+        del self._function, self._args
+        try:
+            with structlog.contextvars.bound_contextvars(**self._bound):
+                result = function(*args)
+        except BaseException as exc:
+            future.set_exception(exc)
+        else:
+            future.set_result(result)
+        finally:
+            del future, function, args
+
+
 class FairPool:
     """``threads`` workers; at most ``per_key`` jobs of one key at once."""
 
@@ -55,17 +87,7 @@ class FairPool:
         """Queue a call; only structlog's bound values travel with it."""
         future: Future[T] = Future()
         bound = structlog.contextvars.get_contextvars()
-
-        def job() -> None:
-            try:
-                with structlog.contextvars.bound_contextvars(**bound):
-                    result = function(*args)
-            except BaseException as exc:
-                future.set_exception(exc)
-            else:
-                future.set_result(result)
-
-        self.run(key, job)
+        self.run(key, _Call(future, bound, function, args))
         return future
 
     def close(self, timeout: float) -> None:

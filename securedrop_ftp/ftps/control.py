@@ -122,6 +122,7 @@ class ControlChannel(Channel):
         super().close()
         self.drop_input()
         self._output.clear()
+        self._connect, self._after_flush = _not_asked_for, None  # they hold the session
 
     # --- replies ---------------------------------------------------------------------
 
@@ -221,7 +222,8 @@ class ControlChannel(Channel):
         self._want(1)
         self.fingerprint = fingerprint(hello)
         self.suits_tls13 = suits_tls13(hello)
-        self.start_tls(self._connect(self.suits_tls13))
+        connect, self._connect = self._connect, _not_asked_for  # it holds the session
+        self.start_tls(connect(self.suits_tls13))
         return True
 
     def _want(self, size: int) -> None:

@@ -240,13 +240,16 @@ class DataChannel(Candidate):
         if self._waiter is not None:
             self._finish(error)
 
+    def close(self) -> None:
+        """Close the socket; what it moves tells it of nothing any more."""
+        for moved in (self._sink, self._source):
+            if moved is not None:
+                moved.on_ready = None
+        super().close()
+
     def _finish(self, error: SecureDropError | None) -> None:
         waiter, self._waiter = self._waiter, None
         self._act = None
-        if self._sink is not None:
-            self._sink.on_ready = None
-        if self._source is not None:
-            self._source.on_ready = None
         if error is None:
             self.send_close_notify()
             self.close()

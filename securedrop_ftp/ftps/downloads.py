@@ -57,7 +57,10 @@ class RangeSource:
             return None
         self._ahead.popleft()
         self._give_back(wanted)
-        data = future.result()
+        try:
+            data = future.result()
+        finally:
+            del future  # holds the exception, whose traceback has this frame
         if not self._text:
             _whole(data, wanted)
         self._fetch()

@@ -56,9 +56,10 @@ class HeaderWaits:
         return len(self._waits)
 
     def close(self) -> None:
-        """Give all of them up."""
+        """Give all of them up; no header is told of any more."""
         for wait in list(self._waits):
             self._forget(wait).close()
+        self._arrived = _nobody_waits  # its owner holds this
 
     # --- for a wait ------------------------------------------------------------------
 
@@ -89,6 +90,10 @@ class HeaderWaits:
                 "proxy_header.refused", peer=wait.balancer, reason=why, refused=self._refused
             )
             self._refused, self._next_line = 0, now + LINE_EVERY
+
+
+def _nobody_waits(sock: socket.socket, _balancer: str, _header: Header) -> None:
+    sock.close()
 
 
 class _Wait:

@@ -49,7 +49,11 @@ class PageSource:
             return first
         if self._ended or self._future is None or not self._future.done():
             return None
-        page = self._future.result()
+        future, self._future = self._future, None
+        try:
+            page = future.result()
+        finally:
+            del future  # holds the exception, whose traceback has this frame
         if page is None:
             self._ended = True
             return None
@@ -58,13 +62,18 @@ class PageSource:
 
     def _ask(self) -> None:
         session = self._session
-        self._future = session.runtime.storage(session.principal.partner, next_page, self._pages)
-        self._future.add_done_callback(self._arrived)
+        future = session.runtime.storage(session.principal.partner, next_page, self._pages)
+        self._future = future
+        future.add_done_callback(self._arrived)
 
     def _arrived(self, _future: Future[Any]) -> None:
         ready = self.on_ready
         if ready is not None:
             ready()
+
+    def close(self) -> None:
+        """Wait no more for the page that is fetched ahead, which would tell this of itself."""
+        self._future = None
 
 
 def next_page(pages: Iterator[list[Entry]]) -> list[Entry] | None:
@@ -86,11 +95,15 @@ def send_listing(
 ) -> Reply:
     """LIST, NLST, MLSD. The first page is fetched before 150: a missing directory is 550."""
     transfer = session.transfer("Listing", path)
+    source: PageSource | None = None
     try:
         first = session.storage(next_page, pages)
         session.reply(replies.OPENING_DATA)
         channel = transfer.open()
-        session.offload.wait(channel.send_all(PageSource(session, pages, first, render)))
+        source = PageSource(session, pages, first, render)
+        session.offload.wait(channel.send_all(source))
     finally:
+        if source is not None:
+            source.close()
         transfer.over()
     return replies.TRANSFER_COMPLETE

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import greenlet
 from django.db import InterfaceError, OperationalError
@@ -73,6 +73,8 @@ class Offload:
             raise
         except (OperationalError, InterfaceError) as exc:
             raise DatabaseUnavailable(str(exc).partition("\n")[0]) from exc
+        finally:
+            del future  # holds the exception, whose traceback has this frame
 
     def sleep_until(self, moment: float) -> None:
         """Park until a moment of :func:`time.monotonic`."""
@@ -84,8 +86,7 @@ class Offload:
 
     def accounts(self, function: Callable[..., T], *args: Any) -> T:
         """Call it in the accounts pool and park until it is done."""
-        future: Future[T] = self._runtime.accounts(function, *args)
-        return self.outcome(future)
+        return cast(T, self.outcome(self._runtime.accounts(function, *args)))
 
     def storage(
         self,
@@ -96,8 +97,8 @@ class Offload:
     ) -> T:
         """Call it in the storage pool, on the share of the account's partner, and park until it is
         done. ``orphan`` gets the result if the session goes first."""
-        future: Future[T] = self._runtime.storage(account.principal.partner, function, *args)
-        return self.outcome(future, orphan)
+        partner = account.principal.partner
+        return cast(T, self.outcome(self._runtime.storage(partner, function, *args), orphan))
 
 
 def _hand_over(future: Future[T], orphan: Callable[[T], Any]) -> None:

@@ -62,8 +62,12 @@ class Waiter(Generic[T]):
                 hub.switch()
             finally:
                 self._parked = False
-        if self._error is not None:
-            raise self._error
+        error, self._error = self._error, None
+        if error is not None:
+            try:
+                raise error
+            finally:
+                del error  # its traceback has this frame, and all that this frame holds
         return cast(T, self._value)
 
 

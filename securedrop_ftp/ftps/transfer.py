@@ -149,6 +149,8 @@ class Transfer:
             if self.channel.resumed:
                 self._control.renew_tickets()
         self._data.over(self.moved)
+        # An exception that was raised has a traceback, and that has the frames that know of this.
+        self.cancelled = self.on_cancel = self.narrow = None
 
     def check_deadlines(self, now: float) -> None:
         """Stalls of the peer, and an operation of ours that takes too long."""

@@ -15,7 +15,7 @@ from enum import Enum
 from types import MappingProxyType
 from typing import Final
 
-from securedrop_ftp.exceptions import SecureDropError
+from securedrop_ftp.exceptions import SecureDropError, forget_frames
 from securedrop_ftp.models import UploadState
 
 
@@ -255,6 +255,8 @@ class Story:
         """:meth:`move` for what may come too late: then nothing is changed."""
         with self._lock:
             move = TABLE.get((self._phase, trigger))
+            if cause is not None:
+                forget_frames(cause)  # they know of the upload that keeps it
             if move is not None:
                 self._phase = move.target
                 if self.cause is None:

@@ -14,7 +14,7 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
-from securedrop_ftp.exceptions import LeaseLost, SecureDropError, TooLarge
+from securedrop_ftp.exceptions import LeaseLost, SecureDropError, TooLarge, forget_frames
 from securedrop_ftp.intake.attempt import Attempt
 from securedrop_ftp.intake.context import IntakeContext
 from securedrop_ftp.intake.ending import Ending, may_suspend
@@ -48,17 +48,18 @@ class UploadStream:
         self._live = context.live
         self._receipt: Future[Receipt] = Future()
         self._settled: Future[None] = Future()
-        recording = Recording(attempt, context.ledger, self.lose)
+        self._told = told = _Told(self)
+        recording = Recording(attempt, context.ledger, told.lose)
         self.pipeline = Pipeline(
             attempt,
             self._story,
-            self,
+            told,
             submit=partial(context.submit, attempt.request.principal.partner),
             recording=recording,
             writer=_writer(attempt, context),
             final=self._final,
         )
-        self._filling = Filling(attempt, context.budget, self.pipeline, self._wake)
+        self._filling = Filling(attempt, context.budget, self.pipeline, told.failed)
         self._ending = Ending(attempt, self._story, recording, context)
 
     @property
@@ -152,11 +153,39 @@ class UploadStream:
         try:
             receipt = self._ending.run(self.received, self.pipeline.single)
         except Exception as exc:
-            failure = exc
+            failure = forget_frames(exc)
         finally:
             self._live.remove(self)
+            self._told.forget()
             _resolve(self._receipt, receipt, failure)
             _resolve(self._settled, None, None)
+
+
+class _Told:
+    """What the parts of an upload tell it, until it has ended: after that they hold nothing of it,
+    so that all of them are freed at once."""
+
+    def __init__(self, stream: UploadStream) -> None:
+        self._stream: UploadStream | None = stream
+
+    def forget(self) -> None:
+        """The upload has ended."""
+        self._stream = None
+
+    def buffer_freed(self) -> None:
+        """A part buffer was given back."""
+        if (stream := self._stream) is not None:
+            stream.buffer_freed()
+
+    def failed(self) -> None:
+        """Storage failed, or the lease is lost; or there is room again."""
+        if (stream := self._stream) is not None:
+            stream.failed()
+
+    def lose(self) -> None:
+        """Another session took the upload over."""
+        if (stream := self._stream) is not None:
+            stream.lose()
 
 
 def _writer(attempt: Attempt, context: IntakeContext) -> PartWriter:

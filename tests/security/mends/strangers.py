@@ -268,11 +268,7 @@ return made""",
     Mend(
         "111",
         "TLS 1.3 for clients to whom no new tickets can be given",
-        (
-            Seam(
-                "ftps.control:ControlChannel._hello_is_here", "self._connect(True)", call="_connect"
-            ),
-        ),
+        (Seam("ftps.control:ControlChannel._hello_is_here", "connect(True)", call="connect"),),
         (
             (
                 f"{TLS13}::test_row_111_a_client_that_gets_no_new_tickets_speaks_tls_1_2"
