@@ -9,6 +9,7 @@ speaks no protocol, and has neither loop nor greenlet.
 from __future__ import annotations
 
 import os
+import queue
 import threading
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -24,20 +25,22 @@ from securedrop_ftp.db import (
     share_connections,
     stop_sharing,
 )
+from securedrop_ftp.db.threads import thread as new_thread
 from securedrop_ftp.engine import presence
 from securedrop_ftp.engine.heartbeat import Heartbeat
 from securedrop_ftp.engine.identity import Identity, command_owner
+from securedrop_ftp.engine.interrupted import engine_call, in_engine
 from securedrop_ftp.engine.live import CONTROL, LiveControl
 from securedrop_ftp.engine.pools import FairPool
 from securedrop_ftp.engine.reads import ReadBudget
 from securedrop_ftp.engine.rounds import TICK, Round, Rounds, log_failure
 from securedrop_ftp.engine.uploads import BlockingUpload, OpenUploads
 from securedrop_ftp.events import Event
-from securedrop_ftp.exceptions import AccessUnavailable, Cancelled, LedgerUnavailable
+from securedrop_ftp.exceptions import AccessUnavailable, LedgerUnavailable
 from securedrop_ftp.intake import owners
 from securedrop_ftp.intake.locations import heed_adoptions, located_backend
 from securedrop_ftp.intake.recovery import Recovery, recovery_for_command
-from securedrop_ftp.intake.service import Intake, UploadRequest, UploadStream
+from securedrop_ftp.intake.service import Intake, UploadRequest
 from securedrop_ftp.refusals import refusals
 
 #: Seconds that a start waits for the database to know this process.
@@ -71,9 +74,11 @@ class Engine:
     def __init__(self, identity: Identity, conf: Conf) -> None:
         self.identity, self.conf = identity, conf
         self._pid = os.getpid()
-        self._lock = threading.RLock()  # a signal's handler may close what is being closed
+        self._lock = threading.RLock()
         self._parts: _Parts | None = None
         self._rounds: Rounds | None = None
+        self._closer: threading.Thread | None = None
+        self._wish_to_close: queue.SimpleQueue[None] = queue.SimpleQueue()  # put by handlers
         self._closed = self._looking_at_marks = False
 
     # --- life ------------------------------------------------------------------------
@@ -103,21 +108,46 @@ class Engine:
             raise RuntimeError("the engine of another process; after a fork ask engine.current()")
         if (parts := self._parts) is not None:
             return parts
-        with self._lock:
+        with engine_call(), self._lock:
             if self._closed:
                 raise AccessUnavailable("The service is shutting down.")
             if self._parts is None:
-                self._parts = self._make()
-                self._rounds = Rounds(self._each_round(self._parts)).start()
-            return self._parts
+                self._begin()
+            return self._parts_of_now()
+
+    def _begin(self) -> None:
+        try:
+            parts = self._parts = self._make()
+            self._rounds = Rounds(self._each_round(parts)).start()
+            self._closer = new_thread("closer", self._close_when_asked)
+            self._closer.start()
+        except BaseException:  # a handler raised: what runs already shall not outlive the process
+            if self._parts is not None:
+                self._end()
+            raise
+
+    def _parts_of_now(self) -> _Parts:
+        if self._parts is None:
+            raise AccessUnavailable("The service is shutting down.")
+        return self._parts
 
     def _make(self) -> _Parts:
         conf = self.conf
         check_connections()
         limit_statements()
         share_connections(conf.database_connections)
-        writer = DatabaseWriter().start()
-        self._register(writer)
+        writer, heartbeat = DatabaseWriter().start(), Heartbeat(self.identity.boot)
+        try:
+            self._register(writer)
+            return self._made(conf, writer, heartbeat)
+        except LedgerUnavailable:
+            raise
+        except BaseException:  # a handler raised
+            heartbeat.stop()
+            self._say_goodbye(writer)
+            raise
+
+    def _made(self, conf: Conf, writer: DatabaseWriter, heartbeat: Heartbeat) -> _Parts:
         accounts = FairPool("accounts", conf.account_threads, conf.account_threads)
         storage = FairPool("storage", conf.storage_threads, conf.partner_storage_jobs)
         intake = Intake(
@@ -137,7 +167,7 @@ class Engine:
             OpenUploads(),
             LiveControl(accounts, board),
             ReadBudget(conf.worker_memory // 2),
-            Heartbeat(self.identity.boot).start(),
+            heartbeat.start(),
         )
 
     def _register(self, writer: DatabaseWriter) -> None:
@@ -160,19 +190,39 @@ class Engine:
 
     def close(self) -> None:
         """Finish what was begun, tell what is left to tell, and stop. What can be asked of
-        storage within its deadline is waited for."""
+        storage within its deadline is waited for.
+
+        Also for a signal's handler, wherever it interrupted the main thread. Where that is within
+        a call of the engine, what the call holds is free only when the handler has ended: then
+        this returns at once and the end comes by itself, at the latest at the process's exit,
+        which waits for it. A handler that ends the process without an exit (:func:`os._exit`) may
+        leave rows then that recovery settles, as after SIGKILL."""
         if os.getpid() != self._pid:
             return
-        with self._lock:
-            if self._closed:
-                return
-            self._closed = True
-            if self._parts is not None and self._rounds is not None:
-                self._rounds.stop()
-                self._end(self._parts)
-                self._parts = None
+        self._closed = True
+        self._wish_to_close.put(None)
+        if in_engine():
+            return
+        with engine_call():
+            with self._lock:  # it begins no more
+                closer = self._closer
+            if closer is not None:
+                closer.join()
 
-    def _end(self, parts: _Parts) -> None:
+    def _close_when_asked(self) -> None:
+        """The body of a thread that waits for :meth:`close`: no handler can begin one safely."""
+        self._wish_to_close.get()
+        with self._lock:
+            self._end()
+
+    def _end(self) -> None:
+        parts, self._parts = self._parts, None
+        if self._rounds is not None:
+            self._rounds.stop()
+        if parts is not None:
+            self._end_parts(parts)
+
+    def _end_parts(self, parts: _Parts) -> None:
         parts.uploads.cancel_all(self.conf.storage_timeout)
         # What the closed sessions left to do: cancelled uploads, audit rows.
         parts.storage.close(self.conf.storage_timeout)
@@ -181,9 +231,12 @@ class Engine:
         _tell_refusals(parts.writer, everything=True)
         parts.writer.submit(partial(presence.forget, self.identity.owner))
         parts.heartbeat.stop()
+        self._say_goodbye(parts.writer)
+
+    def _say_goodbye(self, writer: DatabaseWriter) -> None:
         if self.identity.alone:
-            parts.writer.submit(partial(owners.withdraw, self.identity.boot))
-        parts.writer.close()
+            writer.submit(partial(owners.withdraw, self.identity.boot))
+        writer.close()
         stop_sharing()
 
     # --- for doors -------------------------------------------------------------------
@@ -200,15 +253,10 @@ class Engine:
             SecureDropError: refused; the audit row is written.
         """
         parts = self._running()
-        partner = request.principal.partner
-        with parts.uploads.admission():
-            admitted = parts.storage.submit(partner, parts.intake.begin, request)
-            try:
-                stream = admitted.result()
-            except BaseException:  # also where the wait was interrupted: nobody will feed it
-                admitted.add_done_callback(_cancel_orphan)
-                raise
-            return parts.uploads.add(stream, self.conf.operation_timeout)
+        begin = partial(
+            parts.storage.submit, request.principal.partner, parts.intake.begin, request
+        )
+        return parts.uploads.open(begin, self.conf.operation_timeout)
 
     @property
     def accounts(self) -> FairPool:
@@ -237,7 +285,8 @@ class Engine:
 
     def record(self, event: Event, *, later: bool = False) -> Future[None]:
         """Into the audit trail, in order; see :func:`securedrop_ftp.audit.record`."""
-        return audit.record(self._running().writer, event, later=later)
+        with engine_call():
+            return audit.record(self._running().writer, event, later=later)
 
     def recovery(self) -> Recovery:
         """What settles uploads of dead writers; for commands: it starts no thread, and writes on
@@ -274,11 +323,6 @@ class Engine:
 def _keep_leases(parts: _Parts) -> None:
     audit.replay(parts.writer)
     log_failure(parts.accounts.submit("heartbeat", parts.intake.heartbeat), "heartbeat")
-
-
-def _cancel_orphan(admitted: Future[UploadStream]) -> None:
-    if admitted.exception() is None:
-        admitted.result().cancel(Cancelled("who asked for it is gone"))
 
 
 def _tell_refusals(writer: DatabaseWriter, *, everything: bool = False) -> None:

@@ -33,9 +33,10 @@ class Heartbeat:
         return self
 
     def stop(self) -> None:
-        """Beat no more; waits for one that is under way."""
+        """Beat no more; waits for one that is under way. Also where it was not started."""
         self._ended.set()
-        self._thread.join(BEAT_EVERY)
+        if self._thread.ident is not None:
+            self._thread.join(BEAT_EVERY)
 
     def __enter__(self) -> Heartbeat:
         return self.start()

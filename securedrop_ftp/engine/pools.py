@@ -20,6 +20,7 @@ import structlog
 
 from securedrop_ftp.db import renewed_connections
 from securedrop_ftp.db.threads import thread as new_thread
+from securedrop_ftp.engine.interrupted import engine_call
 from securedrop_ftp.log import get_logger
 
 logger = get_logger(__name__)
@@ -66,6 +67,7 @@ class FairPool:
         self._lock = threading.Lock()
         #: A held lock for each sleeping thread; to release it wakes the thread.
         self._asleep: list[threading.Lock] = []
+        self._sleepers: list[threading.Lock] = []  # of all threads
         self._queues: OrderedDict[str, deque[Callable[[], None]]] = OrderedDict()
         self._running: dict[str, int] = {}
         self._per_key = per_key
@@ -76,12 +78,11 @@ class FairPool:
 
     def run(self, key: str, job: Callable[[], None]) -> None:
         """Queue a job that reports by itself. Never blocks."""
-        with self._lock:
+        with engine_call(), self._lock:
             self._queues.setdefault(key, deque()).append(job)
             # The thread that slept last: its caches and its connection are the warmest.
-            sleeper = self._asleep.pop() if self._asleep else None
-        if sleeper is not None:
-            sleeper.release()
+            if self._asleep:
+                self._asleep.pop().release()
 
     def submit(self, key: str, function: Callable[..., T], *args: Any) -> Future[T]:
         """Queue a call; only structlog's bound values travel with it."""
@@ -94,9 +95,10 @@ class FairPool:
         """Run what is queued, then stop; waits ``timeout`` seconds for each thread."""
         with self._lock:
             self._closed = True
-            sleepers, self._asleep = self._asleep, []
-        for sleeper in sleepers:
-            sleeper.release()
+            self._asleep.clear()
+            for sleeper in self._sleepers:  # all: a handler may have raised before one was woken
+                if sleeper.locked():
+                    sleeper.release()
         for thread in self._threads:
             thread.join(timeout)
 
@@ -132,6 +134,8 @@ class FairPool:
     def _run(self) -> None:
         sleeper = threading.Lock()
         sleeper.acquire()
+        with self._lock:
+            self._sleepers.append(sleeper)
         while (taken := self._next(sleeper)) is not None:
             key, job = taken
             try:

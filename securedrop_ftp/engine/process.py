@@ -14,7 +14,7 @@ from securedrop_ftp.conf import get_conf
 from securedrop_ftp.engine.engine import Engine
 from securedrop_ftp.engine.identity import Identity, of_process
 
-_lock = threading.Lock()
+_lock = threading.RLock()  # a signal's handler may ask for what is being made
 _current: Engine | None = None
 _exiting = False
 _inherited: list[Any] = []  # never used, and not closed either: their sockets are the parent's
@@ -66,7 +66,7 @@ def _after_fork() -> None:
     """Of the parent's engine nothing is touched: its threads are not here, its locks may be held,
     and its connections and its boot are its own."""
     global _current, _lock, _exiting
-    _lock, _exiting = threading.Lock(), False
+    _lock, _exiting = threading.RLock(), False
     if _current is None:
         return
     _current = None

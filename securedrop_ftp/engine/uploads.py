@@ -9,10 +9,11 @@ from __future__ import annotations
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from concurrent.futures import Future, wait
 from types import TracebackType
 
+from securedrop_ftp.engine.interrupted import Wakings, await_result, engine_call
 from securedrop_ftp.exceptions import (
     AccessUnavailable,
     Cancelled,
@@ -42,7 +43,7 @@ class BlockingUpload:
         self, stream: UploadStream, patience: float, abandoned: Callable[[UploadStream], object]
     ) -> None:
         self._stream, self._patience = stream, patience
-        self._ready = threading.Event()
+        self._ready = Wakings()
         self._turn = threading.Lock()  # nobody cancels while bytes go into a buffer
         self._committing = False
         self._cancelled: SecureDropError | None = None
@@ -68,7 +69,10 @@ class BlockingUpload:
         Raises:
             SecureDropError: the upload cannot succeed any more, and is settled.
         """
-        rest = memoryview(data).cast("B")
+        with engine_call():
+            self._write(memoryview(data).cast("B"))
+
+    def _write(self, rest: memoryview) -> None:
         while rest:
             self._ready.clear()
             with self._turn:
@@ -97,7 +101,7 @@ class BlockingUpload:
 
     def narrow(self, limit: int | None) -> None:
         """The account's limit was changed: a lower one, bytes, holds for this upload as well."""
-        with self._turn:
+        with engine_call(), self._turn:
             self._stream.narrow(limit)
 
     def commit(self) -> Receipt:
@@ -107,22 +111,31 @@ class BlockingUpload:
         Raises:
             SecureDropError: it was not published; or, :class:`OutcomeUnknown`, nobody knows yet.
         """
-        with self._turn:
-            self._committing = self._cancelled is None
-            self._forgotten.detach()
-            outcome = self._stream.finish()
-        return outcome.result()
+        with engine_call():
+            with self._turn:
+                self._committing = self._cancelled is None
+                self._forgotten.detach()
+                outcome = self._stream.finish()
+            return await_result(outcome)
 
     def cancel(self, cause: SecureDropError) -> None:
         """Give up, unless it is being committed. Blocks until the ledger is settled."""
-        with self._turn:
-            if self._committing:
-                return
-            self._cancelled = self._cancelled or cause
-            self._forgotten.detach()
-            settled = self._stream.cancel(cause)
-        self._ready.set()
-        settled.result()
+        with engine_call():
+            settled = self.give_up(cause)
+            if settled is not None:
+                await_result(settled)
+
+    def give_up(self, cause: SecureDropError) -> Future[None] | None:
+        """As :meth:`cancel`, without the wait for the ledger; ``None``: it is being committed."""
+        with engine_call():
+            with self._turn:
+                if self._committing:
+                    return None
+                self._cancelled = self._cancelled or cause
+                self._forgotten.detach()
+                settled = self._stream.cancel(cause)
+            self._ready.set()
+            return settled
 
     def __enter__(self) -> BlockingUpload:
         return self
@@ -147,34 +160,39 @@ class OpenUploads:
     def __init__(self) -> None:
         self._open: weakref.WeakSet[BlockingUpload] = weakref.WeakSet()
         self._lock = threading.Lock()
-        self._admitted = threading.Condition(self._lock)  # or refused: one admission fewer runs
-        self._admissions = 0
+        self._admissions: set[Future[UploadStream]] = set()  # of which nobody has the upload yet
         self.ended = False
         """Whether the service ends: nothing more is admitted."""
         self._abandoned: deque[UploadStream] = deque()
 
-    @contextmanager
-    def admission(self) -> Iterator[None]:
-        """Around the admission of an upload, to the call of :meth:`add`: :meth:`cancel_all` waits.
+    def open(self, begin: Callable[[], Future[UploadStream]], patience: float) -> BlockingUpload:
+        """Admit an upload that a thread will feed; ``patience``: seconds that it waits for a
+        buffer. Blocks. :meth:`cancel_all` ends it however far its admission is.
 
         Raises:
             AccessUnavailable: the service ends.
         """
-        with self._lock:
-            if self.ended:
-                raise AccessUnavailable("The service is shutting down.")
-            self._admissions += 1
-        try:
-            yield
-        finally:
+        with engine_call():
             with self._lock:
-                self._admissions -= 1
-                self._admitted.notify_all()
+                if self.ended:
+                    raise _shutting_down()
+                admission = begin()
+                self._admissions.add(admission)
+            try:
+                upload = self._feed(await_result(admission), patience)
+            except BaseException:  # also where the wait was interrupted: nobody will feed it
+                admission.add_done_callback(_cancel_orphan)
+                raise
+            finally:
+                with self._lock:
+                    self._admissions.discard(admission)
+            return upload
 
-    def add(self, stream: UploadStream, patience: float) -> BlockingUpload:
-        """Let a thread feed it; ``patience``: seconds that it waits for a buffer."""
+    def _feed(self, stream: UploadStream, patience: float) -> BlockingUpload:
         upload = BlockingUpload(stream, patience, self._abandoned.append)
         with self._lock:
+            if self.ended:
+                raise _shutting_down()
             self._open.add(upload)
         return upload
 
@@ -185,11 +203,24 @@ class OpenUploads:
 
     def cancel_all(self, patience: float) -> None:
         """The service ends: admit no more, wait at most ``patience`` seconds for admissions that
-        run, and cancel every upload. What is being committed goes on."""
+        run, and cancel every upload, whether or not its caller goes on. What is being committed
+        does."""
         self.cancel_abandoned()
         with self._lock:
             self.ended = True
-            self._admitted.wait_for(lambda: not self._admissions, patience)
-            uploads = list(self._open)
-        for upload in uploads:
-            upload.cancel(Cancelled("the service is shutting down"))
+            uploads, admissions = list(self._open), list(self._admissions)
+        wait(admissions, patience)
+        for admission in admissions:
+            admission.add_done_callback(_cancel_orphan)
+        cause = Cancelled("the service is shutting down")
+        settling = [settled for upload in uploads if (settled := upload.give_up(cause))]
+        wait(settling, patience)
+
+
+def _cancel_orphan(admission: Future[UploadStream]) -> None:
+    if admission.exception() is None:
+        admission.result().cancel(Cancelled("who asked for it is gone"))
+
+
+def _shutting_down() -> AccessUnavailable:
+    return AccessUnavailable("The service is shutting down.")

@@ -6,6 +6,7 @@ import gc
 import hashlib
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -23,7 +24,7 @@ from securedrop_ftp.exceptions import (
 )
 from securedrop_ftp.ftps.answers import FTPS
 from securedrop_ftp.intake.buffers import Claim
-from securedrop_ftp.intake.service import Intake, UploadRequest
+from securedrop_ftp.intake.service import Intake, UploadRequest, UploadStream
 from securedrop_ftp.models import Upload
 from securedrop_ftp.storage.memory import MemoryBackend
 from tests.intake.house import CONF, make_principal, stored
@@ -54,7 +55,23 @@ class Room:
         who = replace(self.principal, **changes)  # type: ignore[arg-type]
         key = f"{who.root}{path[1:]}"
         request = UploadRequest(who, "s1", "192.0.2.7", path, key, FTPS)
-        return self.uploads.add(self.intake.begin(request), patience)
+        return self.uploads.open(lambda: self._begin(request), patience)
+
+    def _begin(self, request: UploadRequest) -> Future[UploadStream]:
+        admission: Future[UploadStream] = Future()
+        admission.set_result(self.intake.begin(request))
+        return admission
+
+    def open_later(self, path: str, go: threading.Event) -> BlockingUpload:
+        """Its admission takes until ``go``."""
+        key = f"{self.principal.root}{path[1:]}"
+        request = UploadRequest(self.principal, "s1", "192.0.2.7", path, key, FTPS)
+
+        def begin() -> UploadStream:
+            go.wait(60)
+            return self.intake.begin(request)
+
+        return self.uploads.open(lambda: self.pool.submit("t", begin), 60.0)
 
     def state(self, path: str) -> tuple[str, str]:
         row = Upload.objects.get(path=path)
@@ -181,29 +198,28 @@ def test_the_end_of_the_service_leaves_what_is_being_committed(room: Room) -> No
 
 
 def test_the_end_of_the_service_waits_for_admissions_and_cancels_them(room: Room) -> None:
-    begun, go, told = threading.Event(), threading.Event(), list[Exception]()
+    go, told = threading.Event(), list[Exception]()
 
     def admit() -> None:
-        with room.uploads.admission():
-            begun.set()
-            go.wait(60)
-            upload = room.open("/late.bin")
         try:
-            upload.write(DATA)
-        except Cancelled as exc:
+            room.open_later("/late.bin", go)
+        except AccessUnavailable as exc:
             told.append(exc)
 
     admitting = in_thread(admit)
-    assert begun.wait(60)
+    while not room.uploads._admissions:
+        pass
     ending = in_thread(room.uploads.cancel_all, 60.0)
     while not room.uploads.ended:
         pass
-    with pytest.raises(AccessUnavailable), room.uploads.admission():
-        pass
+    with pytest.raises(AccessUnavailable):
+        room.open("/refused.bin")
+    assert ending.is_alive()
     go.set()
     ending.join(60)
     admitting.join(60)
     assert len(told) == 1
+    room.pool.close(20)
     assert room.state("/late.bin") == ("aborted", "Cancelled")
 
 
