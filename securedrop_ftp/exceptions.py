@@ -13,6 +13,7 @@
     │   ├── IsADirectory
     │   ├── NotADirectory
     │   ├── NotEmpty
+    │   ├── TooManyToMove
     │   ├── StorageRefused
     │   ├── StorageFull
     │   ├── TooLarge
@@ -23,6 +24,7 @@
     │   ├── VerificationFailed
     │   └── UnsupportedByBackend
     ├── UploadBusy
+    │   └── NameBusy
     ├── LeaseLost
     ├── UploadRejected
     │   └── AlreadyFinished
@@ -126,6 +128,12 @@ class NotEmpty(StorageError):
     """The directory is not empty. Delete what is in it first."""
 
 
+class TooManyToMove(StorageError):
+    """The directory holds more than 10 000 files, which this storage would have to copy one by one.
+    Rename what is in it in smaller steps; operator: ``manage.py rename_directory`` has no such
+    bound."""
+
+
 class StorageRefused(StorageError):
     """Storage refused the request. Operator: check the bucket's name and the rights of the
     credentials."""
@@ -193,6 +201,10 @@ class UploadBusy(SecureDropError):
     def __init__(self, message: str = "", *, seconds: float | None = None) -> None:
         super().__init__(message)
         self.seconds = seconds
+
+
+class NameBusy(UploadBusy):
+    """The name is being renamed, deleted or written. Try again in a moment."""
 
 
 class LeaseLost(SecureDropError):

@@ -144,6 +144,12 @@ OUTCOME_PENDING = Reply(
     "Outcome pending: storage did not confirm. Send the file again; it is not stored twice.",
     causes.OUTCOME_PENDING,
 )
+NAME_PENDING = Reply(
+    451,
+    "Outcome pending: storage did not confirm. It is settled within minutes; look at the name "
+    "before you try again.",
+    causes.OUTCOME_PENDING,
+)
 STORAGE_UNAVAILABLE = Reply(
     451, "Storage is not available; nothing was stored. Try again later.", causes.STORAGE_FAILED
 )

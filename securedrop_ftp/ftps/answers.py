@@ -106,6 +106,10 @@ ANSWERS: Final[Mapping[type[SecureDropError], Reply | Callable[[Any], Reply]]] =
     errors.IsADirectory: replies.IS_A_DIRECTORY,
     errors.NotADirectory: replies.NOT_A_DIRECTORY,
     errors.NotEmpty: replies.DIRECTORY_NOT_EMPTY,
+    errors.TooManyToMove: replies.NO_PERMISSION.but(
+        "More than 10000 files are in that directory; rename them in smaller steps, or ask the "
+        "operator for manage.py rename_directory."
+    ),
     errors.StorageRefused: replies.STORAGE_REFUSED,
     errors.StorageFull: replies.STORAGE_FULL,
     errors.TooLarge: _too_large,
@@ -117,6 +121,9 @@ ANSWERS: Final[Mapping[type[SecureDropError], Reply | Callable[[Any], Reply]]] =
     errors.UnsupportedByBackend: replies.NOT_IMPLEMENTED,
     # uploads
     errors.UploadBusy: _busy,
+    errors.NameBusy: replies.BUSY.but(
+        "The name is being renamed, deleted or written; try again in a moment."
+    ),
     errors.LeaseLost: replies.BUSY.but("Another session took this upload over."),
     errors.UploadRejected: replies.NO_PERMISSION,
     errors.AlreadyFinished: replies.NO_PERMISSION.but(

@@ -50,4 +50,4 @@ def _path(item: Command | Violation, dialogue: Dialogue, fs: StorageFS | None) -
         except BadName:
             pass  # as it was sent
     source = dialogue.said.rename_from
-    return f"{source} -> {path}" if item.verb == "RNTO" and source else path
+    return f"{source.path} -> {path}" if item.verb == "RNTO" and source else path

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from securedrop_ftp.ftps.facts import FACTS
 from securedrop_ftp.ftps.registry import Verb
+from securedrop_ftp.intake.meaning import Meant
 
 
 @dataclass(slots=True)
@@ -15,12 +16,12 @@ class Said:
     Attributes:
         restart_at: where the transfer begins, bytes (REST).
         announced: bytes that will come (ALLO).
-        rename_from: an absolute FTP path (RNFR).
+        rename_from: what RNFR named, as it was found.
     """
 
     restart_at: int = 0
     announced: int | None = None
-    rename_from: str | None = None
+    rename_from: Meant | None = None
 
 
 @dataclass(slots=True)

@@ -15,6 +15,7 @@ from securedrop_ftp.ftps import texts
 from securedrop_ftp.ftps.answers import answer
 from securedrop_ftp.ftps.logged_in import LoggedIn
 from securedrop_ftp.ftps.nvt import to_nvt
+from securedrop_ftp.intake.meaning import file_of
 from securedrop_ftp.replies import Reply
 from securedrop_ftp.storage.protocol import Entry
 
@@ -145,7 +146,6 @@ def _opening(length: int, *, text: bool) -> Reply:
 
 def download(session: LoggedIn, path: str, offset: int) -> Reply:
     """RETR: one stat, then ranges of the very object that was seen."""
-    fs = session.fs
     text = texts.converts(session)
     transfer = session.transfer("Download", path)
     reply = replies.DOWNLOAD_ABORTED
@@ -153,7 +153,8 @@ def download(session: LoggedIn, path: str, offset: int) -> Reply:
     size: int | None = None
     source: RangeSource | None = None
     try:
-        entry = fs.stat_file(path)
+        meaning = session.runtime.intake.meaning
+        entry = file_of(session.storage(meaning.finished, session.principal, path))
         size = entry.size
         if offset > entry.size:
             reply = replies.BAD_OFFSET.but(f"The file has only {entry.size} bytes.")

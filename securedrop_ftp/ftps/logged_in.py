@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from securedrop_ftp import keys
 from securedrop_ftp.access.principal import Principal
 from securedrop_ftp.conf import Conf
 from securedrop_ftp.ftps.client import Account, Client
@@ -17,6 +16,7 @@ from securedrop_ftp.ftps.runtime import Runtime
 from securedrop_ftp.ftps.storage_fs import StorageFS
 from securedrop_ftp.ftps.trail import Trail
 from securedrop_ftp.ftps.transfer import DataSide, Transfer
+from securedrop_ftp.intake.meaning import renamable_keys
 from securedrop_ftp.models import Permission
 from securedrop_ftp.replies import Reply
 from securedrop_ftp.storage.confined import ConfinedStorage
@@ -58,8 +58,6 @@ class LoggedIn:
         self.dialogue = dialogue
         #: Data channels, and the transfer that runs.
         self.data = data
-        #: FTP paths of the files that this session has stored: what ``rename_own`` is for.
-        self.own_files: set[str] = set()
         #: Lengths of suspended uploads that the client was told, by path: APPE goes on from there.
         self.told_lengths: dict[str, int] = {}
 
@@ -77,12 +75,12 @@ class LoggedIn:
         """Whether the account has a permission."""
         return self.principal.may(permission)
 
-    def rights(self) -> Rights:
-        """What the account may do with what a listing shows it now."""
-        return Rights(self.principal, self._stored_here)
-
-    def _stored_here(self, key: str) -> bool:
-        return keys.path_for(self.fs.root, key) in self.own_files
+    def rights(self, directory: str) -> Rights:
+        """What the account may do with what it is shown now of a directory."""
+        own: frozenset[str] = frozenset()
+        if self.may(Permission.RENAME_OWN) and not self.may(Permission.RENAME):
+            own = self.accounts(renamable_keys, self.principal, directory)
+        return Rights(self.principal, own.__contains__)
 
     def accounts(self, function: Callable[..., T], *args: Any) -> T:
         """Call it in the accounts pool and wait."""

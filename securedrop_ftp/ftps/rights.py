@@ -35,7 +35,7 @@ class Unfinished(Entry):
 class Rights:
     """Attributes:
     principal: who asks.
-    stored_here: whether this session stored the file of a key: what ``rename_own`` is for.
+    stored_here: whether the account stored the file of a key lately: what ``rename_own`` is for.
     """
 
     principal: Principal

@@ -97,20 +97,3 @@ class StorageFS:
     def remove_directory(self, path: str) -> None:
         """Remove an empty directory. Raises NotFound, NotADirectory, NotEmpty."""
         self._offload(self.storage.rmdir, self.key(path))
-
-    def delete(self, path: str) -> None:
-        """Delete a file. Raises NotFound, IsADirectory."""
-        self._offload(self.storage.delete, self.key(path))
-
-    def rename(self, source: str, target: str, *, replace: bool) -> None:
-        """Move a file or directory; ``replace``: a file at the target gives way.
-
-        Raises:
-            NotFound: there is no source.
-            Exists: there is a target, and it stays.
-        """
-
-        def move() -> None:
-            self.storage.rename(self.key(source), self.key(target), replace=replace)
-
-        self._offload(move)

@@ -1,9 +1,7 @@
 """An account's own interrupted uploads, as its client sees them (docs/explanation/uploads.md).
 
 Where no finished file has the name, the durable length stands in SIZE, MLST, LIST and MLSD, so that
-clients go on from there. Under the ``version`` policy (so in drop mode) SIZE and MLST answer for
-suspended uploads only: a finished file of the same name is another delivery, and a client that took
-it for its own would send nothing and call that success.
+clients go on from there. What else a name means is :mod:`securedrop_ftp.intake.meaning`'s to say.
 """
 
 from __future__ import annotations
@@ -14,7 +12,7 @@ from securedrop_ftp.exceptions import IsADirectory, NotFound
 from securedrop_ftp.ftps.logged_in import LoggedIn
 from securedrop_ftp.ftps.rights import Unfinished
 from securedrop_ftp.intake.service import Suspended
-from securedrop_ftp.models import OverwritePolicy, Permission
+from securedrop_ftp.models import Permission
 from securedrop_ftp.storage.protocol import Entry
 
 
@@ -30,27 +28,19 @@ def find(session: LoggedIn, path: str) -> Entry | None:
     if not session.may(Permission.RESUME):
         return None
     found = session.accounts(session.runtime.intake.suspended_for, session.principal, path)
-    if found is not None:
-        # APPE names no offset: it goes on only if this is still the length when it comes.
-        session.told_lengths[path] = found.length
-    return as_entry(found) if found is not None else None
+    return _told(session, path, found) if found is not None else None
+
+
+def _told(session: LoggedIn, path: str, found: Suspended) -> Entry:
+    # APPE names no offset: it goes on only if this is still the length when it comes.
+    session.told_lengths[path] = found.length
+    return as_entry(found)
 
 
 def stat(session: LoggedIn, path: str) -> Entry:
     """What SIZE, MDTM and MLST tell of a path. Raises NotFound."""
-    hidden = session.principal.overwrite == OverwritePolicy.VERSION or not session.may(
-        Permission.LIST
-    )
-    try:
-        entry = session.fs.stat(path)
-    except NotFound:
-        entry = None
-    if entry is not None and (entry.is_dir or not hidden):
-        return entry
-    suspended = find(session, path)
-    if suspended is None:
-        raise NotFound
-    return suspended
+    meant = session.storage(session.runtime.intake.meaning.seen, session.principal, path)
+    return _told(session, path, meant.suspended) if meant.suspended is not None else meant.entry
 
 
 def stat_file(session: LoggedIn, path: str) -> Entry:

@@ -11,7 +11,7 @@ from typing import Any, Final, NoReturn
 from securedrop_ftp import replies
 from securedrop_ftp.access import network
 from securedrop_ftp.events import Event
-from securedrop_ftp.exceptions import SessionGone
+from securedrop_ftp.exceptions import OutcomeUnknown, SessionGone
 from securedrop_ftp.ftps.answers import Denied, answer
 from securedrop_ftp.ftps.client import Client
 from securedrop_ftp.ftps.offload import Offload
@@ -57,9 +57,10 @@ class Trail:
 
     def record(self, event: Event) -> None:
         """Complete the event with who and from where, and hand it over."""
-        self._runtime.record(self._completed(event))
+        self._runtime.record(self.completed(event))
 
-    def _completed(self, event: Event) -> Event:
+    def completed(self, event: Event) -> Event:
+        """The event with who acts, and from where."""
         principal = self._client.principal
         extra = dict(event.extra)
         if principal is not None and principal.certificate is not None:
@@ -88,6 +89,22 @@ class Trail:
     # --- acts ------------------------------------------------------------------------
 
     @contextmanager
+    def failures_audited(self, name: str, path: str) -> Iterator[None]:
+        """An act whose row is written with the act itself: here only that it was refused or has
+        failed, durable before the client has its reply. Of what may yet be done recovery writes
+        the row."""
+        self.command_has_row = True
+        try:
+            yield
+        except OutcomeUnknown:
+            raise
+        except Exception as exc:
+            self.record_durably(
+                Event(name, outcome="failure", path=path, reason=str(exc), reply=str(answer(exc)))
+            )
+            raise
+
+    @contextmanager
     def audited(self, name: str, path: str) -> Iterator[Act]:
         """An act on a file or a directory: one row when it is done or has failed, durable before
         the client has its reply. The verb sets ``act.reply``."""
@@ -108,7 +125,7 @@ class Trail:
         for it. Refusals by which nothing was moved have a bound
         (:mod:`securedrop_ftp.refusals`). In a verb's greenlet only."""
         self.command_has_row = True
-        whole = self._completed(event)
+        whole = self.completed(event)
         bounded = event.outcome != "success" and not event.size
         if bounded and not refusals.admit(self._bucket(), whole):
             if not self._offload.gone:
@@ -141,7 +158,7 @@ class Trail:
 
     def record_soon(self, event: Event) -> None:
         """A refusal outside of a verb's greenlet: nobody waits for its row."""
-        whole = self._completed(event)
+        whole = self.completed(event)
         if refusals.admit(self._bucket(), whole):
             self._runtime.record(whole)
 
@@ -167,7 +184,7 @@ class Trail:
         if self._client.principal is not None:
             self.record(closed)
             return
-        rows = [self._completed(event) for event in (self._opened, closed) if event is not None]
+        rows = [self.completed(event) for event in (self._opened, closed) if event is not None]
         self._opened = None
         kind = "connection without a login" if len(rows) > 1 else "session.closed"
         if trouble:

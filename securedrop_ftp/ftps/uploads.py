@@ -116,7 +116,6 @@ def _receive(
     finally:
         if text is not None:
             text.close()
-    session.own_files.add(receipt.path)
     return stored(receipt)
 
 

@@ -123,6 +123,7 @@ class Admission:
             key=key,
             path=request.path,
             policy=terms.policy,
+            replaces=terms.replace,
             owner=self._book.owner,
             node=self._book.node,
             lease_until=self._book.lease_end(),

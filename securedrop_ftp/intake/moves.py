@@ -17,10 +17,12 @@ from django.db.models.functions import Coalesce
 
 from securedrop_ftp import clock
 from securedrop_ftp.events import Event
+from securedrop_ftp.intake import name_changes, stored_names
 from securedrop_ftp.intake.durable import to_json
 from securedrop_ftp.intake.ledger import Claim, held
 from securedrop_ftp.intake.phases import Trigger, row_after, rows_before
 from securedrop_ftp.intake.receipt import Sent
+from securedrop_ftp.intake.stored_names import Name
 from securedrop_ftp.intake.takeover import discard_suspended
 from securedrop_ftp.models import Upload, UploadState
 from securedrop_ftp.models.upload import LIVE
@@ -57,10 +59,11 @@ _MARK_COMMITTED = Update(
     sha256=Given("sha256"),
     reason=Given("reason"),
     unconfirmed=Given("unconfirmed"),
+    current=True,
     lease_until=Given("taken_until", DateTimeField()),
     resume_token="",
     digest_state=None,
-    key=Coalesce(Given("key"), F("key")),
+    key=Given("key"),
     digest_source=Coalesce(Given("digest_source"), F("digest_source")),
     finished=Given("now", DateTimeField()),
     updated=Given("now", DateTimeField()),
@@ -93,6 +96,7 @@ def mark_publishing(
     claim: Claim,
     parts: Sequence[Part],
     *,
+    name: Name,
     size: int,
     sha256: str,
     digest_source: str,
@@ -100,7 +104,11 @@ def mark_publishing(
     lease_until: datetime,
     sent: Sent | None = None,
 ) -> bool:
-    """The write-ahead row: from here a restart can finish it or undo it."""
+    """The write-ahead row: from here a restart can finish it or undo it.
+
+    Raises:
+        NameBusy: its name, or a directory above it, is being renamed or deleted.
+    """
     marked = _MARK_PUBLISHING.run(
         upload_id=claim.upload_id,
         epoch=claim.epoch,
@@ -112,6 +120,8 @@ def mark_publishing(
         lease_until=lease_until,
         now=clock.now(),
     )
+    if marked:
+        name_changes.refuse_claimed(name)
     if marked and sent is not None:
         held(claim).update(sent_size=sent.size, sent_sha256=sent.sha256)
     return bool(marked)
@@ -130,14 +140,14 @@ def mark_committed(
     claim: Claim,
     event: Event,
     *,
+    name: Name,
     unconfirmed: bool = False,
-    key: str | None = None,
     supersedes: Q | None = None,
     digest_source: str | None = None,
     taken_until: datetime | None = None,
 ) -> list[Upload] | None:
-    """Committed, with its audit row. ``supersedes`` selects suspended rows that this upload
-    replaces; they are returned, aborted in the ledger, for storage to forget. Until
+    """Committed under ``name``, with its audit row. ``supersedes`` selects suspended rows that this
+    upload replaces; they are returned, aborted in the ledger, for storage to forget. Until
     ``taken_until`` the key stays taken: the row keeps a lease though it is not live.
 
     ``None``: the row is not ours any more; nothing was written.
@@ -150,12 +160,13 @@ def mark_committed(
         reason=event.reason[:255],
         unconfirmed=unconfirmed,
         taken_until=taken_until,
-        key=key,
+        key=name.key,
         digest_source=digest_source,
         now=clock.now(),
     )
     if not changed:
         return None
+    stored_names.hold(name, claim.upload_id)
     replaced: list[Upload] = []
     if supersedes is not None:
         rows = Upload.objects.filter(supersedes, state=UploadState.SUSPENDED).order_by()
@@ -169,13 +180,23 @@ def mark_committed(
 
 
 def settle_committed(
-    claim: Claim, event: Event, *, supersedes: Q | None = None, taken_until: datetime | None = None
+    claim: Claim,
+    event: Event,
+    *,
+    name: Name,
+    supersedes: Q | None = None,
+    taken_until: datetime | None = None,
 ) -> list[Upload] | None:
     """:func:`mark_committed` for a client that was told “outcome pending”: a retry of the same
     bytes is answered from the row. So it is where an earlier call had reached the database and
     only its answer was lost; then the reason of the row says what the client was told."""
     replaced = mark_committed(
-        claim, event, unconfirmed=True, supersedes=supersedes, taken_until=taken_until
+        claim,
+        event,
+        name=name,
+        unconfirmed=True,
+        supersedes=supersedes,
+        taken_until=taken_until,
     )
     if replaced is None:
         held(claim, UploadState.COMMITTED).update(unconfirmed=True, reason=event.reply[:255])
@@ -187,10 +208,10 @@ def is_committed(claim: Claim) -> bool:
     return held(claim, UploadState.COMMITTED).exists()
 
 
-def answer_from(claim: Claim, event: Event, earlier_id: str, key: str) -> bool:
+def answer_from(claim: Claim, event: Event, earlier_id: str, name: Name) -> bool:
     """This attempt brought what an unconfirmed earlier one had stored: answered from its row,
     once. False: not ours any more."""
-    if mark_committed(claim, event, key=key) is None:
+    if mark_committed(claim, event, name=name) is None:
         return False
     Upload.objects.filter(pk=earlier_id).update(unconfirmed=False)
     return True

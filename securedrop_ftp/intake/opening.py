@@ -6,6 +6,7 @@ At most one live row of a key exists (a database constraint):
   nobody has noticed yet, and its client is back. Under ``version`` both go on, under two names;
 - another account's live upload is :class:`~securedrop_ftp.exceptions.UploadBusy`;
 - a row whose lease has run out is settled first, whoever had it; busy while it may still land;
+- under ``version`` a name at which a rename or a deletion is under way is passed over;
 - busy as well where a put was tried again and its first, unanswered try may still land.
 """
 
@@ -21,9 +22,10 @@ from django.db.models import DateTimeField, Q
 
 from securedrop_ftp import clock
 from securedrop_ftp.exceptions import Exists, LeaseLost, UploadBusy
-from securedrop_ftp.intake import takeover
+from securedrop_ftp.intake import name_changes, takeover
 from securedrop_ftp.intake.attempt import Unconfirmed
 from securedrop_ftp.intake.door import Door
+from securedrop_ftp.intake.stored_names import Name
 from securedrop_ftp.models import OverwritePolicy, Upload, UploadState
 from securedrop_ftp.models.upload import LIVE
 from securedrop_ftp.prepared import Given, Select, insert
@@ -171,6 +173,8 @@ class _Look:
             standing = self._standing(_Neighbour(*found))
             if standing is not None:
                 return standing
+        if self._versions and name_changes.is_claimed(Name(self._row.storage, self._row.key)):
+            return self._taken()
         replaceable = wish.replace or self._versions or self._unconfirmed
         if wish.exists and not replaceable:
             raise Exists

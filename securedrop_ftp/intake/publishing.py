@@ -41,6 +41,7 @@ from securedrop_ftp.intake.readback import digest_of
 from securedrop_ftp.intake.receipt import Receipt, Sent
 from securedrop_ftp.intake.recording import Recording
 from securedrop_ftp.intake.steps import step
+from securedrop_ftp.intake.stored_names import Name
 from securedrop_ftp.log import get_logger
 from securedrop_ftp.models import Upload, UploadState
 from securedrop_ftp.storage.protocol import Part, Published
@@ -120,6 +121,7 @@ class Publication:
                 moves.mark_publishing,
                 self._claim,
                 parts,
+                name=self._name,
                 size=self._size,
                 sha256=sha256,
                 digest_source=self._attempt.digest_source,
@@ -201,6 +203,7 @@ class Publication:
             moves.mark_committed,
             self._claim,
             event,
+            name=self._name,
             supersedes=superseded,
             taken_until=taken_until,
         )
@@ -216,6 +219,7 @@ class Publication:
                     moves.settle_committed,
                     self._claim,
                     event.but(reply=told, event_id=event.event_id),
+                    name=self._name,
                     supersedes=superseded,
                     taken_until=taken_until,
                 )
@@ -225,6 +229,10 @@ class Publication:
             raise LeaseLost
         for row in replaced or ():
             forget_parts(row, self._attempt.backend)
+
+    @property
+    def _name(self) -> Name:
+        return Name(self._attempt.request.principal.storage, self._attempt.key)
 
     def _reached_the_ledger(self) -> bool:
         """Whether our row is committed though the database did not answer: a connection that ends
@@ -286,7 +294,13 @@ class Publication:
             sent=self._sent,
         )
         event = self._committed_event(receipt, f"stored already by upload {earlier.upload_id}")
-        answer = partial(moves.answer_from, self._claim, event, earlier.upload_id, earlier.key)
+        answer = partial(
+            moves.answer_from,
+            self._claim,
+            event,
+            earlier.upload_id,
+            Name(attempt.request.principal.storage, earlier.key),
+        )
         try:
             if not self._book.run(answer):
                 raise LeaseLost

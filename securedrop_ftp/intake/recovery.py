@@ -35,10 +35,12 @@ from securedrop_ftp.intake.durable import contiguous, from_json, length_of
 from securedrop_ftp.intake.held import forget_parts, partial_of
 from securedrop_ftp.intake.ledger import Claim, Ledger
 from securedrop_ftp.intake.locations import located_backend
+from securedrop_ftp.intake.naming_recovery import NamingRecovery
 from securedrop_ftp.intake.readback import digest_of
 from securedrop_ftp.intake.receipt import Sent
+from securedrop_ftp.intake.stored_names import Name
 from securedrop_ftp.log import get_logger
-from securedrop_ftp.models import OverwritePolicy, Upload, UploadState
+from securedrop_ftp.models import Upload, UploadState
 from securedrop_ftp.models.upload import LIVE
 from securedrop_ftp.storage.confined import ConfinedStorage
 from securedrop_ftp.storage.parts import holds
@@ -64,15 +66,16 @@ class Recovery:
         self._book = book
         self._backend_for = backend_for
         self._conf = conf
+        self._names = NamingRecovery(book, backend_for, conf)
 
     # --- which rows -------------------------------------------------------------------
 
     def recover(self, owner_is_dead: Callable[[str], bool]) -> dict[str, int]:
-        """Settle the rows of dead owners and of expired leases.
+        """Settle the rows of dead owners and of expired leases; of renames and deletions too.
 
         Returns how many ended in each state; ``pending`` could not be settled now.
         """
-        counts: dict[str, int] = {}
+        counts = self._names.recover(owner_is_dead)
         silent: set[str] = set()
         rows = Upload.objects.filter(state__in=LIVE).select_related("partner")
         for row in rows.order_by("started").iterator(BATCH):
@@ -82,7 +85,9 @@ class Recovery:
         return counts
 
     def settle_expired(self, limit: int = BATCH) -> int:
-        """Settle rows whose lease has run out, whoever had it; a few at a time."""
+        """Settle rows whose lease has run out, whoever had it; a few at a time. Of renames and
+        deletions as well; how many uploads were settled."""
+        self._names.settle_expired(limit)
         rows = Upload.objects.filter(state__in=LIVE, lease_until__lt=clock.now())
         settled = 0
         silent: set[str] = set()
@@ -201,9 +206,8 @@ class Recovery:
         self._book.run(partial(takeover.record_token, claim, row.resume_token))
         if not holds(backend.list_parts(taken), parts, backend.capabilities):
             raise NotFound("storage does not hold its parts any more")
-        replace = row.policy == OverwritePolicy.REPLACE
         return backend.commit(
-            taken, parts, size=length_of(parts), sha256=row.sha256, replace=replace
+            taken, parts, size=length_of(parts), sha256=row.sha256, replace=row.replaces
         )
 
     def _take(self, row: Upload) -> bool:
@@ -240,6 +244,7 @@ class Recovery:
                 moves.mark_committed,
                 Claim(row.pk, row.epoch),
                 event,
+                name=Name(row.storage, row.key),
                 unconfirmed=True,
                 supersedes=Q(account_id=row.account_id, storage=row.storage, path=row.path),
             )

@@ -28,6 +28,8 @@ from securedrop_ftp.intake import moves, steps
 from securedrop_ftp.intake.admission import Admission
 from securedrop_ftp.intake.attempt import Actor, Attempt, reason_of
 from securedrop_ftp.intake.context import IntakeContext
+from securedrop_ftp.intake.meaning import Meaning
+from securedrop_ftp.intake.naming import Naming
 from securedrop_ftp.intake.pipeline import as_known
 from securedrop_ftp.intake.receipt import Receipt
 from securedrop_ftp.intake.request import UploadRequest
@@ -72,6 +74,9 @@ class Intake:
         self._admission = Admission(self._context)
         self._suspended = SuspendedUploads(self._context)
         self._resumption = Resumption(self._context, self._suspended)
+        #: What names mean, and how they are changed.
+        self.meaning = Meaning(self._context, self._suspended)
+        self.naming = Naming(self._context)
         self.ledger = self._context.ledger
         self.budget = self._context.budget
         self.unsettled = self._context.unsettled

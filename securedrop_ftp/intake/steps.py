@@ -1,4 +1,4 @@
-"""Numbered places in the way of an upload where the fault tests may stop the process.
+"""Numbered places in uploads, renames and deletions, where the fault tests may stop the process.
 
 ``step(name)`` costs one comparison and does nothing unless the setting ``fault_step`` names that
 place; the kill suite sets it to ``name`` or ``name:n`` (the n-th passage) and the process ends
@@ -31,6 +31,20 @@ STEPS: Final = (
     "abort.after",  # the ledger knows, storage not yet
 )
 
+#: The same of a rename and of a deletion.
+NAMING_STEPS: Final = (
+    "rename.claimed",
+    "rename.moving",  # written ahead, storage was not asked yet
+    "rename.copied",  # by a storage that copies: the ledger does not know
+    "rename.recorded",
+    "rename.done",  # in storage; the ledger does not know
+    "rename.told",  # ledger and audit row are committed, no reply yet
+    "delete.claimed",
+    "delete.moving",
+    "delete.done",
+    "delete.told",
+)
+
 _hook: Callable[[str], None] | None = None
 
 
@@ -56,8 +70,9 @@ def arm(fault_step: str) -> None:
         set_hook(None)
         return
     name, _, count = fault_step.partition(":")
-    if name not in STEPS:
-        raise ValueError(f"no step {name!r}; there are {', '.join(STEPS)}")
+    if name not in STEPS + NAMING_STEPS:
+        known = ", ".join(STEPS + NAMING_STEPS)
+        raise ValueError(f"no step {name!r}; there are {known}")
     left = int(count or 1)
 
     def kill(passed: str) -> None:

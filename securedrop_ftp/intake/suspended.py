@@ -28,13 +28,15 @@ from securedrop_ftp.storage.protocol import Part
 
 @dataclass(frozen=True, slots=True)
 class Suspended:
-    """An interrupted upload as its owner sees it. ``length`` is the durable one, bytes."""
+    """An interrupted upload as its owner sees it. ``length`` is the durable one, bytes; ``started``
+    is when it began, ``modified`` is now."""
 
     upload_id: str
     path: str
     key: str
     length: int
     modified: datetime
+    started: datetime
 
 
 def parts_of(row: Upload) -> list[Part]:
@@ -131,7 +133,7 @@ class SuspendedUploads:
         length = length_of(parts_of(row))
         if not length:
             return None
-        return Suspended(str(row.pk), row.path, row.key, length, clock.now())
+        return Suspended(str(row.pk), row.path, row.key, length, clock.now(), row.started)
 
     def discard(self, principal: Principal, path: str) -> bool:
         """Discard the owner's suspended uploads of the path; whether there was one. Blocks."""

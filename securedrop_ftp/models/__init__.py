@@ -8,6 +8,7 @@ from securedrop_ftp.models.client_certificates import ClientCertificates
 from securedrop_ftp.models.ip_rule import IPRule
 from securedrop_ftp.models.live_session import LiveSession
 from securedrop_ftp.models.login_attempt import Lockout, LoginAttempt
+from securedrop_ftp.models.name_change import NameChange, NameChangeKind, NameChangeState
 from securedrop_ftp.models.partner import AsciiPolicy, Mode, OverwritePolicy, Partner
 from securedrop_ftp.models.permissions import DEFAULT_PERMISSIONS, Permission
 from securedrop_ftp.models.service_boot import ServiceBoot
@@ -26,6 +27,9 @@ __all__ = [
     "Lockout",
     "LoginAttempt",
     "Mode",
+    "NameChange",
+    "NameChangeKind",
+    "NameChangeState",
     "OverwritePolicy",
     "Partner",
     "Permission",

@@ -16,7 +16,7 @@ class Permission(StrEnum):
     LIST = "list"  # LIST, NLST, MLSD, and SIZE, MDTM, MLST of finished files
     DELETE = "delete"  # DELE
     RENAME = "rename"  # RNFR, RNTO of any file
-    RENAME_OWN = "rename_own"  # RNFR, RNTO of a file stored in the same session
+    RENAME_OWN = "rename_own"  # RNFR, RNTO of what the account itself stored, for a day
     MKDIR = "mkdir"  # MKD
     RMDIR = "rmdir"  # RMD
 

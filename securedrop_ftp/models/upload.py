@@ -46,6 +46,11 @@ class Upload(models.Model):
     key = models.CharField(max_length=1024, help_text="The final object key.")
     path = models.CharField(max_length=1024, help_text="The FTP path that the client named.")
     policy = models.CharField(max_length=16)
+    replaces = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="A finished file of the name may be replaced: decided when it was admitted.",
+    )
 
     state = models.CharField(max_length=16, choices=UploadState, default=UploadState.RECEIVING)
     epoch = models.PositiveIntegerField(default=1)
@@ -90,6 +95,13 @@ class Upload(models.Model):
         "the same bytes is answered from this row.",
     )
 
+    current = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="Committed, and what it stored has its key still: neither replaced nor deleted "
+        "by anybody here. A rename takes key and path along.",
+    )
+
     started = models.DateTimeField(default=clock.now, editable=False)
     updated = models.DateTimeField(default=clock.now, editable=False)
     finished = models.DateTimeField(null=True)
@@ -106,6 +118,11 @@ class Upload(models.Model):
         indexes = [
             models.Index(fields=("state", "lease_until"), name="securedrop_upload_lease"),
             models.Index(fields=("storage", "key", "state"), name="securedrop_upload_key"),
+            models.Index(
+                fields=("storage", "key"),
+                condition=models.Q(current=True),
+                name="securedrop_upload_current",
+            ),
             # Admin's lists: newest first, filtered by one of these, by keyset.
             models.Index(fields=("-started", "-id"), name="securedrop_upload_started"),
             models.Index(

@@ -31,6 +31,7 @@ from securedrop_ftp.storage.protocol import (
     Part,
     Partial,
     Published,
+    nothing_to_do,
 )
 
 
@@ -197,12 +198,30 @@ class ConfinedStorage:
             raise IsADirectory
         self._backend.delete(key)
 
-    def rename(self, source: str, target: str, *, replace: bool) -> None:
+    def rename(
+        self,
+        source: str,
+        target: str,
+        *,
+        replace: bool,
+        copied: Callable[[], None] = nothing_to_do,
+    ) -> None:
         """Raises NotADirectory as :meth:`mkdir` does."""
         self._inside(source)
         if _directory(self._inside(target)) != _directory(source):
             self._refuse_file_above(target)
-        self._backend.rename(source, target, replace=replace)
+        self._backend.rename(source, target, replace=replace, copied=copied)
+
+    def settle_rename(
+        self, source: str, target: str, *, copied: bool, target_etag: str, undo: bool
+    ) -> bool:
+        return self._backend.settle_rename(
+            self._inside(source),
+            self._inside(target),
+            copied=copied,
+            target_etag=target_etag,
+            undo=undo,
+        )
 
     def mkdir(self, key: str) -> None:
         """NotADirectory where one of its directories is a file: object stores would make one

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from itertools import islice
 from typing import Any, ClassVar, Final
 
 from securedrop_ftp.conf import Conf
@@ -21,6 +22,7 @@ from securedrop_ftp.exceptions import (
     NotFound,
     SecureDropError,
     StorageUnavailable,
+    TooManyToMove,
     VerificationFailed,
 )
 from securedrop_ftp.storage.errors import not_there, refuse_root
@@ -29,6 +31,8 @@ from securedrop_ftp.storage.protocol import RESERVED, Entry
 from securedrop_ftp.storage.remote_tree import RemoteTree
 
 PARALLEL: Final = 8
+#: Objects of a directory that a rename copies. More take minutes, and hold their names in memory.
+MOVED_AT_MOST: Final = 10_000
 
 #: Directories' keys and files of one page of a listing.
 Page = tuple[list[str], list[Entry]]
@@ -121,18 +125,18 @@ class FlatStore(RemoteTree):
 
     # --- changing --------------------------------------------------------------------
 
-    def _move_file(self, found: Entry, target: str, *, taken: bool) -> None:
+    def _copy_file(self, found: Entry, target: str, *, taken: bool) -> None:
         del taken  # a copy replaces
         self._copy(found, target)
         if self._head(target).size != found.size:
             raise VerificationFailed("The copy is not as long as its source.")
-        self._remove(found.key)
 
-    def _move_directory(self, source: str, target: str) -> None:
-        """Everything under ``source/``, its marker included. If a copy fails, the copies made
-        are removed again and the error is raised."""
+    def _copy_directory(self, source: str, target: str) -> Sequence[str]:
+        """Everything under ``source/``, its marker included."""
         end = time.monotonic() + self.conf.operation_timeout
-        entries = list(self._every(f"{source}/"))
+        entries = list(islice(self._every(f"{source}/"), MOVED_AT_MOST + 1))
+        if len(entries) > MOVED_AT_MOST:
+            raise TooManyToMove
         sizes = {entry.key[len(source) :]: entry.size for entry in entries}
 
         def copy(entry: Entry) -> None:
@@ -142,14 +146,34 @@ class FlatStore(RemoteTree):
 
         try:
             in_parallel(copy, entries)
-            copies = self._every(f"{target}/")
-            if sizes != {entry.key[len(target) :]: entry.size for entry in copies}:
+            if sizes != self._sizes(target):
                 raise VerificationFailed("The copies are not what was copied.")
         except SecureDropError:
             with suppress(SecureDropError):
-                self._remove_all([target + name for name in sizes])
+                self._remove_directory(target, list(sizes))
             raise
-        self._remove_all([entry.key for entry in entries])
+        return list(sizes)
+
+    def _remove_directory(self, source: str, names: Sequence[str]) -> None:
+        self._remove_all([source + name for name in names])
+
+    def _same_file(self, found: Entry, target: str, target_etag: str) -> bool:
+        """A file that was there before is told by its ETag: the copy has another one, or is the
+        same as what it replaced."""
+        try:
+            there = self._head(target)
+        except NotFound:
+            return False
+        replaced = there.etag != target_etag or there.etag == found.etag
+        return replaced and there.size == found.size
+
+    def _copied_names(self, source: str, target: str) -> Sequence[str]:
+        there = self._sizes(target)
+        return [name for name, size in self._sizes(source).items() if there.get(name) == size]
+
+    def _sizes(self, key: str) -> dict[str, int]:
+        """Size of every object below a directory, by what follows its key."""
+        return {entry.key[len(key) :]: entry.size for entry in self._every(f"{key}/")}
 
     def _make_directory(self, key: str) -> None:
         self._put_marker(self._marker(key))

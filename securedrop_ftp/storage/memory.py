@@ -35,6 +35,7 @@ from securedrop_ftp.storage.protocol import (
     Part,
     Partial,
     Published,
+    nothing_to_do,
 )
 
 
@@ -207,7 +208,14 @@ class MemoryBackend:
             if self._objects.pop(key, None) is None:
                 raise IsADirectory if self._is_directory(key) else not_there()
 
-    def rename(self, source: str, target: str, *, replace: bool) -> None:
+    def rename(
+        self,
+        source: str,
+        target: str,
+        *,
+        replace: bool,
+        copied: Callable[[], None] = nothing_to_do,
+    ) -> None:
         refuse_root(source)
         refuse_root(target)
         with self._lock:
@@ -224,6 +232,12 @@ class MemoryBackend:
             self._objects = {_moved(k, source, target): v for k, v in self._objects_without(target)}
             self._directories = {_moved(k, source, target) for k in self._directories}
             self._add_directories(target)
+
+    def settle_rename(
+        self, source: str, target: str, *, copied: bool, target_etag: str, undo: bool
+    ) -> bool:
+        with self._lock:
+            return source not in self._objects and not self._is_directory(source)
 
     def _objects_without(self, target: str) -> list[tuple[str, _Object]]:
         return [(key, found) for key, found in self._objects.items() if key != target]

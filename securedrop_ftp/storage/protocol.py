@@ -34,6 +34,10 @@ META_PARTNER: Final = "securedrop-partner"
 META_ACCOUNT: Final = "securedrop-account"
 
 
+def nothing_to_do() -> None:
+    """A notice that nobody waits for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Capabilities:
     """What a backend can do; intake and downloads adapt to it.
@@ -228,10 +232,28 @@ class Backend(Protocol):
     def delete(self, key: str) -> None:
         """Remove a file. Raises NotFound, IsADirectory."""
 
-    def rename(self, source: str, target: str, *, replace: bool) -> None:
+    def rename(
+        self,
+        source: str,
+        target: str,
+        *,
+        replace: bool,
+        copied: Callable[[], None] = nothing_to_do,
+    ) -> None:
         """A file or a directory. There is no moment in which neither name exists, and a failed
-        rename leaves the source whole. Raises NotFound, Exists, IsADirectory,
-        IntoItself."""
+        rename leaves the source whole, unless ``copied`` was called: a storage that cannot move
+        calls it when everything is at the target, before it removes the source; what it raises
+        stops the rename there. Raises NotFound, Exists, IsADirectory, IntoItself."""
+
+    def settle_rename(
+        self, source: str, target: str, *, copied: bool, target_etag: str, undo: bool
+    ) -> bool:
+        """Bring a rename of ``source`` to ``target`` to an end that stopped on its way; nobody else
+        changes the two names meanwhile. True: it is done now.
+
+        ``copied``: everything is known to be at the target. ``target_etag``: of the file that was
+        there before, ``""``: none was. ``undo``: where it is not done, remove the copies; else they
+        are left, because what was asked of storage may still be carried out."""
 
     def mkdir(self, key: str) -> None:
         """Raises Exists (file or directory), NotFound where the parent must exist."""

@@ -31,6 +31,7 @@ from securedrop_ftp.intake.phases import (
     row_after,
     rows_before,
 )
+from securedrop_ftp.intake.stored_names import Name
 from securedrop_ftp.models import Upload, UploadState
 from securedrop_ftp.models.upload import LIVE
 from tests.intake.house import House
@@ -180,6 +181,9 @@ def test_the_ledgers_states_follow_from_the_phases() -> None:
     assert rows_before(Trigger.RETIRE) == LIVE
 
 
+NAME = Name("default", "acme/a")
+
+
 def _event(name: str) -> Event:
     return Event(name, outcome="failure", partner="acme", size=1, sha256="")
 
@@ -197,13 +201,16 @@ def _written(trigger: Trigger, row: Upload) -> Callable[[], Any]:
             moves.mark_publishing,
             claim,
             [],
+            name=NAME,
             size=1,
             sha256="",
             digest_source="stream",
             sealed="",
             lease_until=now,
         ),
-        Trigger.COMMIT: lambda: moves.mark_committed(claim, _event("upload.committed")) == [],
+        Trigger.COMMIT: lambda: (
+            moves.mark_committed(claim, _event("upload.committed"), name=NAME) == []
+        ),
         Trigger.SUSPEND: partial(
             moves.mark_suspended,
             claim,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from concurrent.futures import Future
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,6 +23,8 @@ from securedrop_ftp.ftps.parking import Waiter
 from securedrop_ftp.ftps.registry import VERBS
 from securedrop_ftp.ftps.session import Session
 from securedrop_ftp.ftps.wire import Command
+from securedrop_ftp.intake.meaning import Meaning
+from securedrop_ftp.intake.naming import Naming
 from securedrop_ftp.intake.receipt import Receipt
 from securedrop_ftp.intake.service import UploadRequest
 from securedrop_ftp.intake.stored_digest import digest_of_object
@@ -102,6 +105,28 @@ def _settled() -> Waiter[None]:
     return waiter
 
 
+class QuietContext:
+    """The intake's, with a ledger that knows of nothing and takes everything."""
+
+    def __init__(self, storage: ConfinedStorage) -> None:
+        self.conf, self.unsettled = Conf(), SimpleNamespace(leave=lambda _job: None)
+        self.ledger = SimpleNamespace(owner="node:ftps:boot:0", run=lambda _job: [])
+        self.storage = lambda _principal: storage
+
+
+class QuietMeaning(Meaning):
+    def _own(self, *_args: object) -> None:
+        return None
+
+
+class QuietNaming(Naming):
+    def _holder(self, _name: object) -> None:
+        return None
+
+    def _now(self) -> datetime:
+        return datetime.now(UTC)
+
+
 class QuietRuntime:
     """The :class:`~securedrop_ftp.ftps.runtime.Runtime` of one session; its intake too."""
 
@@ -111,6 +136,8 @@ class QuietRuntime:
         self.kinship = SimpleNamespace(prove=lambda *_who: None)
         self.reads = ReadBudget(1 << 40)
         self._storage = storage
+        context: Any = QuietContext(storage)
+        self.meaning, self.naming = QuietMeaning(context, self), QuietNaming(context)  # type: ignore[arg-type]
 
     def accounts(self, function: Callable[..., Any], *args: Any) -> Future[Any]:
         return given("" if function is digest_of_object else function(*args))
@@ -131,6 +158,9 @@ class QuietRuntime:
 
     def suspended_for(self, *_args: object) -> None:
         return None
+
+    def at(self, *_args: object) -> None:
+        """Of :class:`~securedrop_ftp.intake.suspended.SuspendedUploads`."""
 
     def suspended_under(self, *_args: object) -> list[Any]:
         return []

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from securedrop_ftp.storage.protocol import Backend, Entry, ObjectSpec, Part, Partial, Published
+from securedrop_ftp.storage.protocol import (
+    Backend,
+    Entry,
+    ObjectSpec,
+    Part,
+    Partial,
+    Published,
+    nothing_to_do,
+)
 
 
 class RecordingBackend:
@@ -52,9 +60,20 @@ class RecordingBackend:
         self.seen.append(key)
         self._inner.delete(key)
 
-    def rename(self, source: str, target: str, *, replace: bool) -> None:
+    def rename(
+        self,
+        source: str,
+        target: str,
+        *,
+        replace: bool,
+        copied: Callable[[], None] = nothing_to_do,
+    ) -> None:
         self.seen += [source, target]
-        self._inner.rename(source, target, replace=replace)
+        self._inner.rename(source, target, replace=replace, copied=copied)
+
+    def settle_rename(self, source: str, target: str, **kwargs: Any) -> bool:
+        self.seen += [source, target]
+        return self._inner.settle_rename(source, target, **kwargs)
 
     def mkdir(self, key: str) -> None:
         self.seen.append(key)

@@ -6,14 +6,16 @@ import re
 
 from securedrop_ftp import replies
 from securedrop_ftp.events import Event
-from securedrop_ftp.exceptions import NotFound
+from securedrop_ftp.exceptions import NotFound, OutcomeUnknown
 from securedrop_ftp.ftps import suspended, texts
 from securedrop_ftp.ftps.answers import Refused
 from securedrop_ftp.ftps.facts import timestamp
 from securedrop_ftp.ftps.logged_in import LoggedIn
 from securedrop_ftp.ftps.registry import verb
+from securedrop_ftp.intake.meaning import Meant, file_of
+from securedrop_ftp.intake.naming import NameRequest, Renamed
 from securedrop_ftp.intake.stored_digest import digest_of_object
-from securedrop_ftp.models import OverwritePolicy, Permission
+from securedrop_ftp.models import Permission
 from securedrop_ftp.replies import Reply
 
 
@@ -26,15 +28,35 @@ def dele(session: LoggedIn, argument: str) -> Reply:
         if not discarded:
             session.trail.deny("DELE", path)
         return replies.ACTION_OK.but("Suspended upload discarded.")
+    reply = replies.ACTION_OK.but("File deleted.")
     try:
-        with session.trail.audited("file.deleted", path) as act:
-            session.fs.delete(path)
-            act.reply = replies.ACTION_OK.but("File deleted.")
+        with session.trail.failures_audited("file.deleted", path):
+            found = _finished(session, path)
+            request = _request(session, "file.deleted", found)
+            session.storage(session.runtime.intake.naming.delete, request, str(reply))
     except NotFound:
         if not discarded:
             raise
         return replies.ACTION_OK.but("Suspended upload discarded.")
-    return act.reply
+    except OutcomeUnknown as exc:
+        raise Refused(replies.NAME_PENDING) from exc
+    return reply
+
+
+def _finished(session: LoggedIn, path: str) -> Meant:
+    return session.storage(session.runtime.intake.meaning.finished, session.principal, path)
+
+
+def _request(session: LoggedIn, event: str, meant: Meant, target: str = "") -> NameRequest:
+    return NameRequest(
+        principal=session.principal,
+        path=meant.path,
+        key=meant.key,
+        event=session.trail.completed(Event(event, path=meant.path)),
+        pending=str(replies.NAME_PENDING),
+        target_path=target,
+        target_key=session.fs.key(target) if target else "",
+    )
 
 
 def _discard(session: LoggedIn, path: str) -> bool:
@@ -53,33 +75,41 @@ _RENAME = (Permission.RENAME, Permission.RENAME_OWN)
 
 @verb("RNFR", argument=True, permission=_RENAME, syntax="RNFR <old name>", attempts="file.renamed")
 def rnfr(session: LoggedIn, argument: str) -> Reply:
-    """The old name. Who may rename only what it stored itself, in this session, says so here."""
+    """The old name. What an account stored it may rename for a day, in any session."""
     path = session.fs.resolve(argument)
-    if not session.may(Permission.RENAME) and path not in session.own_files:
-        session.trail.deny("RNFR", path)
     if path == "/":
         return replies.NO_PERMISSION.but("The top directory stays.")
-    session.fs.stat(path)
-    session.dialogue.said_next.rename_from = path
+    meant = _finished(session, path)
+    if not session.may(Permission.RENAME) and not meant.may_rename_own:
+        session.trail.deny("RNFR", path)
+    session.dialogue.said_next.rename_from = meant
     return replies.NEED_RNTO
 
 
 @verb("RNTO", argument=True, permission=_RENAME, syntax="RNTO <new name>", attempts="file.renamed")
 def rnto(session: LoggedIn, argument: str) -> Reply:
-    """The new name. It follows the partner's overwrite policy like an upload."""
+    """The new name. It follows the partner's overwrite policy as an upload does."""
     source = session.dialogue.said.rename_from
     if source is None:
         return replies.BAD_SEQUENCE.but("Send RNFR first.")
     target = session.fs.resolve(argument)
-    principal = session.principal
-    replace = principal.overwrite == OverwritePolicy.REPLACE and session.may(Permission.OVERWRITE)
-    with session.trail.audited("file.renamed", f"{source} -> {target}") as act:
-        session.fs.rename(source, target, replace=replace)
-        act.reply = replies.ACTION_OK.but("Renamed.")
-    if source in session.own_files:
-        session.own_files.discard(source)
-        session.own_files.add(target)
-    return act.reply
+    request = _request(session, "file.renamed", source, target)
+    try:
+        with session.trail.failures_audited("file.renamed", f"{source.path} -> {target}"):
+            renamed = session.storage(session.runtime.intake.naming.rename, request, _told)
+    except OutcomeUnknown as exc:
+        raise Refused(replies.NAME_PENDING) from exc
+    return _renamed(renamed)
+
+
+def _renamed(renamed: Renamed) -> Reply:
+    if not renamed.version_of:
+        return replies.ACTION_OK.but("Renamed.")
+    return replies.ACTION_OK.but(f"Renamed; stored as {renamed.path.rpartition('/')[2]}.")
+
+
+def _told(renamed: Renamed) -> str:
+    return str(_renamed(renamed))
 
 
 @verb("SIZE", argument=True, permission=_SEE, syntax="SIZE <file>")
@@ -112,14 +142,18 @@ def mdtm(session: LoggedIn, argument: str) -> Reply:
     return Reply(213, timestamp(modified))
 
 
-@verb("HASH", argument=True, permission=(Permission.DOWNLOAD,), syntax="HASH <file>")
+#: What one may read, and for some minutes what one has just sent.
+_DIGEST = (Permission.DOWNLOAD, Permission.UPLOAD)
+
+
+@verb("HASH", argument=True, permission=_DIGEST, syntax="HASH <file>")
 def hash_(session: LoggedIn, argument: str) -> Reply:
     """draft-bryan-ftpext-hash-02 §3: SHA-256 of the whole file, as it was received."""
     path, size, digest = _digest(session, argument)
     return Reply(213, f"SHA-256 0-{size} {digest} {path}")
 
 
-@verb("XSHA256", argument=True, permission=(Permission.DOWNLOAD,), syntax="XSHA256 <file>")
+@verb("XSHA256", argument=True, permission=_DIGEST, syntax="XSHA256 <file>")
 def xsha256(session: LoggedIn, argument: str) -> Reply:
     """What older automation asks."""
     return Reply(250, _digest(session, argument)[2])
@@ -128,7 +162,10 @@ def xsha256(session: LoggedIn, argument: str) -> Reply:
 def _digest(session: LoggedIn, argument: str) -> tuple[str, int, str]:
     """(path, size, digest): the digest that the ledger keeps, never one computed now."""
     path = session.fs.resolve_file(argument)
-    entry = session.fs.stat_file(path)
+    meant = _finished(session, path)
+    entry = file_of(meant)
+    if not session.may(Permission.DOWNLOAD) and not meant.is_shown:
+        session.trail.deny("HASH", path)
     digest = session.accounts(digest_of_object, session.principal.storage, entry)
     if not digest:
         raise Refused(replies.BAD_PARAMETER.but("No digest is known of this file."))

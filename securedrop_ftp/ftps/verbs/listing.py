@@ -45,7 +45,7 @@ def mlsd(session: LoggedIn, argument: str) -> Reply:
     """A directory for machines; 501 for a file (RFC 3659 §7.2.1). Neither options nor patterns: the
     argument is a path (§7.2), in which ``*`` is a character like others (TVFS, §6)."""
     path = session.fs.resolve(argument)
-    render = mlsd_lines(session.dialogue.facts, session.rights())
+    render = mlsd_lines(session.dialogue.facts, session.rights(path))
     own = suspended.under(session, path)
     try:
         return send_listing(session, path, suspended.merged(session.fs.pages(path), own), render)
@@ -60,9 +60,10 @@ def mlst(session: LoggedIn, argument: str) -> None:
     entry = suspended.stat(session, path)
     if path == "/":
         entry = session.fs.root_entry(session.principal.since)
+    rights = session.rights(path.rpartition("/")[0] or "/")
     session.reply_lines(
         250,
         "Listing",
-        [f"{facts_of(entry, session.dialogue.facts, session.rights())} {path}"],
+        [f"{facts_of(entry, session.dialogue.facts, rights)} {path}"],
         "End",
     )

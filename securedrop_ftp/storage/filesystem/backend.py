@@ -43,6 +43,7 @@ from securedrop_ftp.storage.protocol import (
     Part,
     Partial,
     Published,
+    nothing_to_do,
 )
 
 UPLOADS: Final = f"{RESERVED}uploads"
@@ -225,7 +226,15 @@ class FilesystemBackend(InPartFiles):
                 case _:
                     raise not_there()
 
-    def rename(self, source: str, target: str, *, replace: bool) -> None:
+    def rename(
+        self,
+        source: str,
+        target: str,
+        *,
+        replace: bool,
+        copied: Callable[[], None] = nothing_to_do,
+    ) -> None:
+        """One step of the kernel: ``copied`` is never called."""
         refuse_root(source)
         refuse_root(target)
         with os_errors(), self._tree.parent(source) as (source_fd, source_name):
@@ -248,6 +257,31 @@ class FilesystemBackend(InPartFiles):
                 )
                 os.fsync(target_fd)
             os.fsync(source_fd)
+
+    def settle_rename(
+        self, source: str, target: str, *, copied: bool, target_etag: str, undo: bool
+    ) -> bool:
+        """Both names are there only where the file system has no exclusive rename: as two links to
+        one file."""
+        with os_errors():
+            try:
+                with self._tree.parent(source) as (source_fd, source_name):
+                    found = os.stat(source_name, dir_fd=source_fd, follow_symlinks=False)
+                    if not self._is_linked(found, target):
+                        return False
+                    os.unlink(source_name, dir_fd=source_fd)
+                    os.fsync(source_fd)
+            except FileNotFoundError:
+                pass  # it was renamed
+            return True
+
+    def _is_linked(self, found: os.stat_result, target: str) -> bool:
+        try:
+            with self._tree.parent(target) as (directory, name):
+                there = os.stat(name, dir_fd=directory, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return mode_of.S_ISREG(found.st_mode) and os.path.samestat(found, there)
 
     def mkdir(self, key: str) -> None:
         """Missing parents are made."""

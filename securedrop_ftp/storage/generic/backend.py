@@ -35,8 +35,9 @@ from securedrop_ftp.storage.filesystem.tree import MARK, Tree
 from securedrop_ftp.storage.generic.api import StorageApi
 from securedrop_ftp.storage.generic.saving import (
     DIRECTORY_MARKER,
+    below,
+    copy_directory,
     mark_directory,
-    move_directory,
     remove_empty,
     save,
 )
@@ -172,13 +173,47 @@ class GenericBackend(InPartFiles, RemoteTree):
     def _remove(self, key: str) -> None:
         self._api.delete(key)
 
-    def _move_file(self, found: Entry, target: str, *, taken: bool) -> None:
+    def _copy_file(self, found: Entry, target: str, *, taken: bool) -> None:
         with self._api.opened(found.key) as content:
             save(self._api, target, content, found.size, taken=taken)
-        self._api.delete(found.key)
 
-    def _move_directory(self, source: str, target: str) -> None:
-        move_directory(self._api, source, target)
+    def _copy_directory(self, source: str, target: str) -> Sequence[str]:
+        return copy_directory(self._api, source, target)
+
+    def _remove_directory(self, source: str, names: Sequence[str]) -> None:
+        for name in names:
+            self._api.delete(source + name)
+        remove_empty(self._api, source)
+
+    def _same_file(self, found: Entry, target: str, target_etag: str) -> bool:
+        """Files have no ETags here: both are read."""
+        there = self._api.find(target)
+        if there is None or there.is_dir or there.size != found.size:
+            return False
+        return self._api.sha256(found.key) == self._api.sha256(target)
+
+    def _copied_names(self, source: str, target: str) -> Sequence[str]:
+        there = set(below(self._api, target))
+        return [
+            name
+            for name in below(self._api, source)
+            if name in there and self._api.size(source + name) == self._api.size(target + name)
+        ]
+
+    def settle_rename(
+        self, source: str, target: str, *, copied: bool, target_etag: str, undo: bool
+    ) -> bool:
+        """A ``save`` that ended on its way may have left half a file at a name that was free."""
+        done = super().settle_rename(
+            source, target, copied=copied, target_etag=target_etag, undo=undo
+        )
+        if undo and not done and not target_etag:
+            there = self._api.find(target)
+            if there is not None and there.is_dir:
+                self._remove_directory(target, list(below(self._api, target)))
+            elif there is not None:
+                self._api.delete(target)
+        return done
 
     def _make_directory(self, key: str) -> None:
         mark_directory(self._api, key)

@@ -62,10 +62,10 @@ def _exchange(api: StorageApi, key: str, content: IO[bytes], size: int) -> None:
         api.discard(aside)
 
 
-def move_directory(api: StorageApi, source: str, target: str) -> None:
-    """Copy everything under ``source`` to ``target``, then delete it. If a copy fails the copies
-    made are removed again."""
-    files = list(_below(api, source))
+def copy_directory(api: StorageApi, source: str, target: str) -> list[str]:
+    """Copy everything under ``source`` to ``target``; what was copied, as what follows ``source``.
+    If a copy fails the copies made are removed again."""
+    files = list(below(api, source))
     copied: list[str] = []
     try:
         for name in files:
@@ -75,12 +75,10 @@ def move_directory(api: StorageApi, source: str, target: str) -> None:
         for name in copied:
             api.discard(name)
         raise
-    for name in files:
-        api.delete(source + name)
-    remove_empty(api, source)
+    return files
 
 
-def _below(api: StorageApi, key: str, name: str = "") -> Iterator[str]:
+def below(api: StorageApi, key: str, name: str = "") -> Iterator[str]:
     """Every file under ``key``, markers too, as what follows ``key``. An empty directory without
     a marker is given one."""
     directories, files = api.names(key + name)
@@ -90,7 +88,7 @@ def _below(api: StorageApi, key: str, name: str = "") -> Iterator[str]:
     for file in files:
         yield f"{name}/{file}"
     for directory in directories:
-        yield from _below(api, key, f"{name}/{directory}")
+        yield from below(api, key, f"{name}/{directory}")
 
 
 def mark_directory(api: StorageApi, key: str) -> None:

@@ -1,0 +1,336 @@
+"""Renames and deletions, from any door: a ledger row from before the first request until the last.
+
+The order is the write-ahead rule (invariants 9 and 10):
+
+1. the claim on the names is committed, then live uploads and other changes at them are looked for;
+2. what is there is looked at, and policy decides;
+3. the ledger says ``moving``;
+4. storage renames or deletes; one that copies says so in between (``copied``);
+5. the ledger's names follow, with the audit row, in one transaction, and the claim is gone;
+6. only then is anybody told.
+
+Where a request gets no answer the claim stays: the client is told that the outcome is pending, and
+recovery settles it (:mod:`~securedrop_ftp.intake.naming_recovery`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Final, Protocol
+from uuid import uuid4
+
+from securedrop_ftp import clock
+from securedrop_ftp.access.principal import Principal
+from securedrop_ftp.events import Event
+from securedrop_ftp.exceptions import (
+    Exists,
+    IsADirectory,
+    LeaseLost,
+    LedgerUnavailable,
+    NameBusy,
+    NotFound,
+    OutcomeUnknown,
+    SecureDropError,
+    StorageError,
+)
+from securedrop_ftp.intake import name_changes, stored_names
+from securedrop_ftp.intake.attempt import reason_of
+from securedrop_ftp.intake.context import IntakeContext
+from securedrop_ftp.intake.names import first_free_number, name_taken, nth
+from securedrop_ftp.intake.steps import step
+from securedrop_ftp.intake.stored_names import Name
+from securedrop_ftp.models import (
+    NameChange,
+    NameChangeKind,
+    NameChangeState,
+    OverwritePolicy,
+    Permission,
+    Upload,
+)
+from securedrop_ftp.signals import emit
+from securedrop_ftp.storage.protocol import Backend, Entry
+
+#: Numbers that are tried under ``version``, beyond the first that is free.
+_NUMBERS: Final = 20
+#: Looks at a name at which an upload stands whose writer is gone.
+_LOOKS: Final = 2
+#: Seconds that a claim holds beyond what storage may take.
+_SLACK: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class NameRequest:
+    """What a client asks for.
+
+    Attributes:
+        path: the FTP path of what is changed, as the client named it.
+        key: where that is; under ``version`` it may have a number.
+        target_path, target_key: of a rename.
+        event: the audit row of the act, with who asks and from where.
+        pending: what the client is told where the outcome stays open, one line.
+    """
+
+    principal: Principal
+    path: str
+    key: str
+    event: Event
+    pending: str
+    target_path: str = ""
+    target_key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Renamed:
+    """A rename that is done. ``version_of``: the path that the client named, if a numbered name was
+    taken instead, else ``""``."""
+
+    path: str
+    key: str
+    version_of: str = ""
+
+
+class Told(Protocol):
+    """Words what the client is told of a rename; called in any thread, and never fails."""
+
+    def __call__(self, renamed: Renamed) -> str: ...
+
+
+class Naming:
+    """Blocks; runs in the storage pool."""
+
+    def __init__(self, context: IntakeContext) -> None:
+        self._context = context
+        self._book = context.ledger
+
+    # --- renames -----------------------------------------------------------------------
+
+    def rename(self, request: NameRequest, told: Told) -> Renamed:
+        """Rename a file or a directory as an upload of its target would be stored: ``reject`` keeps
+        what has the name, ``replace`` needs the permission to overwrite or a target of the
+        account's own, ``version`` takes a numbered name. The audit row is written.
+
+        Raises:
+            NotFound, Exists, IsADirectory, BadName: nothing was changed, and no row was written.
+            NameBusy: somebody else is at one of the names, likewise.
+            OutcomeUnknown: it may be done; recovery settles it and writes the row.
+        """
+        backend = self._context.storage(request.principal)
+        found = backend.stat(request.key)
+        if request.key == request.target_key:
+            return self._same_name(request, told)
+        failure: SecureDropError = NameBusy()
+        for number in self._numbers(request, backend, found):
+            try:
+                return self._rename_to(request, backend, found, number, told)
+            except (Exists, NameBusy) as exc:
+                failure = exc
+        raise failure
+
+    def _same_name(self, request: NameRequest, told: Told) -> Renamed:
+        renamed = Renamed(request.target_path, request.key)
+        event = request.event.but(reply=told(renamed))
+        self._book.run(partial(emit, event))
+        return renamed
+
+    def _numbers(self, request: NameRequest, backend: Backend, found: Entry) -> Iterator[int]:
+        """Numbers of names to try, 0 being the name itself."""
+        versions = request.principal.overwrite == OverwritePolicy.VERSION and not found.is_dir
+        if not versions:
+            yield 0
+            return
+        first = first_free_number(lambda n: name_taken(backend, nth(request.target_key, n)))
+        yield from range(first, first + _NUMBERS)
+
+    def _rename_to(
+        self, request: NameRequest, backend: Backend, found: Entry, number: int, told: Told
+    ) -> Renamed:
+        key, path = nth(request.target_key, number), nth(request.target_path, number)
+        change = self._new(request, NameChangeKind.RENAME, directory=found.is_dir)
+        change.target, change.target_path = key, request.target_path
+        renamed = Renamed(path, key, request.target_path if number else "")
+        replaces = self._replaces(request.principal, key) and not found.is_dir
+
+        def look() -> None:
+            self._look_at_source(change, backend)
+            self._look_at_target(change, backend, replaces=replaces)
+
+        def move() -> None:
+            backend.rename(
+                change.source, key, replace=replaces, copied=partial(self._note_copied, change)
+            )
+
+        def outcome() -> Event:
+            return request.event.but(
+                path=f"{request.path} -> {path}",
+                reply=told(renamed),
+                details=name_changes.details_of(change),
+            )
+
+        self._carry_out(change, request, look, move, outcome)
+        return renamed
+
+    def _replaces(self, principal: Principal, key: str) -> bool:
+        if principal.overwrite != OverwritePolicy.REPLACE:
+            return False
+        if principal.may(Permission.OVERWRITE):
+            return True
+        holder = self._holder(Name(principal.storage, key))
+        return holder is not None and holder.account_id == principal.account_id
+
+    def _look_at_target(self, change: NameChange, backend: Backend, *, replaces: bool) -> None:
+        try:
+            there = backend.stat(change.target)
+        except NotFound:
+            return
+        if there.is_dir and not change.directory:
+            raise IsADirectory
+        if not replaces:
+            raise Exists
+        change.target_etag = there.etag or "there"
+
+    def _note_copied(self, change: NameChange) -> None:
+        step("rename.copied")
+        self._book.run(partial(name_changes.mark_copied, change))
+        step("rename.recorded")
+
+    # --- deletions ---------------------------------------------------------------------
+
+    def delete(self, request: NameRequest, told: str) -> None:
+        """Delete a file. The audit row is written. Raises as :meth:`rename` does."""
+        backend = self._context.storage(request.principal)
+        if backend.stat(request.key).is_dir:
+            raise IsADirectory
+        change = self._new(request, NameChangeKind.DELETE)
+
+        def outcome() -> Event:
+            return request.event.but(reply=told, details=name_changes.details_of(change))
+
+        self._carry_out(
+            change,
+            request,
+            partial(self._look_at_source, change, backend),
+            partial(backend.delete, change.source),
+            outcome,
+        )
+
+    # --- both --------------------------------------------------------------------------
+
+    def _new(
+        self, request: NameRequest, kind: NameChangeKind, *, directory: bool = False
+    ) -> NameChange:
+        principal, now = request.principal, self._now()
+        return NameChange(
+            id=uuid4(),
+            kind=kind,
+            partner_id=principal.partner_id,
+            account_id=principal.account_id,
+            username=principal.username,
+            session=request.event.session,
+            remote_ip=request.event.remote_ip or None,
+            storage=principal.storage,
+            source=request.key,
+            source_path=request.path,
+            directory=directory,
+            owner=self._book.owner,
+            lease_until=now + self._lease,
+            started=now,
+            updated=now,
+        )
+
+    @property
+    def _lease(self) -> timedelta:
+        return timedelta(seconds=self._context.conf.operation_timeout + _SLACK)
+
+    def _now(self) -> datetime:
+        return clock.now()
+
+    def _look_at_source(self, change: NameChange, backend: Backend) -> None:
+        """Now that nobody else changes it. Raises NotFound, NameBusy."""
+        if backend.stat(change.source).is_dir != change.directory:
+            raise NameBusy
+        if not change.directory:
+            holder = self._holder(Name(change.storage, change.source))
+            change.upload_id = holder.pk if holder is not None else None
+
+    def _holder(self, name: Name) -> Upload | None:
+        return stored_names.holder(name)
+
+    def _carry_out(
+        self,
+        change: NameChange,
+        request: NameRequest,
+        look: Callable[[], None],
+        ask_storage: Callable[[], None],
+        outcome: Callable[[], Event],
+    ) -> None:
+        self._claim(change)
+        try:
+            look()
+            step(f"{change.kind}.claimed")
+            self._book.run(partial(name_changes.mark_moving, change))
+        except BaseException:
+            self._take_back(change)
+            raise
+        step(f"{change.kind}.moving")
+        try:
+            ask_storage()
+        except SecureDropError as exc:
+            if _is_known(exc) and change.state != NameChangeState.COPIED:
+                self._take_back(change)
+                raise
+            raise self._pending(change, request, exc) from exc
+        except Exception as exc:
+            raise self._pending(change, request, exc) from exc
+        step(f"{change.kind}.done")
+        self._finish(change, outcome())
+        step(f"{change.kind}.told")
+
+    def _claim(self, change: NameChange) -> None:
+        try:
+            self._book.run(partial(name_changes.claim, change))
+            for _ in range(_LOOKS):
+                standing = self._book.run(partial(name_changes.standing_against, change))
+                if not standing:
+                    return
+                self._settle(standing)
+            raise NameBusy
+        except BaseException:
+            self._take_back(change)
+            raise
+
+    def _settle(self, standing: list[Upload]) -> None:
+        """Uploads whose writer is gone do not keep a name. Raises NameBusy."""
+        now = self._now()
+        for row in standing:
+            if row.lease_until is not None and row.lease_until > now:
+                raise NameBusy
+            self._context.recovery.settle(row)
+
+    def _take_back(self, change: NameChange) -> None:
+        self._context.unsettled.leave(partial(name_changes.forget, change))
+
+    def _finish(self, change: NameChange, event: Event) -> None:
+        job = partial(name_changes.finish, change, event)
+        try:
+            self._book.run(job)
+        except LedgerUnavailable as exc:
+            self._context.unsettled.leave(job)
+            raise OutcomeUnknown(reason_of(exc)) from exc
+
+    def _pending(
+        self, change: NameChange, request: NameRequest, cause: Exception
+    ) -> OutcomeUnknown:
+        """The claim stays; whoever comes first may settle it."""
+        told = request.pending
+        self._context.unsettled.leave(partial(name_changes.expire_lease, change, told))
+        return OutcomeUnknown(reason_of(cause))
+
+
+def _is_known(failure: SecureDropError) -> bool:
+    """Whether a failure says that storage changed nothing, and will not."""
+    open_ends = (OutcomeUnknown, LedgerUnavailable, LeaseLost)
+    transient = isinstance(failure, StorageError) and failure.transient
+    return not (transient or isinstance(failure, open_ends))
