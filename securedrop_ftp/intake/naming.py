@@ -16,6 +16,7 @@ recovery settles it (:mod:`~securedrop_ftp.intake.naming_recovery`).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -267,13 +268,11 @@ class Naming:
         outcome: Callable[[], Event],
     ) -> None:
         self._claim(change)
-        try:
+        with self._taken_back(change):
             look()
-            step(f"{change.kind}.claimed")
+        step(f"{change.kind}.claimed")
+        with self._taken_back(change):
             self._book.run(partial(name_changes.mark_moving, change))
-        except BaseException:
-            self._take_back(change)
-            raise
         step(f"{change.kind}.moving")
         try:
             ask_storage()
@@ -289,7 +288,7 @@ class Naming:
         step(f"{change.kind}.told")
 
     def _claim(self, change: NameChange) -> None:
-        try:
+        with self._taken_back(change):
             self._book.run(partial(name_changes.claim, change))
             for _ in range(_LOOKS):
                 standing = self._book.run(partial(name_changes.standing_against, change))
@@ -297,9 +296,6 @@ class Naming:
                     return
                 self._settle(standing)
             raise NameBusy
-        except BaseException:
-            self._take_back(change)
-            raise
 
     def _settle(self, standing: list[Upload]) -> None:
         """Uploads whose writer is gone do not keep a name. Raises NameBusy."""
@@ -308,6 +304,15 @@ class Naming:
             if row.lease_until is not None and row.lease_until > now:
                 raise NameBusy
             self._context.recovery.settle(row)
+
+    @contextmanager
+    def _taken_back(self, change: NameChange) -> Iterator[None]:
+        """What fails before storage was asked leaves no claim."""
+        try:
+            yield
+        except Exception:
+            self._take_back(change)
+            raise
 
     def _take_back(self, change: NameChange) -> None:
         self._context.unsettled.leave(partial(name_changes.forget, change))

@@ -58,7 +58,7 @@ class NamingRecovery:
         return "pending"
 
     def settle(self, change: NameChange) -> str:
-        """``done``, ``undone``, ``pending``: not yet, or ``taken``: by somebody else.
+        """What became of it: done, undone, ``pending`` (not yet), or taken by somebody else.
 
         Raises:
             StorageError: storage does not tell; the row is as it was.
@@ -70,7 +70,7 @@ class NamingRecovery:
         until = clock.now() + timedelta(seconds=self._conf.operation_timeout)
         take = partial(name_changes.take_over, change, self._book.owner, until)
         if not self._book.run(take):
-            return "taken"
+            return "taken by another"
         try:
             done = self._is_done(change, backend)
         except BaseException:
@@ -82,11 +82,11 @@ class NamingRecovery:
         event = name_changes.event_of(change)
         if done:
             event = event.but(reason="settled by recovery: storage has done it")
-            return (
-                "done" if self._book.run(partial(name_changes.finish, change, event)) else "taken"
-            )
+            settled = self._book.run(partial(name_changes.finish, change, event))
+            return f"{change.kind} done" if settled else "taken by another"
         event = event.but(outcome="failure", reason="its server process ended; nothing was changed")
-        return "undone" if self._book.run(partial(name_changes.undo, change, event)) else "taken"
+        settled = self._book.run(partial(name_changes.undo, change, event))
+        return f"{change.kind} undone" if settled else "taken by another"
 
     def _is_done(self, change: NameChange, backend: Backend) -> bool | None:
         """``None``: it is not, and may still be."""

@@ -12,8 +12,10 @@ from django.contrib.auth.models import User
 from securedrop_ftp.access.principal import Principal, principal_of
 from securedrop_ftp.conf import KIB, Conf
 from securedrop_ftp.db import DatabaseWriter
+from securedrop_ftp.events import Event
 from securedrop_ftp.exceptions import SecureDropError
 from securedrop_ftp.ftps.answers import FTPS
+from securedrop_ftp.intake.naming import NameRequest, Renamed
 from securedrop_ftp.intake.receipt import Receipt
 from securedrop_ftp.intake.service import Intake, UploadRequest, UploadStream
 from securedrop_ftp.keys import key_for
@@ -100,6 +102,27 @@ class House:
         future = stream.cancel(cause)
         self.work()
         assert future.done()
+
+    def request(self, name: str, principal: Principal, path: str, target: str = "") -> NameRequest:
+        """As a session asks, after RNFR or with DELE."""
+        meant = self.intake.meaning.finished(principal, path)
+        event = Event(name, partner=principal.partner, account=principal.username, path=path)
+        return NameRequest(
+            principal,
+            path,
+            meant.key,
+            event,
+            "451 pending",
+            target,
+            key_for(principal.root, target) if target else "",
+        )
+
+    def rename(self, principal: Principal, source: str, target: str) -> Renamed:
+        request = self.request("file.renamed", principal, source, target)
+        return self.intake.naming.rename(request, lambda renamed: f"250 {renamed.path}")
+
+    def delete(self, principal: Principal, path: str) -> None:
+        self.intake.naming.delete(self.request("file.deleted", principal, path), "250 Deleted.")
 
     def upload(self, principal: Principal, path: str, data: bytes, **changes: Any) -> Receipt:
         stream = self.begin(principal, path, **changes)

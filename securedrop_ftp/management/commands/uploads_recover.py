@@ -10,15 +10,16 @@ from django.core.management.base import CommandError, CommandParser
 from securedrop_ftp import engine
 from securedrop_ftp.intake.owners import BEAT_EVERY, gone
 from securedrop_ftp.management.base import SentenceCommand
-from securedrop_ftp.models import Upload
+from securedrop_ftp.models import NameChange, Upload
 from securedrop_ftp.models.upload import LIVE
 
 
 def _dead_writers() -> set[str]:
-    """Of live rows. Looked at twice, so that where the database itself was away, and nobody could
-    beat, those that live have done it again."""
-    live = Upload.objects.filter(state__in=LIVE).order_by()
-    dead = gone(set(live.values_list("owner", flat=True)))
+    """Of live rows, renames and deletions. Looked at twice, so that where the database itself was
+    away, and nobody could beat, those that live have done it again."""
+    live = Upload.objects.filter(state__in=LIVE).order_by().values_list("owner", flat=True)
+    changes = NameChange.objects.order_by().values_list("owner", flat=True)
+    dead = gone({*live, *changes})
     if dead:
         time.sleep(BEAT_EVERY + 1)
     return gone(dead)
@@ -27,7 +28,8 @@ def _dead_writers() -> set[str]:
 class Command(SentenceCommand):
     help = (
         "Finish or undo uploads that a crash, a lost database or a silent storage left: published "
-        "ones are committed, others are suspended (whole parts are kept) or aborted. Uploads of "
+        "ones are committed, others are suspended (whole parts are kept) or aborted. Renames and "
+        "deletions are done or undone, as storage tells. What belongs to "
         "running servers are not touched. The service does this by itself when it starts and when "
         "a worker dies. Exit code 1 if some could not be settled now."
     )
