@@ -6,7 +6,7 @@ import re
 
 from securedrop_ftp import replies
 from securedrop_ftp.events import Event
-from securedrop_ftp.exceptions import NotFound, OutcomeUnknown
+from securedrop_ftp.exceptions import Exists, NotFound, OutcomeUnknown
 from securedrop_ftp.ftps import suspended, texts
 from securedrop_ftp.ftps.answers import Refused
 from securedrop_ftp.ftps.facts import timestamp
@@ -96,10 +96,17 @@ def rnto(session: LoggedIn, argument: str) -> Reply:
     request = _request(session, "file.renamed", source, target)
     try:
         with session.trail.failures_audited("file.renamed", f"{source.path} -> {target}"):
-            renamed = session.storage(session.runtime.intake.naming.rename, request, _told)
+            renamed = _rename(session, request)
     except OutcomeUnknown as exc:
         raise Refused(replies.NAME_PENDING) from exc
     return _renamed(renamed)
+
+
+def _rename(session: LoggedIn, request: NameRequest) -> Renamed:
+    try:
+        return session.storage(session.runtime.intake.naming.rename, request, _told)
+    except Exists as exc:
+        raise Refused(replies.TARGET_EXISTS) from exc
 
 
 def _renamed(renamed: Renamed) -> Reply:

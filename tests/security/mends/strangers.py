@@ -69,7 +69,7 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "65",
         "a login beyond the rate has no name",
-        (Seam("ftps.trail:Trail._completed", "self._who('')", call="_who"),),
+        (Seam("ftps.trail:Trail.completed", "self._who('')", call="_who"),),
         (
             (
                 f"{STRANGERS}::test_row_65_wrong_passwords_have_a_rate_and_the_refusal_names_"
