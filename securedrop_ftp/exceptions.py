@@ -130,7 +130,7 @@ class NotEmpty(StorageError):
 
 class TooManyToMove(StorageError):
     """The directory holds more than 10 000 files, which this storage would have to copy one by one.
-    Rename what is in it in smaller steps; operator: ``manage.py rename_directory`` has no such
+    Rename what is in it in smaller steps; operator: ``partner_rename_directory`` has no such
     bound."""
 
 

@@ -18,7 +18,7 @@ from securedrop_ftp.access.provisioning import (
 )
 from securedrop_ftp.db import write_transaction
 from securedrop_ftp.events import By
-from securedrop_ftp.models import Account, IPRule, Partner, Upload
+from securedrop_ftp.models import Account, IPRule, NameChange, Partner, Upload
 from securedrop_ftp.models.upload import LIVE
 
 #: Longer texts (PEM) stand in the audit trail by their digest.
@@ -140,6 +140,11 @@ def belongings(partner: Partner) -> Belongings:
 
 def _refuse_while_uploads_run(partner: Partner) -> None:
     running = Upload.objects.filter(partner=partner, state__in=LIVE).count()
+    if not running and NameChange.objects.filter(partner=partner).exists():
+        raise ValidationError(
+            f"A rename or deletion of “{partner.name}” is under way, or waits to be settled; "
+            "uploads_recover tells. Delete it then."
+        )
     if running:
         raise ValidationError(
             f"{running} upload{'s' if running > 1 else ''} of “{partner.name}” "
@@ -154,7 +159,7 @@ def delete_partner(partner: Partner, by: By) -> Belongings:
     its audit rows stay.
 
     Raises:
-        ValidationError: an upload of it is running.
+        ValidationError: an upload, a rename or a deletion of it is running.
     """
     with write_transaction():
         _locked(partner)

@@ -108,7 +108,7 @@ ANSWERS: Final[Mapping[type[SecureDropError], Reply | Callable[[Any], Reply]]] =
     errors.NotEmpty: replies.DIRECTORY_NOT_EMPTY,
     errors.TooManyToMove: replies.NO_PERMISSION.but(
         "More than 10000 files are in that directory; rename them in smaller steps, or ask the "
-        "operator for manage.py rename_directory."
+        "operator (partner_rename_directory)."
     ),
     errors.StorageRefused: replies.STORAGE_REFUSED,
     errors.StorageFull: replies.STORAGE_FULL,

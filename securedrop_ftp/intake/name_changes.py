@@ -119,6 +119,17 @@ def expire_lease(change: NameChange, told: str) -> None:
     held.update(lease_until=clock.now(), told=told[:255])
 
 
+def extend_leases(owner: str, until: datetime) -> None:
+    """Those that are ours and run. One whose outcome is open is anybody's."""
+    running = NameChange.objects.filter(owner=owner, lease_until__gt=clock.now())
+    running.update(lease_until=until)
+
+
+def any_of(owner: str) -> bool:
+    """Whether a process has any change under way; asked at each beat."""
+    return NameChange.objects.filter(owner=owner).exists()
+
+
 def take_over(change: NameChange, owner: str, until: datetime) -> bool:
     """A change of a dead owner becomes ours; ``False``: somebody else was quicker."""
     held = NameChange.objects.filter(

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import Final, Protocol
 from uuid import uuid4
@@ -58,8 +58,6 @@ from securedrop_ftp.storage.protocol import Backend, Entry
 _NUMBERS: Final = 20
 #: Looks at a name at which an upload stands whose writer is gone.
 _LOOKS: Final = 2
-#: Seconds that a claim holds beyond what storage may take.
-_SLACK: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +225,7 @@ class Naming:
             id=uuid4(),
             kind=kind,
             partner_id=principal.partner_id,
-            account_id=principal.account_id,
+            account_id=principal.account_id or None,  # an operator has none
             username=principal.username,
             session=request.event.session,
             remote_ip=request.event.remote_ip or None,
@@ -236,14 +234,10 @@ class Naming:
             source_path=request.path,
             directory=directory,
             owner=self._book.owner,
-            lease_until=now + self._lease,
+            lease_until=now + self._book.lease,
             started=now,
             updated=now,
         )
-
-    @property
-    def _lease(self) -> timedelta:
-        return timedelta(seconds=self._context.conf.operation_timeout + _SLACK)
 
     def _now(self) -> datetime:
         return clock.now()

@@ -24,7 +24,7 @@ from securedrop_ftp.exceptions import (
     StorageError,
     UploadNotBegun,
 )
-from securedrop_ftp.intake import moves, steps
+from securedrop_ftp.intake import moves, name_changes, steps
 from securedrop_ftp.intake.admission import Admission
 from securedrop_ftp.intake.attempt import Actor, Attempt, reason_of
 from securedrop_ftp.intake.context import IntakeContext
@@ -184,6 +184,9 @@ class Intake:
             job = partial(moves.extend_leases, self.ledger.owner, claims, self.ledger.lease_end())
             for upload_id in self.ledger.run(job):
                 live.lose(upload_id)
+        if name_changes.any_of(self.ledger.owner):
+            extend = partial(name_changes.extend_leases, self.ledger.owner, self.ledger.lease_end())
+            self.ledger.run(extend)
         self.recovery.settle_expired(limit=20)
 
     @property

@@ -12,6 +12,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
+from math import inf
 from typing import Any, ClassVar, Final
 
 from securedrop_ftp.conf import Conf
@@ -44,6 +45,8 @@ class FlatStore(RemoteTree):
     conf: Conf
     #: Last component of a directory's marker; ``""``: the marker is the key with a ``/``.
     marker_name: ClassVar[str] = ""
+    #: Whether :data:`MOVED_AT_MOST` and the deadline of a command hold for a directory's rename.
+    renames_are_bounded = True
 
     # --- primitives ------------------------------------------------------------------
 
@@ -132,12 +135,10 @@ class FlatStore(RemoteTree):
             raise VerificationFailed("The copy is not as long as its source.")
 
     def _copy_directory(self, source: str, target: str) -> Sequence[str]:
-        """Everything under ``source/``, its marker included."""
-        end = time.monotonic() + self.conf.operation_timeout
-        entries = list(islice(self._every(f"{source}/"), MOVED_AT_MOST + 1))
-        if len(entries) > MOVED_AT_MOST:
-            raise TooManyToMove
-        sizes = {entry.key[len(source) :]: entry.size for entry in entries}
+        """Everything under ``source/``, its marker included, a page at a time."""
+        end = time.monotonic() + self.conf.operation_timeout if self.renames_are_bounded else inf
+        entries = self._bounded(self._every(f"{source}/"))
+        sizes: dict[str, int] = {}
 
         def copy(entry: Entry) -> None:
             if time.monotonic() > end:
@@ -145,7 +146,9 @@ class FlatStore(RemoteTree):
             self._copy(entry, target + entry.key[len(source) :])
 
         try:
-            in_parallel(copy, entries)
+            while page := list(islice(entries, PAGE)):
+                sizes |= {entry.key[len(source) :]: entry.size for entry in page}
+                in_parallel(copy, page)
             if sizes != self._sizes(target):
                 raise VerificationFailed("The copies are not what was copied.")
         except SecureDropError:
@@ -153,6 +156,15 @@ class FlatStore(RemoteTree):
                 self._remove_directory(target, list(sizes))
             raise
         return list(sizes)
+
+    def _bounded(self, entries: Iterator[Entry]) -> Iterator[Entry]:
+        """The same, where they are not too many. Raises TooManyToMove."""
+        if not self.renames_are_bounded:
+            return entries
+        first = list(islice(entries, MOVED_AT_MOST + 1))
+        if len(first) > MOVED_AT_MOST:
+            raise TooManyToMove
+        return iter(first)
 
     def _remove_directory(self, source: str, names: Sequence[str]) -> None:
         self._remove_all([source + name for name in names])

@@ -79,3 +79,26 @@ def test_mdtm_sets_no_time_and_says_so(ftps: ServedFtps) -> None:
         assert client.sendcmd("MDTM timed.txt") == told
         client.upload("20200102030405 timed.txt", b"x")  # RFC 3659 §3.1: it is a name like others
         assert client.sendcmd("MDTM 20200102030405 timed.txt").startswith("213 ")
+
+
+@pytest.mark.parametrize("storage", ["filesystem", "s3"])
+def test_an_operator_renames_a_directory_in_the_partners_name(
+    standing: Serve, storage: str
+) -> None:
+    ftps = standing("sqlite", storage, workers=1)
+    with ftps.login() as client:
+        client.reply_to("MKD of-2025")
+        client.upload("of-2025/a", b"bytes")
+        assert "is a file" in ftps.manage(
+            "partner_rename_directory", "acme", "/of-2025/a", "/b", check=False
+        )
+        ftps.manage("partner_rename_directory", "acme", "/of-2025", "/archive-2025")
+        assert client.download("archive-2025/a") == b"bytes"
+        assert client.reply_to("CWD of-2025").startswith("550")
+    row = ftps.audit("file.renamed")[-1]
+    assert (row["path"], row["partner"], row["outcome"]) == (
+        "/of-2025 -> /archive-2025",
+        "acme",
+        "success",
+    )
+    assert "command" in row["actor"]

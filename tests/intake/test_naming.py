@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.core.files.storage import FileSystemStorage, InMemoryStorage
 from django.utils import timezone
 
+from securedrop_ftp.access.changes import delete_partner
 from securedrop_ftp.access.principal import Principal
 from securedrop_ftp.exceptions import (
     Exists,
@@ -22,7 +24,14 @@ from securedrop_ftp.exceptions import (
     Truncated,
 )
 from securedrop_ftp.intake.steps import NAMING_STEPS, set_hook
-from securedrop_ftp.models import AuditEvent, NameChange, OverwritePolicy, Permission, Upload
+from securedrop_ftp.models import (
+    AuditEvent,
+    NameChange,
+    OverwritePolicy,
+    Partner,
+    Permission,
+    Upload,
+)
 from securedrop_ftp.storage.filesystem.backend import FilesystemBackend
 from securedrop_ftp.storage.generic.backend import GenericBackend
 from securedrop_ftp.storage.memory import MemoryBackend
@@ -340,3 +349,12 @@ def test_what_may_still_be_carried_out_is_not_undone(house: House, alice: Princi
         house.rename(alice, "/a", "/b")
     house.intake.recovery.settle_expired()
     assert NameChange.objects.exists() is faulty.capabilities.lands_late
+
+
+def test_a_partner_is_not_deleted_amid_a_rename(house: House, alice: Principal) -> None:
+    house.upload(alice, "/a", b"x")
+    partner = Partner.objects.get(name="acme")
+    seen = in_the_midst("rename.moving", lambda: delete_partner(partner, "olga"))
+    house.rename(alice, "/a", "/b")
+    assert isinstance(seen[0], ValidationError)
+    assert "uploads_recover" in seen[0].messages[0]

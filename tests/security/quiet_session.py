@@ -8,7 +8,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from concurrent.futures import Future
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -110,7 +110,9 @@ class QuietContext:
 
     def __init__(self, storage: ConfinedStorage) -> None:
         self.conf, self.unsettled = Conf(), SimpleNamespace(leave=lambda _job: None)
-        self.ledger = SimpleNamespace(owner="node:ftps:boot:0", run=lambda _job: [])
+        self.ledger = SimpleNamespace(
+            owner="node:ftps:boot:0", lease=timedelta(60), run=lambda _job: []
+        )
         self.storage = lambda _principal: storage
 
 

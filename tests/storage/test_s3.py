@@ -19,9 +19,11 @@ from securedrop_ftp.exceptions import (
     NotFound,
     SecureDropError,
     StorageUnavailable,
+    TooManyToMove,
     UnsupportedByBackend,
     VerificationFailed,
 )
+from securedrop_ftp.storage import flat
 from securedrop_ftp.storage.names import decode_metadata, encode_metadata
 from securedrop_ftp.storage.s3.backend import S3Backend
 from securedrop_ftp.storage.s3.bucket import PartBody
@@ -371,6 +373,60 @@ def test_a_server_without_deletion_of_many_deletes_one_by_one(
     monkeypatch.setattr(s3._bucket, "call", without)
     s3.rename("acme/in", "acme/out", replace=False)
     assert set(listing(s3, "acme")) == {"out"}
+
+
+def test_a_rename_of_too_many_files_is_refused_before_the_first_copy(
+    s3: S3Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flat, "MOVED_AT_MOST", 3)
+    for name in "abcd":
+        put(s3, f"acme/in/{name}")
+    seen = Requests(s3)
+    with pytest.raises(TooManyToMove):
+        s3.rename("acme/in", "acme/out", replace=False)
+    assert seen.counts["CopyObject"] == 0
+    s3.renames_are_bounded = False
+    monkeypatch.setattr(flat, "PAGE", 2)
+    s3.rename("acme/in", "acme/out", replace=False)
+    assert set(listing(s3, "acme/out")) == set("abcd")
+    assert set(listing(s3, "acme")) == {"out"}
+
+
+@pytest.mark.parametrize("copied", [False, True], ids=["not known", "known"])
+@pytest.mark.parametrize("made", [0, 1, 2], ids=["no copy", "some copied", "all copied"])
+def test_a_rename_of_a_directory_that_stopped_is_done_or_undone(
+    s3: S3Backend, made: int, copied: bool
+) -> None:
+    for name in "ab":
+        put(s3, f"acme/in/{name}")
+    for name in "ab"[:made]:
+        s3._copy(s3.stat(f"acme/in/{name}"), f"acme/out/{name}")
+    if copied and made < 2:
+        return  # the ledger says so after the last copy alone
+    done = s3.settle_rename("acme/in", "acme/out", copied=copied, target_etag="", undo=True)
+    assert done is copied
+    assert set(listing(s3, "acme")) == {"out" if copied else "in"}
+    assert set(listing(s3, "acme/out" if copied else "acme/in")) == {"a", "b"}
+
+
+@pytest.mark.parametrize("before", [None, b"old"], ids=["a free name", "a file to be replaced"])
+@pytest.mark.parametrize("landed", [False, True], ids=["not copied", "copied"])
+def test_a_rename_of_a_file_that_stopped_is_judged_by_what_is_at_the_target(
+    s3: S3Backend, before: bytes | None, landed: bool
+) -> None:
+    put(s3, "acme/a", b"new")
+    etag = ""
+    if before is not None:
+        put(s3, "acme/b", before)
+        etag = s3.stat("acme/b").etag
+    if landed:
+        s3._copy(s3.stat("acme/a"), "acme/b")
+    done = s3.settle_rename("acme/a", "acme/b", copied=False, target_etag=etag, undo=True)
+    assert done is landed
+    assert set(listing(s3, "acme")) == ({"b"} if landed else {"a", *(["b"] if before else [])})
+    if landed or before is not None:
+        entry = s3.stat("acme/b")
+        assert s3.read(entry, 0, entry.size) == (b"new" if landed else before)
 
 
 def test_copies_that_are_not_what_was_copied_are_removed_again(
