@@ -172,6 +172,13 @@ def test_what_was_deleted_or_replaced_is_nobodys_own(house: House, alice: Princi
     assert house.intake.meaning.finished(bob, "/a").may_rename_own
 
 
+def test_what_a_rename_replaced_is_nobodys_own(house: House, alice: Principal) -> None:
+    house.upload(make_principal(user="bob"), "/a", b"old")
+    house.upload(alice, "/b", b"new")
+    house.rename(alice, "/b", "/a")
+    assert names() == [("/a", "acme/a", False), ("/a", "acme/a", True)]
+
+
 def test_ones_own_may_be_renamed_for_a_day(house: House, alice: Principal) -> None:
     house.upload(alice, "/a", b"x")
     for hours, may in ((23, True), (25, False)):

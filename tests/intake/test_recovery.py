@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 import pytest
 from django.core.management import call_command
@@ -19,8 +20,8 @@ from securedrop_ftp.exceptions import (
     Truncated,
 )
 from securedrop_ftp.intake.steps import STEPS, set_hook
-from securedrop_ftp.models import Upload
-from securedrop_ftp.storage.protocol import Backend
+from securedrop_ftp.models import Permission, Upload
+from securedrop_ftp.storage.protocol import Backend, ObjectSpec
 from tests.intake.faults import FaultyBackend
 from tests.intake.house import House, rows, states, stored
 
@@ -239,3 +240,23 @@ def test_recovery_undoes_what_storage_refuses(backend: Backend, alice: Principal
     house.intake.recovery.recover(lambda owner: True)
     assert states() == ["suspended"]
     assert rows() == ["upload.suspended"]
+
+
+@pytest.mark.parametrize("may_overwrite", [True, False])
+def test_recovery_replaces_a_file_only_for_who_might(
+    house: House, alice: Principal, may_overwrite: bool
+) -> None:
+    """The policy is the partner's; what the attempt was allowed stands in its row."""
+    if not may_overwrite:
+        alice = replace(alice, permissions=alice.permissions - {Permission.OVERWRITE})
+    stream = house.begin(alice, "/a")
+    house.feed(stream, BIG)
+    crash_at("publishing.after")
+    with pytest.raises(Crash):
+        house.finish(stream)
+    set_hook(None)
+    spec = ObjectSpec("acme/a", "another")
+    house.backend.put_object(spec, memoryview(b"another's"), sha256="", replace=True)
+    House(house.backend).intake.recovery.recover(lambda owner: True)
+    there = stored(house.backend, "acme/a")
+    assert there == (BIG if may_overwrite else b"another's")
