@@ -98,8 +98,9 @@ class Meaning:
         unfinished = Entry(suspended.key, False, suspended.length, suspended.modified)
         return Meant(path, suspended.key, unfinished, suspended)
 
-    def finished(self, principal: Principal, path: str) -> Meant:
-        """The finished file, or the directory, that RETR, HASH, DELE and RNFR mean.
+    def finished(self, principal: Principal, path: str, *, whose: bool = False) -> Meant:
+        """The finished file, or the directory, that RETR, HASH, DELE and RNFR mean; ``whose``: and
+        whether it is the account's own, which only ``version`` asks for otherwise.
 
         Raises:
             NotFound: there is none, or the account may not know of it.
@@ -116,7 +117,7 @@ class Meaning:
         entry = _found(backend, key, path)
         if entry is None:
             raise NotFound
-        if not versions and not entry.is_dir:
+        if whose and not versions and not entry.is_dir:
             own = self._own(principal, path, key)
         if own is None and versions and not entry.is_dir and not principal.may(Permission.LIST):
             raise NotFound

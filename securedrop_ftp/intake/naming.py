@@ -27,6 +27,7 @@ from securedrop_ftp import clock
 from securedrop_ftp.access.principal import Principal
 from securedrop_ftp.events import Event
 from securedrop_ftp.exceptions import (
+    DatabaseUnavailable,
     Exists,
     IsADirectory,
     LeaseLost,
@@ -114,6 +115,7 @@ class Naming:
         Raises:
             NotFound, Exists, IsADirectory, BadName: nothing was changed, and no row was written.
             NameBusy: somebody else is at one of the names, likewise.
+            DatabaseUnavailable: likewise.
             OutcomeUnknown: it may be done; recovery settles it and writes the row.
         """
         backend = self._context.storage(request.principal)
@@ -131,7 +133,10 @@ class Naming:
     def _same_name(self, request: NameRequest, told: Told) -> Renamed:
         renamed = Renamed(request.target_path, request.key)
         event = request.event.but(reply=told(renamed))
-        self._book.run(partial(emit, event))
+        try:
+            self._book.run(partial(emit, event))
+        except LedgerUnavailable as exc:
+            raise DatabaseUnavailable from exc
         return renamed
 
     def _numbers(self, request: NameRequest, backend: Backend, found: Entry) -> Iterator[int]:
@@ -304,8 +309,10 @@ class Naming:
         """What fails before storage was asked leaves no claim."""
         try:
             yield
-        except Exception:
+        except Exception as exc:
             self._take_back(change)
+            if isinstance(exc, LedgerUnavailable):
+                raise DatabaseUnavailable from exc
             raise
 
     def _take_back(self, change: NameChange) -> None:

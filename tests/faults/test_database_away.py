@@ -45,6 +45,7 @@ LOOKS = {
     "MLSD": "/",
     "MLST": UNKNOWN,
     "NLST": "/",
+    "RNTO": UNKNOWN,
     "SIZE": UNKNOWN,
     "STAT": UNKNOWN,
     "XSHA256": STORED,
@@ -68,6 +69,8 @@ def test_each_verb_is_answered_for_the_moment_and_leaves_one_line(
                 assert not reply.startswith(("421", "451")), (name, reply)
             client.voidcmd("CWD /")
             for name, argument in LOOKS.items():
+                if name == "RNTO":
+                    assert client.reply_to(f"RNFR {STORED}").startswith("350")
                 assert asked(client, name, argument) == str(NOT_NOW), name
         lines = [line["verb"] for line in ftps.log_lines("command.database_unavailable")]
         assert sorted(lines) == sorted(LOOKS)

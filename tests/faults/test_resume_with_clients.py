@@ -257,12 +257,43 @@ def test_the_owner_discards_its_suspended_upload_in_drop_mode_too(
 def test_under_version_a_finished_file_does_not_pass_for_a_suspended_one(
     place: ServedFtps,
 ) -> None:
+    """Ten minutes after its 226: who checks what it sent sees it until then."""
     with place.login("carol") as client:
         client.upload("/finished.bin", b"first delivery")
+        assert client.size("/finished.bin") == 14
+        grow_old(place, "/finished.bin")
         assert client.reply_to("SIZE /finished.bin").startswith("550")
         assert client.reply_to("MLST /finished.bin").startswith("550")
         second = client.upload("/finished.bin", b"second delivery")
         assert "stored as finished (1).bin" in second
+
+
+def grow_old(ftps: ServedFtps, path: str) -> None:
+    ago = "datetime('now', '-11 minutes')"
+    if ftps.database_url.startswith("postgres"):
+        ago = "now() - interval '11 minutes'"
+    ftps.query(f"UPDATE securedrop_ftp_upload SET finished = {ago} WHERE path = %s", path)
+
+
+@pytest.mark.parametrize("client", ["curl -C -", "lftp put -c"])
+def test_tomorrows_file_of_the_same_name_and_size_is_delivered(
+    place: ServedFtps, client: str, tmp_path: Path
+) -> None:
+    """A client that goes on with what it takes for its own would send nothing, and say that all
+    went well."""
+    today = tmp_path / f"daily-{client.partition(' ')[0]}.bin"
+    for day in (b"a", b"b"):
+        today.write_bytes(day * 5000)
+        if client.startswith("curl"):
+            done = place.curl("-C", "-", "-T", str(today), username="carol")
+            assert done.returncode == 0, done.stderr
+        else:
+            done = place.lftp(f"put -c {today}", username="carol")
+            assert done.returncode == 0, done.stderr
+        grow_old(place, f"/{today.name}")
+    second = place.uploads()[-1]
+    assert (second["state"], second["size"]) == ("committed", 5000)
+    assert place.stored(second["key"]) == b"b" * 5000
 
 
 def test_nobody_else_sees_or_continues_a_suspended_upload(place: ServedFtps, source: Path) -> None:

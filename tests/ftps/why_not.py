@@ -38,7 +38,10 @@ def witness(ftps: ServedFtps) -> Iterator[Witness]:
     yield seen
 
     def ended() -> bool:
-        rows = [row for row in ftps.audit("session.closed") if row["seq"] > last]
+        trail = [row for row in ftps.audit() if row["seq"] > last]
+        begun = {row["session"] for row in trail if row["event"] == "session.opened"}
+        # An earlier session's last row may come late.
+        rows = [r for r in trail if r["event"] == "session.closed" and r["session"] in begun]
         if rows:
             seen.row = rows[-1]
             details = rows[-1]["details"] or {}

@@ -168,8 +168,8 @@ def test_what_was_deleted_or_replaced_is_nobodys_own(house: House, alice: Princi
         ("/a", "acme/a", True),
         ("/b", "acme/b", False),
     ]
-    assert house.intake.meaning.finished(alice, "/a").own is None
-    assert house.intake.meaning.finished(bob, "/a").may_rename_own
+    assert house.intake.meaning.finished(alice, "/a", whose=True).own is None
+    assert house.intake.meaning.finished(bob, "/a", whose=True).may_rename_own
 
 
 def test_what_a_rename_replaced_is_nobodys_own(house: House, alice: Principal) -> None:
@@ -183,7 +183,7 @@ def test_ones_own_may_be_renamed_for_a_day(house: House, alice: Principal) -> No
     house.upload(alice, "/a", b"x")
     for hours, may in ((23, True), (25, False)):
         Upload.objects.update(finished=timezone.now() - timedelta(hours=hours))
-        assert house.intake.meaning.finished(alice, "/a").may_rename_own is may
+        assert house.intake.meaning.finished(alice, "/a", whose=True).may_rename_own is may
 
 
 # --- two at one name -------------------------------------------------------------------

@@ -31,6 +31,7 @@ FILES = {
     "access/axes_handler.py": ("django-axes",),
     "prepared.py": ("Django",),
     "server/loop.py": ("pyftpdlib",),
+    "server/ending.py": (),  # atexit, of Python itself
 }
 #: Documented, although they begin with an underscore.
 DOCUMENTED = frozenset({"_asdict", "_default_manager", "_exit", "_fields", "_meta", "_replace"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
 from securedrop_ftp import replies
 from securedrop_ftp.events import Event
@@ -43,8 +44,9 @@ def dele(session: LoggedIn, argument: str) -> Reply:
     return reply
 
 
-def _finished(session: LoggedIn, path: str) -> Meant:
-    return session.storage(session.runtime.intake.meaning.finished, session.principal, path)
+def _finished(session: LoggedIn, path: str, *, whose: bool = False) -> Meant:
+    finished = partial(session.runtime.intake.meaning.finished, whose=whose)
+    return session.storage(finished, session.principal, path)
 
 
 def _request(session: LoggedIn, event: str, meant: Meant, target: str = "") -> NameRequest:
@@ -79,7 +81,7 @@ def rnfr(session: LoggedIn, argument: str) -> Reply:
     path = session.fs.resolve(argument)
     if path == "/":
         return replies.NO_PERMISSION.but("The top directory stays.")
-    meant = _finished(session, path)
+    meant = _finished(session, path, whose=not session.may(Permission.RENAME))
     if not session.may(Permission.RENAME) and not meant.may_rename_own:
         session.trail.deny("RNFR", path)
     session.dialogue.said_next.rename_from = meant
@@ -169,7 +171,7 @@ def xsha256(session: LoggedIn, argument: str) -> Reply:
 def _digest(session: LoggedIn, argument: str) -> tuple[str, int, str]:
     """(path, size, digest): the digest that the ledger keeps, never one computed now."""
     path = session.fs.resolve_file(argument)
-    meant = _finished(session, path)
+    meant = _finished(session, path, whose=not session.may(Permission.DOWNLOAD))
     entry = file_of(meant)
     if not session.may(Permission.DOWNLOAD) and not meant.is_shown:
         session.trail.deny("HASH", path)
