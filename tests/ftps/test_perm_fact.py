@@ -50,11 +50,15 @@ def test_the_perm_fact_by_mode_and_policy(served: Serve) -> None:
     with ftps.login("dave") as client:  # pickup
         assert perm(client, "/") == "el"
         assert perm(client, "in.txt") == "r"
-    with ftps.login("erin") as client:  # dropbox: it renames what it stored, in that session
+    with ftps.login("erin") as client:  # dropbox: it renames what it stored, for a day
         client.upload("mine.txt", b"x")
         assert perm(client, "/") == "celm"
         assert perm(client, "mine.txt") == "f"
     with ftps.login("erin") as client:
+        assert perm(client, "mine.txt") == "f"
+        listed = {name: found["perm"] for name, found in client.mlsd("/")}
+        assert listed["mine.txt"] == "f"
+        ftps.query("UPDATE securedrop_ftp_upload SET finished = datetime('now', '-25 hours')")
         assert perm(client, "mine.txt") == ""
     ftps.manage("partner_set", "acme", "--overwrite", "reject")
     with ftps.login() as client:
