@@ -53,8 +53,6 @@ class RangeSource:
             return b""
         future, wanted = self._ahead[0]
         if not future.done():
-            # Only now: a range that comes while the one before is being sent wakes nobody.
-            future.add_done_callback(self._arrived)
             return None
         self._ahead.popleft()
         self._give_back(wanted)
@@ -79,6 +77,7 @@ class RangeSource:
             self._at += length
             self._range = min(self._range * 4, self._longest)
             self._ahead.append((future, length))
+            future.add_done_callback(self._arrived)
 
     def _room(self, length: int) -> int:
         """How much of a range may be held now; 0: wait for one that is on its way. While none is,

@@ -24,15 +24,11 @@ ZEROS = memoryview(bytes(8 * MIB))
 
 
 class Downloads:
-    """Downloads of one partner, in turn, from a storage that gives zeros at once, or with
-    :meth:`answer` if it is ``slow``. ``lengths`` are of all their ranges; ``most`` is what was held
-    ahead at once, bytes."""
-
-    slow = False
+    """Downloads of one partner, in turn, from a storage that gives zeros at once. ``lengths`` are
+    of all their ranges; ``most`` is what was held ahead at once, bytes."""
 
     def __init__(self, capabilities: Capabilities, budget: int, conf: Conf | None = None) -> None:
         self.lengths: list[int] = []
-        self._asked: list[Callable[[], None]] = []
         self.held = self.most = 0
         storage = SimpleNamespace(read=self._read, capabilities=capabilities)
         self._session = SimpleNamespace(
@@ -50,25 +46,14 @@ class Downloads:
         self.held += args[-1]
         self.most = max(self.most, self.held)
         future: Future[Any] = Future()
-        self._asked.append(lambda: future.set_result(read(*args)))
-        if not self.slow:
-            self.answer()
+        future.set_result(read(*args))
         return future
-
-    def answer(self) -> None:
-        """Give all ranges that were asked for."""
-        asked, self._asked = self._asked, []
-        for give in asked:
-            give()
-
-    def begin(self) -> RangeSource:
-        """A download."""
-        entry = Entry(key="acme/long.bin", is_dir=False, size=SIZE)
-        return RangeSource(cast(LoggedIn, self._session), entry, 0)
 
     def run(self, count: int = 8) -> None:
         """``count`` of them take a range each in turn, up to the end."""
-        sources = [self.begin() for _ in range(count)]
+        session = cast(LoggedIn, self._session)
+        entry = Entry(key="acme/long.bin", is_dir=False, size=SIZE)
+        sources = [RangeSource(session, entry, 0) for _ in range(count)]
         while sources:
             for source in list(sources):
                 data = source.next()
@@ -111,21 +96,6 @@ def test_a_setting_shortens_the_ranges_of_a_directory_too() -> None:
     downloads = Downloads(FilesystemBackend.capabilities, Conf().worker_memory // 2, conf)
     downloads.run(1)
     assert max(downloads.lengths) == MIB
-
-
-def test_a_range_wakes_the_loop_only_where_it_is_waited_for() -> None:
-    downloads = Downloads(FilesystemBackend.capabilities, Conf().worker_memory // 2)
-    downloads.slow = True
-    source, woken = downloads.begin(), []
-    source.on_ready = lambda: woken.append("awaited")
-    assert source.next() is None
-    assert not woken
-    downloads.answer()
-    assert woken == ["awaited"]
-    assert source.next()  # and the next range is asked for
-    downloads.answer()
-    assert woken == ["awaited"]
-    assert source.next()
 
 
 def test_ranges_of_requests_are_as_long_as_the_settings_say() -> None:
