@@ -16,7 +16,8 @@ from securedrop_ftp.ftps.runtime import Runtime
 from securedrop_ftp.ftps.storage_fs import StorageFS
 from securedrop_ftp.ftps.trail import Trail
 from securedrop_ftp.ftps.transfer import DataSide, Transfer
-from securedrop_ftp.intake.meaning import renamable_keys
+from securedrop_ftp.intake.meaning import renamable_keys, replaceable_keys
+from securedrop_ftp.intake.replacing import may_replace_own
 from securedrop_ftp.models import Permission
 from securedrop_ftp.replies import Reply
 from securedrop_ftp.storage.confined import ConfinedStorage
@@ -80,7 +81,10 @@ class LoggedIn:
         own: frozenset[str] = frozenset()
         if self.may(Permission.RENAME_OWN) and not self.may(Permission.RENAME):
             own = self.accounts(renamable_keys, self.principal, directory)
-        return Rights(self.principal, own.__contains__)
+        replaced: frozenset[str] = frozenset()
+        if may_replace_own(self.principal):
+            replaced = self.accounts(replaceable_keys, self.principal, directory)
+        return Rights(self.principal, own.__contains__, replaced.__contains__)
 
     def accounts(self, function: Callable[..., T], *args: Any) -> T:
         """Call it in the accounts pool and wait."""

@@ -36,10 +36,12 @@ class Rights:
     """Attributes:
     principal: who asks.
     stored_here: whether the account stored the file of a key lately: what ``rename_own`` is for.
+    own: whether the account stored it at any time: what it may replace without ``overwrite``.
     """
 
     principal: Principal
     stored_here: Callable[[str], bool]
+    own: Callable[[str], bool]
 
     def letters(self, entry: Entry) -> str:
         """The value of the fact."""
@@ -58,7 +60,8 @@ class Rights:
         renamed = principal.may(_P.RENAME) or (
             principal.may(_P.RENAME_OWN) and self.stored_here(entry.key)
         )
-        return _file_letters(principal.permissions, principal.overwrite, renamed)
+        replaced = principal.may(_P.OVERWRITE) or self.own(entry.key)
+        return _file_letters(principal.permissions, principal.overwrite, renamed, replaced)
 
     def _of_unfinished(self) -> str:
         """APPE goes on, DELE discards, STOR begins anew. Only who may resume sees it."""
@@ -73,19 +76,22 @@ def _directory_letters(permissions: frozenset[Permission]) -> str:
 
 @lru_cache
 def _file_letters(
-    permissions: frozenset[Permission], overwrite: OverwritePolicy, renamed: bool
+    permissions: frozenset[Permission],
+    overwrite: OverwritePolicy,
+    renamed: bool,
+    replaced: bool,
 ) -> str:
     """Never ``a``: a finished file is not appended to."""
     letters = (
         ("d", _P.DELETE in permissions),
         ("f", renamed),
         ("r", _P.DOWNLOAD in permissions),
-        ("w", _takes_the_name_again(permissions, overwrite)),
+        ("w", _P.UPLOAD in permissions and _takes_the_name_again(overwrite, replaced)),
     )
     return "".join(letter for letter, given in letters if given)
 
 
-def _takes_the_name_again(permissions: frozenset[Permission], overwrite: OverwritePolicy) -> bool:
+def _takes_the_name_again(overwrite: OverwritePolicy, replaced: bool) -> bool:
     if overwrite == OverwritePolicy.REPLACE:
-        return {_P.UPLOAD, _P.OVERWRITE} <= permissions
-    return overwrite == OverwritePolicy.VERSION and _P.UPLOAD in permissions  # a numbered name
+        return replaced
+    return overwrite == OverwritePolicy.VERSION  # a numbered name

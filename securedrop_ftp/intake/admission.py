@@ -1,7 +1,8 @@
 """A new upload: whether it may begin, and under which name.
 
 Overwrite policies: ``reject`` refuses a name that is taken; ``replace`` leaves the old file where
-it is until the new one is verified, and refuses accounts that may not overwrite; ``version``
+it is until the new one is verified, and lets accounts that may not overwrite replace their own
+alone (:mod:`~securedrop_ftp.intake.replacing`); ``version``
 takes ``name (1).ext`` and so on.
 """
 
@@ -91,6 +92,7 @@ class Admission:
             row,
             exists=exists,
             replace=terms.replace,
+            replace_own=terms.replace_own,
             resumable=backend.capabilities.resumable,
             window=request.principal.resume_window,
             door=request.door,

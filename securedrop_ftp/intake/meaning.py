@@ -25,6 +25,7 @@ from securedrop_ftp.access.principal import Principal
 from securedrop_ftp.exceptions import IsADirectory, NotFound
 from securedrop_ftp.intake import stored_names
 from securedrop_ftp.intake.context import IntakeContext
+from securedrop_ftp.intake.replacing import may_replace_own
 from securedrop_ftp.intake.suspended import Suspended, SuspendedUploads
 from securedrop_ftp.models import OverwritePolicy, Permission, Upload
 from securedrop_ftp.storage.protocol import Backend, Entry
@@ -142,6 +143,15 @@ def renamable_keys(principal: Principal, directory: str) -> frozenset[str]:
     since = clock.now() - RENAMED
     found = stored_names.own_keys(principal.account_id, principal.storage, folder, since)
     return frozenset(found)
+
+
+def replaceable_keys(principal: Principal, directory: str) -> frozenset[str]:
+    """Keys of the files directly in a directory that the account may replace though it may not
+    overwrite others'."""
+    if not may_replace_own(principal):
+        return frozenset()
+    folder = keys.key_for(principal.root, directory)
+    return frozenset(stored_names.own_keys(principal.account_id, principal.storage, folder))
 
 
 def file_of(meant: Meant) -> Entry:

@@ -22,6 +22,7 @@ from securedrop_ftp.intake.durable import to_json
 from securedrop_ftp.intake.ledger import Claim, held
 from securedrop_ftp.intake.phases import Trigger, row_after, rows_before
 from securedrop_ftp.intake.receipt import Sent
+from securedrop_ftp.intake.replacing import is_own
 from securedrop_ftp.intake.stored_names import Name
 from securedrop_ftp.intake.takeover import discard_suspended
 from securedrop_ftp.models import Upload, UploadState
@@ -125,6 +126,15 @@ def mark_publishing(
     if marked and sent is not None:
         held(claim).update(sent_size=sent.size, sent_sha256=sent.sha256)
     return bool(marked)
+
+
+def decide_replacing(claim: Claim, name: Name, account_id: int) -> bool:
+    """Whether an upload that may replace the account's own alone may replace what has its name now;
+    recovery reads it in the row. In the transaction of :func:`mark_publishing`, behind it: from
+    there on nobody else changes who has the name."""
+    own = is_own(account_id, name)
+    held(claim, UploadState.PUBLISHING).update(replaces=own)
+    return own
 
 
 def expire_lease(claim: Claim, told: str = "") -> bool:

@@ -42,6 +42,7 @@ from securedrop_ftp.intake import name_changes, stored_names
 from securedrop_ftp.intake.attempt import reason_of
 from securedrop_ftp.intake.context import IntakeContext
 from securedrop_ftp.intake.names import first_free_number, name_taken, nth
+from securedrop_ftp.intake.replacing import may_replace
 from securedrop_ftp.intake.steps import step
 from securedrop_ftp.intake.stored_names import Name
 from securedrop_ftp.models import (
@@ -49,7 +50,6 @@ from securedrop_ftp.models import (
     NameChangeKind,
     NameChangeState,
     OverwritePolicy,
-    Permission,
     Upload,
 )
 from securedrop_ftp.signals import emit
@@ -155,9 +155,12 @@ class Naming:
         change = self._new(request, NameChangeKind.RENAME, directory=found.is_dir)
         change.target, change.target_path = key, request.target_path
         renamed = Renamed(path, key, request.target_path if number else "")
-        replaces = self._replaces(request.principal, key) and not found.is_dir
+        replaces = False
 
         def look() -> None:
+            nonlocal replaces
+            name = Name(change.storage, key)
+            replaces = not found.is_dir and may_replace(request.principal, name)
             self._look_at_source(change, backend)
             self._look_at_target(change, backend, replaces=replaces)
 
@@ -175,14 +178,6 @@ class Naming:
 
         self._carry_out(change, request, look, move, outcome)
         return renamed
-
-    def _replaces(self, principal: Principal, key: str) -> bool:
-        if principal.overwrite != OverwritePolicy.REPLACE:
-            return False
-        if principal.may(Permission.OVERWRITE):
-            return True
-        holder = self._holder(Name(principal.storage, key))
-        return holder is not None and holder.account_id == principal.account_id
 
     def _look_at_target(self, change: NameChange, backend: Backend, *, replaces: bool) -> None:
         try:

@@ -25,6 +25,7 @@ from securedrop_ftp.exceptions import Exists, LeaseLost, UploadBusy
 from securedrop_ftp.intake import name_changes, takeover
 from securedrop_ftp.intake.attempt import Unconfirmed
 from securedrop_ftp.intake.door import Door
+from securedrop_ftp.intake.replacing import is_own
 from securedrop_ftp.intake.stored_names import Name
 from securedrop_ftp.models import OverwritePolicy, Upload, UploadState
 from securedrop_ftp.models.upload import LIVE
@@ -118,6 +119,7 @@ class Wish:
     Attributes:
         exists: a finished file has the name.
         replace: it may be replaced.
+        replace_own: it may be if the account itself stored it.
         resumable: storage keeps the parts of an upload that is fenced.
         window: seconds for which an unconfirmed attempt answers a retry.
         door: words what the client is told whose upload this one ends.
@@ -126,6 +128,7 @@ class Wish:
     row: Upload
     exists: bool
     replace: bool
+    replace_own: bool
     resumable: bool
     window: int
     door: Door
@@ -176,7 +179,7 @@ class _Look:
         if self._versions and name_changes.is_claimed(Name(self._row.storage, self._row.key)):
             return self._taken()
         replaceable = wish.replace or self._versions or self._unconfirmed
-        if wish.exists and not replaceable:
+        if wish.exists and not replaceable and not self._replaces_own():
             raise Exists
         if not insert(self._row):  # another worker was quicker
             return self._taken()
@@ -186,6 +189,10 @@ class _Look:
             supersedes=self._supersedes,
             recent=self._versions and _ended_lately(self._row, self._now),
         )
+
+    def _replaces_own(self) -> bool:
+        row = self._row
+        return self._wish.replace_own and is_own(row.account_id, Name(row.storage, row.key))
 
     def _taken(self) -> NameTaken:
         return NameTaken(tuple(self._fenced))

@@ -14,6 +14,7 @@ pending, and recovery asks storage for our upload id.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -79,6 +80,7 @@ class Publication:
         self._size = size
         self._single = single
         self._sent = sent
+        self._replaces = attempt.terms.replace
 
     def run(self) -> Receipt:
         """Publish it, or find that an earlier attempt has.
@@ -116,23 +118,30 @@ class Publication:
             raise VerificationFailed(f"{self._size} bytes were received, {have} are in storage")
 
     def _write_ahead(self, parts: list[Part], sha256: str) -> None:
-        marked = self._book.run(
-            partial(
-                moves.mark_publishing,
-                self._claim,
-                parts,
-                name=self._name,
-                size=self._size,
-                sha256=sha256,
-                digest_source=self._attempt.digest_source,
-                sealed=self._recording.sealed(),
-                lease_until=self._book.lease_end(),
-                sent=self._sent,
-            )
+        mark = partial(
+            moves.mark_publishing,
+            self._claim,
+            parts,
+            name=self._name,
+            size=self._size,
+            sha256=sha256,
+            digest_source=self._attempt.digest_source,
+            sealed=self._recording.sealed(),
+            lease_until=self._book.lease_end(),
+            sent=self._sent,
         )
-        if not marked:
+        job = partial(self._mark_own, mark) if self._attempt.terms.replace_own else mark
+        if not self._book.run(job):
             raise LeaseLost
         self._story.move(Trigger.WRITE_AHEAD)
+
+    def _mark_own(self, mark: Callable[[], bool]) -> bool:
+        """A job, for who may replace its own alone: it is judged by who has the name now."""
+        marked = mark()
+        if marked:
+            account = self._attempt.request.principal.account_id
+            self._replaces = moves.decide_replacing(self._claim, self._name, account)
+        return marked
 
     # --- storage -----------------------------------------------------------------------
 
@@ -145,7 +154,7 @@ class Publication:
                 parts,
                 size=self._size,
                 sha256=sha256,
-                replace=self._attempt.terms.replace,
+                replace=self._replaces,
             )
         except OutcomeUnknown as exc:
             raise self._pending(exc) from exc
@@ -159,9 +168,7 @@ class Publication:
         """A file of one part, or an empty one."""
         data = self._single.buffer.content if self._single is not None else memoryview(b"")
         attempt = self._attempt
-        return attempt.backend.put_object(
-            attempt.spec, data, sha256=sha256, replace=attempt.terms.replace
-        )
+        return attempt.backend.put_object(attempt.spec, data, sha256=sha256, replace=self._replaces)
 
     def _pending(self, cause: Exception) -> OutcomeUnknown:
         """The row stays ``publishing``; whoever comes first may settle it."""

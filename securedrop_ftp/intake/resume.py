@@ -42,7 +42,9 @@ from securedrop_ftp.intake.names import file_exists
 from securedrop_ftp.intake.owners import node_of
 from securedrop_ftp.intake.phases import Trigger, row_after, rows_before
 from securedrop_ftp.intake.pipeline import as_known
+from securedrop_ftp.intake.replacing import is_own
 from securedrop_ftp.intake.request import UploadRequest
+from securedrop_ftp.intake.stored_names import Name
 from securedrop_ftp.intake.suspended import SuspendedUploads, parts_of
 from securedrop_ftp.intake.terms import Terms
 from securedrop_ftp.models import Upload, UploadState
@@ -61,7 +63,13 @@ class Refused(Exception):
 
 
 def take_suspended(
-    row: Upload, parts: Sequence[Part], *, request: UploadRequest, owner: str, lease_until: datetime
+    row: Upload,
+    parts: Sequence[Part],
+    *,
+    request: UploadRequest,
+    replaces: bool,
+    owner: str,
+    lease_until: datetime,
 ) -> bool:
     """A job: the suspended row becomes ours, live, one epoch higher. False: it has moved on.
 
@@ -79,6 +87,7 @@ def take_suspended(
                 digest_state=states,
                 digest_source="midstate" if states else "readback",
                 resumed_at=joined,
+                replaces=replaces,
                 owner=owner,
                 node=node_of(owner),
                 lease_until=lease_until,
@@ -171,7 +180,8 @@ class Resumption:
         terms: Terms,
         backend: Backend,
     ) -> Attempt:
-        if file_exists(backend, row.key) and not terms.replace:
+        own = terms.replace_own and is_own(row.account_id, Name(row.storage, row.key))
+        if file_exists(backend, row.key) and not (terms.replace or own):
             raise Exists
         held = partial_of(row)
         if held is None:  # its key is gone (SECRET_KEY_FALLBACKS), or nothing was begun
@@ -182,6 +192,7 @@ class Resumption:
             row,
             parts,
             request=request,
+            replaces=terms.replace,
             owner=self._book.owner,
             lease_until=self._book.lease_end(),
         )

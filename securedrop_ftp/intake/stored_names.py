@@ -74,11 +74,13 @@ def holder(name: Name) -> Upload | None:
     return rows.order_by("-finished").first()
 
 
-def own_keys(account_id: int, storage: str, directory: str, since: datetime) -> list[str]:
-    """Keys directly in a directory at which the account stored something since then."""
-    rows = Upload.objects.filter(
-        account_id=account_id, storage=storage, current=True, finished__gt=since
-    ).order_by()
+def own_keys(
+    account_id: int, storage: str, directory: str, since: datetime | None = None
+) -> list[str]:
+    """Keys directly in a directory at which the account stored something, since then."""
+    rows = Upload.objects.filter(account_id=account_id, storage=storage, current=True).order_by()
+    if since is not None:
+        rows = rows.filter(finished__gt=since)
     below = _beginning(rows, "key", f"{directory}/").values_list("key", flat=True)
     return [key for key in below if "/" not in key[len(directory) + 1 :]]
 

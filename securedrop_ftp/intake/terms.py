@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from securedrop_ftp.conf import Conf
 from securedrop_ftp.exceptions import TooLarge, UploadRejected
+from securedrop_ftp.intake.replacing import may_replace_any, may_replace_own
 from securedrop_ftp.intake.request import UploadRequest
 from securedrop_ftp.intake.sizes import PartSizes
 from securedrop_ftp.models import OverwritePolicy, Permission
@@ -18,7 +19,8 @@ class Terms:
 
     Attributes:
         policy: what becomes of a name that is taken.
-        replace: a file of that name may be replaced.
+        replace: a file of that name may be replaced, whoever stored it.
+        replace_own: only what the account itself stored may be.
         keeps_parts: if it breaks off, its whole parts are kept for its owner to go on with.
         limit: bytes that the file may have; ``None``: no limit but storage's parts.
         sizes: of its parts.
@@ -26,6 +28,7 @@ class Terms:
 
     policy: OverwritePolicy
     replace: bool
+    replace_own: bool
     keeps_parts: bool
     limit: int | None
     sizes: PartSizes
@@ -46,11 +49,10 @@ class Terms:
             raise TooLarge(
                 f"{request.least} bytes were announced, the limit is {limit}", limit=limit
             )
-        policy = principal.overwrite
-        may_overwrite = principal.may(Permission.OVERWRITE)
         return cls(
-            policy=policy,
-            replace=policy == OverwritePolicy.REPLACE and may_overwrite,
+            policy=principal.overwrite,
+            replace=may_replace_any(principal),
+            replace_own=may_replace_own(principal),
             keeps_parts=_keeps_parts(request, capabilities),
             limit=limit,
             sizes=sizes,

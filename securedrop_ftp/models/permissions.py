@@ -10,7 +10,7 @@ class Permission(StrEnum):
     """One thing an account may be allowed to do."""
 
     UPLOAD = "upload"  # STOR, STOU
-    OVERWRITE = "overwrite"  # replace a finished file, where the partner's policy replaces
+    OVERWRITE = "overwrite"  # replace anybody's finished file, where the partner's policy replaces
     RESUME = "resume"  # APPE, REST + STOR on its own suspended uploads
     DOWNLOAD = "download"  # RETR, HASH
     LIST = "list"  # LIST, NLST, MLSD, and SIZE, MDTM, MLST of finished files

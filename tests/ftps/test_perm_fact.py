@@ -47,19 +47,21 @@ def test_the_perm_fact_of_an_own_suspended_upload(standing: Serve) -> None:
 def test_the_perm_fact_by_mode_and_policy(served: Serve) -> None:
     ftps = served()
     ftps.store.put("umbrella/in.txt", b"x")
+    ftps.store.put("hooli/in.txt", b"x")
     with ftps.login("dave") as client:  # pickup
         assert perm(client, "/") == "el"
         assert perm(client, "in.txt") == "r"
-    with ftps.login("erin") as client:  # dropbox: it renames what it stored, for a day
+    with ftps.login("erin") as client:  # dropbox: it replaces what it stored, renames it for a day
         client.upload("mine.txt", b"x")
         assert perm(client, "/") == "celm"
-        assert perm(client, "mine.txt") == "f"
+        assert perm(client, "mine.txt") == "fw"
+        assert perm(client, "in.txt") == ""
     with ftps.login("erin") as client:
-        assert perm(client, "mine.txt") == "f"
+        assert perm(client, "mine.txt") == "fw"
         listed = {name: found["perm"] for name, found in client.mlsd("/")}
-        assert listed["mine.txt"] == "f"
+        assert sorted(listed["mine.txt"]) == ["f", "w"]
         ftps.query("UPDATE securedrop_ftp_upload SET finished = datetime('now', '-25 hours')")
-        assert perm(client, "mine.txt") == ""
+        assert perm(client, "mine.txt") == "w"
     ftps.manage("partner_set", "acme", "--overwrite", "reject")
     with ftps.login() as client:
         client.upload("once.txt", b"x")

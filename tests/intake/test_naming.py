@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -365,3 +367,73 @@ def test_a_partner_is_not_deleted_amid_a_rename(house: House, alice: Principal) 
     house.rename(alice, "/a", "/b")
     assert isinstance(seen[0], ValidationError)
     assert "uploads_recover" in seen[0].messages[0]
+
+
+# --- what an upload replaces ------------------------------------------------------------
+
+
+def test_an_account_that_may_not_overwrite_replaces_its_own(house: House, alice: Principal) -> None:
+    alice = under(alice, OverwritePolicy.REPLACE, Permission.OVERWRITE)
+    for day in (b"day 1", b"day 2", b"day 3"):
+        house.upload(alice, "/stock.csv", day)
+        assert stored(house.backend, "acme/stock.csv") == day
+    assert names()[-1] == ("/stock.csv", "acme/stock.csv", True)
+
+
+def test_another_accounts_file_is_not_replaced(house: House, alice: Principal) -> None:
+    house.upload(make_principal(user="bob"), "/a", b"bob's")
+    alice = under(alice, OverwritePolicy.REPLACE, Permission.OVERWRITE)
+    with pytest.raises(Exists):
+        house.upload(alice, "/a", b"alice's")
+    assert stored(house.backend, "acme/a") == b"bob's"
+
+
+def test_who_has_the_name_when_it_is_published_decides(house: House, alice: Principal) -> None:
+    """Another account renames its file to the name while ours is on its way."""
+    bob = make_principal(user="bob")
+    alice = under(alice, OverwritePolicy.REPLACE, Permission.OVERWRITE)
+    house.upload(alice, "/a", b"day 1")
+    house.upload(bob, "/b", b"bob's")
+    stream = house.begin(alice, "/a")
+    house.feed(stream, b"day 2")
+    house.rename(bob, "/b", "/a")
+    with pytest.raises(Exists):
+        house.finish(stream)
+    assert stored(house.backend, "acme/a") == b"bob's"
+
+
+@pytest.mark.parametrize("theirs", [False, True], ids=["own", "another's"])
+def test_who_goes_on_replaces_its_own_alone(house: House, alice: Principal, theirs: bool) -> None:
+    if not house.backend.capabilities.resumable:
+        pytest.skip("keeps no parts")
+    alice = under(alice, OverwritePolicy.REPLACE, Permission.OVERWRITE)
+    house.upload(make_principal(user="bob") if theirs else alice, "/b", b"old")
+    bob_or_alice = make_principal(user="bob") if theirs else alice
+    stream = house.begin(alice, "/a")
+    house.feed(stream, b"x" * 100_000)
+    house.work()
+    house.cancel(stream, Truncated())
+    house.rename(bob_or_alice, "/b", "/a")
+    going_on = partial(house.upload, alice, "/a", b"y" * 1000, offset=CONF.part_size, append=True)
+    if theirs:
+        with pytest.raises(Exists):
+            going_on()
+        assert stored(house.backend, "acme/a") == b"old"
+    else:
+        assert going_on().size == CONF.part_size + 1000
+
+
+@pytest.mark.parametrize("step", ["publishing.after", "commit.after"])
+def test_recovery_replaces_ones_own(house: House, alice: Principal, step: str) -> None:
+    alice = under(alice, OverwritePolicy.REPLACE, Permission.OVERWRITE)
+    house.upload(alice, "/a", b"day 1")
+    stream = house.begin(alice, "/a")
+    house.feed(stream, b"day 2" * 30_000)
+    crash_at(step)
+    with suppress(Crash):
+        house.finish(stream)
+    set_hook(None)
+    assert Upload.objects.get(state="publishing").replaces
+    Upload.objects.filter(state="publishing").update(lease_until=timezone.now())
+    House(house.backend, owner="here:boot:2").intake.recovery.settle_expired(limit=20)
+    assert stored(house.backend, "acme/a") == b"day 2" * 30_000
