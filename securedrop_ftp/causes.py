@@ -451,6 +451,13 @@ NO_SUCH_FILE = Cause(
     "The file or directory is not there.",
     "Look at the path and at its upper and lower case; the account's own directory is “/”.",
 )
+NO_DIRECTORY = Cause(
+    "transfer.no-directory",
+    "A directory above the name is not there.",
+    "Look at the path, or make the directory first (MKD; curl --ftp-create-dirs). Operator: have "
+    "the partner's names make the directories above them.",
+    "partner_set {partner} --create-directories on",
+)
 BAD_NAME = Cause(
     "transfer.bad-name",
     "A name is not valid UTF-8, or holds a character that is not allowed.",

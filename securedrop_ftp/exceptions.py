@@ -12,6 +12,7 @@
     │   ├── Exists
     │   ├── IsADirectory
     │   ├── NotADirectory
+    │   ├── NoDirectory
     │   ├── NotEmpty
     │   ├── TooManyToMove
     │   ├── StorageRefused
@@ -122,6 +123,19 @@ class IsADirectory(StorageError):
 
 class NotADirectory(StorageError):
     """The path is not a directory. Name one."""
+
+
+class NoDirectory(StorageError):
+    """A directory above the name is not there. Make it with MKD; operator: ``partner_set
+    --directory``, or let the partner's names make theirs (``--create-directories on``).
+
+    Attributes:
+        path: the FTP path of the uppermost one that is missing.
+    """
+
+    def __init__(self, path: str = "") -> None:
+        super().__init__(path and f"There is no directory {path}.")
+        self.path = path
 
 
 class NotEmpty(StorageError):

@@ -188,6 +188,7 @@ NOT_YOUR_SESSION = Reply(
 )
 PROT_LEVEL_UNSUPPORTED = Reply(536, "That protection level is not supported.")
 NO_SUCH_FILE = Reply(550, "No such file or directory.", causes.NO_SUCH_FILE)
+NO_DIRECTORY = Reply(550, "A directory above that name is not there.", causes.NO_DIRECTORY)
 NO_PERMISSION = Reply(550, "Not permitted.", causes.NOT_PERMITTED)
 ALREADY_EXISTS = Reply(550, "That name exists already.", causes.NAME_TAKEN)
 #: To RNTO, to which RFC 959 §5.4 gives 553 and no 550.

@@ -28,6 +28,7 @@ class Principal:
         resume_window: seconds that an interrupted upload is kept.
         stall_window: seconds after which a transfer that moves nothing is given up.
         min_transfer_rate: bytes a second, averaged over ``stall_window``; 0: none is asked.
+        create_directories: missing directories above a name are made with it.
         ascii: what becomes of files under TYPE A.
         accept_missing_close_notify: FIN alone may end an upload that ALLO announced exactly.
         certificate: the client certificate that the login was checked with, if it was.
@@ -50,6 +51,7 @@ class Principal:
     resume_window: int
     stall_window: float
     min_transfer_rate: int
+    create_directories: bool = False
     ascii: AsciiPolicy = AsciiPolicy.CONVERT
     accept_missing_close_notify: bool = False
     certificate: PeerCertificate | None = None
@@ -85,6 +87,7 @@ def principal_of(
         resume_window=conf.resume_window if window is None else window,
         stall_window=conf.stall_window if stall is None else stall,
         min_transfer_rate=conf.min_transfer_rate if rate is None else rate,
+        create_directories=partner.create_directories,
         ascii=AsciiPolicy(partner.ascii),
         accept_missing_close_notify=partner.accept_missing_close_notify,
         certificate=certificate,

@@ -95,7 +95,7 @@ class PartnerAdmin(AuditedAdmin):
     readonly_fields = ("issuers", "failures", "made", "last_changed")
     fieldsets = (
         (None, {"fields": ("name", "enabled", "mode", "overwrite")}),
-        ("Storage", {"fields": ("storage", "prefix")}),
+        ("Storage", {"fields": ("storage", "prefix", "create_directories")}),
         (
             "Limits",
             {

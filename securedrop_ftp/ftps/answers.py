@@ -54,6 +54,12 @@ def _bad_name(error: errors.BadName) -> Reply:
     return replies.BAD_NAME.but(str(error))
 
 
+def _no_directory(error: errors.NoDirectory) -> Reply:
+    if not error.path:
+        return replies.NO_DIRECTORY
+    return replies.NO_DIRECTORY.but(f"There is no directory {error.path}; make it first (MKD).")
+
+
 def _into_itself(error: errors.IntoItself) -> Reply:
     return replies.INTO_ITSELF.but(str(error))
 
@@ -105,6 +111,7 @@ ANSWERS: Final[Mapping[type[SecureDropError], Reply | Callable[[Any], Reply]]] =
     errors.Exists: replies.ALREADY_EXISTS,
     errors.IsADirectory: replies.IS_A_DIRECTORY,
     errors.NotADirectory: replies.NOT_A_DIRECTORY,
+    errors.NoDirectory: _no_directory,
     errors.NotEmpty: replies.DIRECTORY_NOT_EMPTY,
     errors.TooManyToMove: replies.NO_PERMISSION.but(
         "More than 10000 files are in that directory; rename them in smaller steps, or ask the "

@@ -90,10 +90,6 @@ class StorageFS:
         """A blocking iterator over a directory's pages: for pool threads."""
         return self.storage.scandir(self.key(path))
 
-    def make_directory(self, path: str) -> None:
-        """Make a directory. Raises Exists."""
-        self._offload(self.storage.mkdir, self.key(path))
-
     def remove_directory(self, path: str) -> None:
         """Remove an empty directory. Raises NotFound, NotADirectory, NotEmpty."""
         self._offload(self.storage.rmdir, self.key(path))

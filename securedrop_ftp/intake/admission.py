@@ -19,6 +19,7 @@ from securedrop_ftp.intake import ledger, moves
 from securedrop_ftp.intake.attempt import Attempt
 from securedrop_ftp.intake.context import IntakeContext
 from securedrop_ftp.intake.digest import new_digest
+from securedrop_ftp.intake.directories import require_above
 from securedrop_ftp.intake.ledger import Claim
 from securedrop_ftp.intake.names import file_exists, first_free_number, name_taken, nth
 from securedrop_ftp.intake.opening import MustSettle, NameTaken, Opened, Opening, Wish, open_row
@@ -26,6 +27,7 @@ from securedrop_ftp.intake.request import UploadRequest
 from securedrop_ftp.intake.steps import step
 from securedrop_ftp.intake.terms import Terms
 from securedrop_ftp.models import OverwritePolicy, Upload, UploadState
+from securedrop_ftp.storage.confined import ConfinedStorage
 from securedrop_ftp.storage.protocol import Backend
 
 #: Rounds of settling, fencing and renaming before a client is asked to try again.
@@ -42,12 +44,13 @@ class Admission:
         self._context = context
         self._book = context.ledger
 
-    def admit(self, request: UploadRequest, terms: Terms, backend: Backend) -> Attempt:
+    def admit(self, request: UploadRequest, terms: Terms, backend: ConfinedStorage) -> Attempt:
         """A new upload on these terms.
 
         Raises:
             SecureDropError: refused; nothing was written.
         """
+        require_above(request.principal, backend, request.key)
         exists = file_exists(backend, request.key)
         for number, key in self._candidates(request, terms, backend, exists=exists):
             row = self._row(request, terms, backend, key)

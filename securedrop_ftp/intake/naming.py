@@ -41,6 +41,7 @@ from securedrop_ftp.exceptions import (
 from securedrop_ftp.intake import name_changes, stored_names
 from securedrop_ftp.intake.attempt import reason_of
 from securedrop_ftp.intake.context import IntakeContext
+from securedrop_ftp.intake.directories import require_above
 from securedrop_ftp.intake.names import first_free_number, name_taken, nth
 from securedrop_ftp.intake.replacing import may_replace
 from securedrop_ftp.intake.steps import step
@@ -113,7 +114,8 @@ class Naming:
         account's own, ``version`` takes a numbered name. The audit row is written.
 
         Raises:
-            NotFound, Exists, IsADirectory, BadName: nothing was changed, and no row was written.
+            NotFound, Exists, IsADirectory, NotADirectory, NoDirectory, BadName: nothing was
+                changed, and no row was written.
             NameBusy: somebody else is at one of the names, likewise.
             DatabaseUnavailable: likewise.
             OutcomeUnknown: it may be done; recovery settles it and writes the row.
@@ -122,6 +124,8 @@ class Naming:
         found = backend.stat(request.key)
         if request.key == request.target_key:
             return self._same_name(request, told)
+        if request.target_key.rpartition("/")[0] != request.key.rpartition("/")[0]:
+            require_above(request.principal, backend, request.target_key)
         failure: SecureDropError = NameBusy()
         for number in self._numbers(request, backend, found):
             try:

@@ -28,6 +28,7 @@ from securedrop_ftp.intake import moves, name_changes, steps
 from securedrop_ftp.intake.admission import Admission
 from securedrop_ftp.intake.attempt import Actor, Attempt, reason_of
 from securedrop_ftp.intake.context import IntakeContext
+from securedrop_ftp.intake.directories import Directories
 from securedrop_ftp.intake.meaning import Meaning
 from securedrop_ftp.intake.naming import Naming
 from securedrop_ftp.intake.pipeline import as_known
@@ -77,6 +78,7 @@ class Intake:
         #: What names mean, and how they are changed.
         self.meaning = Meaning(self._context, self._suspended)
         self.naming = Naming(self._context)
+        self.directories = Directories(self._context)
         self.ledger = self._context.ledger
         self.budget = self._context.budget
         self.unsettled = self._context.unsettled

@@ -91,7 +91,15 @@ class Partner(models.Model):
         ".NET): an upload is taken nevertheless where ALLO announced exactly the bytes that came, "
         "under TYPE I, from the first byte. Without such an ALLO it is refused as ever.",
     )
-    # The database's default is what existing partners had all along.
+    # The database's default is what existing partners had all along, here and below.
+    create_directories = models.BooleanField(
+        "make missing directories",
+        default=False,
+        db_default=True,
+        help_text="On: an upload, a rename or a new directory makes the directories above its name "
+        "where they are missing, mistyped ones too. Off: it is refused, and the reply names the "
+        "directory that is missing; the client makes it with MKD.",
+    )
     ascii = models.CharField(
         "files under TYPE A (ASCII)",
         max_length=16,

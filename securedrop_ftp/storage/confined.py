@@ -9,7 +9,6 @@ reachable, whatever the root.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from datetime import datetime
 
 from securedrop_ftp.db import release_connection
@@ -209,7 +208,7 @@ class ConfinedStorage:
         """Raises NotADirectory as :meth:`mkdir` does."""
         self._inside(source)
         if _directory(self._inside(target)) != _directory(source):
-            self._refuse_file_above(target)
+            self.missing_above(target)
         self._backend.rename(source, target, replace=replace, copied=copied)
 
     def settle_rename(
@@ -228,15 +227,26 @@ class ConfinedStorage:
         name both, and who moves the file away leaves a directory in its place."""
         if self._is_root(key):
             raise Exists
-        self._refuse_file_above(key)
+        self.missing_above(key)
         self._backend.mkdir(key)
 
-    def _refuse_file_above(self, key: str) -> None:
-        while (key := _directory(key)) and key != self._root[:-1]:
-            with suppress(NotFound):
+    def missing_above(self, key: str) -> str:
+        """The key of the uppermost directory above a name that is not there; ``""``: all are.
+
+        Raises:
+            NotADirectory: one is a file.
+        """
+        self._inside(key)
+        missing = ""
+        while (key := _directory(key)) != self._root[:-1]:
+            try:
                 if self._backend.stat(key).is_dir:
-                    return
-                raise NotADirectory
+                    return missing
+            except NotFound:
+                missing = key
+                continue
+            raise NotADirectory
+        return missing
 
     def rmdir(self, key: str) -> None:
         self._backend.rmdir(self._inside(key))

@@ -71,12 +71,14 @@ def test_disabling_a_partner_is_audited_with_who(operator: Client, account: Acco
 
 def test_what_its_clients_need_is_set_and_audited(operator: Client, partner: Partner) -> None:
     change = reverse("admin:securedrop_ftp_partner_change", args=(partner.pk,))
-    form = _form(name="acme", prefix="acme/", ascii="refuse", accept_missing_close_notify="on")
+    changed = {"accept_missing_close_notify": "on", "create_directories": "on"}
+    form = _form(name="acme", prefix="acme/", ascii="refuse", **changed)
     assert operator.post(change, form).status_code == 302
     partner.refresh_from_db()
     assert (partner.ascii, partner.accept_missing_close_notify) == ("refuse", True)
     assert "ascii: convert → refuse" in _reasons()[-1]
     assert "accept_missing_close_notify: False → True" in _reasons()[-1]
+    assert "create_directories: False → True" in _reasons()[-1]
     assert "CR LF of its own" in operator.get(change).content.decode()
 
 

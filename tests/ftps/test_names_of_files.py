@@ -62,6 +62,8 @@ def test_nothing_is_made_below_a_file(anywhere: ServedFtps) -> None:
         client.reply_to("MKD branch")
         for path in ("leaf.txt/d", "leaf.txt/d/e"):
             assert client.reply_to(f"MKD {path}").startswith("550"), path
+            client.makepasv()
+            assert client.reply_to(f"STOR {path}") == "550 Not a directory.", path
             for source in ("other.txt", "branch"):
                 client.sendcmd(f"RNFR {source}")
                 assert client.reply_to(f"RNTO {path}").startswith("550"), path

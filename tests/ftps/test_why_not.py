@@ -395,6 +395,7 @@ def test_what_a_mode_does_not_allow_is_named_and_denied(ftps: ServedFtps) -> Non
         (("RETR missing.txt",), causes.NO_SUCH_FILE),
         (("REST 10", "STOR a.txt"), causes.BAD_OFFSET),
         (("STOR a\\b",), causes.BAD_NAME),
+        (("STOR mistyped/a",), causes.NO_DIRECTORY),
     ],
     ids=lambda value: value.name if isinstance(value, Cause) else None,
 )

@@ -32,7 +32,7 @@ CONF = Conf(
 
 def make_principal(name: str = "acme", user: str = "alice", **changes: Any) -> Principal:
     """A principal whose account and partner exist."""
-    defaults = {"mode": "exchange", "storage": "default"}
+    defaults = {"mode": "exchange", "storage": "default", "create_directories": True}
     partner, _ = Partner.objects.get_or_create(name=name, defaults=defaults)
     owner, _ = User.objects.get_or_create(username=user)
     account, _ = Account.objects.get_or_create(user=owner, partner=partner)

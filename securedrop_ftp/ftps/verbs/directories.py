@@ -49,7 +49,7 @@ def mkd(session: LoggedIn, argument: str) -> Reply:
     """Make the directory that the argument names."""
     path = session.fs.resolve(argument)
     with session.trail.audited("directory.created", path) as act:
-        session.fs.make_directory(path)
+        session.storage(session.runtime.intake.directories.make, session.principal, path)
         act.reply = Reply(257, f"{quoted(path)} created.")
     return act.reply
 

@@ -8,6 +8,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from securedrop_ftp.access.provisioning import create_partner
 from securedrop_ftp.management.base import SentenceCommand, operator
+from securedrop_ftp.management.values import add_switch
 from securedrop_ftp.models import Mode, OverwritePolicy, Partner
 
 
@@ -39,6 +40,12 @@ class Command(SentenceCommand):
             help="what an upload to a taken name does (default: version in drop mode, else "
             "replace)",
         )
+        add_switch(
+            parser,
+            "--create-directories",
+            "on: uploads, renames and new directories make the directories that are missing above "
+            "them; off: they are refused (default)",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         if Partner.objects.filter(name=options["name"]).exists():
@@ -50,6 +57,7 @@ class Command(SentenceCommand):
             mode=options["mode"],
             storage=options["storage"],
             overwrite=options["overwrite"],
+            create_directories=bool(options["create_directories"]),
         )
         self.stdout.write(
             f"Partner {partner.name}: mode {partner.mode}, prefix {partner.prefix}, "

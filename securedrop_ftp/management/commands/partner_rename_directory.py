@@ -77,4 +77,5 @@ def _operator_in(partner: Partner) -> Principal:
         resume_window=0,
         stall_window=0.0,
         min_transfer_rate=0,
+        create_directories=partner.create_directories,
     )

@@ -25,6 +25,7 @@ OPTIONS: Final = (
     "storage",
     "prefix",
     "tls_session_reuse",
+    "create_directories",
     "ascii",
     "accept_missing_close_notify",
     "max_file_size",
@@ -58,6 +59,11 @@ class Command(SentenceCommand):
         parser.add_argument("--storage", metavar="ALIAS", help="an alias of STORAGES")
         parser.add_argument("--prefix", help="where its files live in storage")
         add_switch(parser, "--tls-session-reuse", "whether data channels must resume the session")
+        add_switch(
+            parser,
+            "--create-directories",
+            "on: names make the directories that are missing above them; off: they are refused",
+        )
         parser.add_argument(
             "--ascii",
             choices=AsciiPolicy.values,

@@ -57,6 +57,7 @@ def settings_of(partner: Partner) -> Iterator[Finding]:
         f"mode {partner.mode}",
         f"a taken name: {partner.overwrite_policy.value}",
         f"TLS session reuse {'required' if partner.require_tls_session_reuse else 'not required'}",
+        f"missing directories {'made' if partner.create_directories else 'refused'}",
         f"ASCII {partner.ascii}",
         "close_notify "
         + ("not required with ALLO" if partner.accept_missing_close_notify else "required"),

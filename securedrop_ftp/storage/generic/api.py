@@ -38,6 +38,8 @@ def storage_errors() -> Iterator[None]:
         yield
     except (SecureDropError, GeneratorExit):
         raise
+    except FileExistsError as exc:  # InMemoryStorage's, below a file, has no errno
+        raise Exists from exc
     except OSError as exc:
         raise from_os_error(exc) from exc
     except SuspiciousOperation as exc:
@@ -75,7 +77,7 @@ class StorageApi:
         try:
             with storage_errors():
                 directories, files = self._storage.listdir(key)
-        except (NotFound, NotADirectory):
+        except (NotFound, NotADirectory, Exists):
             return [], []
         return [name for name in directories if name], [name for name in files if name]
 

@@ -31,7 +31,7 @@ ROWS: Final[tuple[Mend, ...]] = (
         "directories below a file",
         (
             Seam(
-                "storage.confined:ConfinedStorage._refuse_file_above",
+                "storage.confined:ConfinedStorage.missing_above",
                 "self._backend.stat(key).key",
                 test="stat",
             ),

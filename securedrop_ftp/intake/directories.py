@@ -1,0 +1,48 @@
+"""Directories: what must be above a name, and MKD, from any door.
+
+A name below a file is refused on every storage, and so is one below a directory that is not there,
+unless the partner's names make the directories above them
+(:attr:`~securedrop_ftp.access.principal.Principal.create_directories`): a mistyped directory is
+told to who typed it, instead of being made.
+"""
+
+from __future__ import annotations
+
+from securedrop_ftp import keys
+from securedrop_ftp.access.principal import Principal
+from securedrop_ftp.exceptions import Exists, NoDirectory
+from securedrop_ftp.intake.context import IntakeContext
+from securedrop_ftp.storage.confined import ConfinedStorage
+
+
+def require_above(principal: Principal, storage: ConfinedStorage, key: str) -> None:
+    """Look at what is above a name. Blocks.
+
+    Raises:
+        NotADirectory: a file.
+        NoDirectory: nothing, and this partner's names make no directories.
+    """
+    missing = storage.missing_above(key)
+    if missing and not principal.create_directories:
+        raise NoDirectory(keys.path_for(principal.root, missing))
+
+
+class Directories:
+    """Blocks; runs in the storage pool."""
+
+    def __init__(self, context: IntakeContext) -> None:
+        self._context = context
+
+    def make(self, principal: Principal, path: str) -> None:
+        """Make a directory.
+
+        Raises:
+            Exists, BadName: a file or a directory has the name; it is none.
+            NotADirectory, NoDirectory: see :func:`require_above`.
+        """
+        if path == "/":
+            raise Exists
+        storage = self._context.storage(principal)
+        key = keys.key_for(principal.root, path)
+        require_above(principal, storage, key)
+        storage.mkdir(key)
