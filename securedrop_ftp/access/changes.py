@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 
 from django.core.exceptions import ValidationError
 from django.db.models import Model
+from django.db.models.functions import Substr
 
 from securedrop_ftp.access.provisioning import (
     account_changed,
@@ -18,7 +19,7 @@ from securedrop_ftp.access.provisioning import (
 )
 from securedrop_ftp.db import write_transaction
 from securedrop_ftp.events import By
-from securedrop_ftp.models import Account, IPRule, NameChange, Partner, Upload
+from securedrop_ftp.models import Account, Directory, IPRule, NameChange, Partner, Upload
 from securedrop_ftp.models.upload import LIVE
 
 #: Longer texts (PEM) stand in the audit trail by their digest.
@@ -168,6 +169,9 @@ def delete_partner(partner: Partner, by: By) -> Belongings:
         for account in partner.accounts.select_related("user", "partner"):
             delete_account(account, by)
         Upload.objects.filter(partner=partner).delete()
+        head = Substr("key", 1, len(partner.prefix))
+        directories = Directory.objects.filter(storage=partner.storage)
+        directories.alias(head=head).filter(head=partner.prefix).delete()
         partner_changed(
             partner,
             f"deleted by {by} with {gone.accounts} accounts and {gone.uploads} ledger rows; the "

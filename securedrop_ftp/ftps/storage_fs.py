@@ -89,7 +89,3 @@ class StorageFS:
     def pages(self, path: str) -> Iterator[list[Entry]]:
         """A blocking iterator over a directory's pages: for pool threads."""
         return self.storage.scandir(self.key(path))
-
-    def remove_directory(self, path: str) -> None:
-        """Remove an empty directory. Raises NotFound, NotADirectory, NotEmpty."""
-        self._offload(self.storage.rmdir, self.key(path))

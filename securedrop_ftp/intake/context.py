@@ -14,6 +14,7 @@ from securedrop_ftp.conf import Conf
 from securedrop_ftp.db import DatabaseWriter
 from securedrop_ftp.intake.buffers import MemoryBudget
 from securedrop_ftp.intake.held import forget_parts
+from securedrop_ftp.intake.kept_directories import confined
 from securedrop_ftp.intake.ledger import Ledger
 from securedrop_ftp.intake.live import LiveUploads
 from securedrop_ftp.intake.recovery import Recovery
@@ -69,7 +70,7 @@ class IntakeContext:
 
     def storage(self, principal: Principal) -> ConfinedStorage:
         """The principal's storage, confined to its root."""
-        return ConfinedStorage(self._backend_for(principal.storage), principal.root)
+        return confined(self._backend_for(principal.storage), principal.root, principal.storage)
 
     def fence(self, row: Upload, backend: Backend, *, kept: bool) -> None:
         """A row was taken from its writer: stop the writer if it is one of ours, else let storage

@@ -1,4 +1,4 @@
-"""Directories: what must be above a name, and MKD, from any door.
+"""Directories: what must be above a name, MKD and RMD, from any door.
 
 A name below a file is refused on every storage, and so is one below a directory that is not there,
 unless the partner's names make the directories above them
@@ -8,10 +8,14 @@ told to who typed it, instead of being made.
 
 from __future__ import annotations
 
+from functools import partial
+
 from securedrop_ftp import keys
 from securedrop_ftp.access.principal import Principal
 from securedrop_ftp.exceptions import Exists, NoDirectory
+from securedrop_ftp.intake import kept_directories
 from securedrop_ftp.intake.context import IntakeContext
+from securedrop_ftp.intake.kept_directories import root_of
 from securedrop_ftp.storage.confined import ConfinedStorage
 
 
@@ -32,6 +36,7 @@ class Directories:
 
     def __init__(self, context: IntakeContext) -> None:
         self._context = context
+        self._book = context.ledger
 
     def make(self, principal: Principal, path: str) -> None:
         """Make a directory.
@@ -46,3 +51,13 @@ class Directories:
         key = keys.key_for(principal.root, path)
         require_above(principal, storage, key)
         storage.mkdir(key)
+        if (root := root_of(storage, principal.root)) is not None:
+            self._book.run(partial(kept_directories.keep, principal.storage, key, root))
+
+    def remove(self, principal: Principal, path: str) -> None:
+        """Remove an empty directory. Raises NotFound, NotADirectory, NotEmpty, BadName."""
+        storage = self._context.storage(principal)
+        key = keys.key_for(principal.root, path)
+        storage.rmdir(key)
+        if root_of(storage, principal.root) is not None:
+            self._book.run(partial(kept_directories.forget, principal.storage, key))

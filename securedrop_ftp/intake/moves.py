@@ -17,7 +17,7 @@ from django.db.models.functions import Coalesce
 
 from securedrop_ftp import clock
 from securedrop_ftp.events import Event
-from securedrop_ftp.intake import name_changes, stored_names
+from securedrop_ftp.intake import kept_directories, name_changes, stored_names
 from securedrop_ftp.intake.durable import to_json
 from securedrop_ftp.intake.ledger import Claim, held
 from securedrop_ftp.intake.phases import Trigger, row_after, rows_before
@@ -177,6 +177,8 @@ def mark_committed(
     if not changed:
         return None
     stored_names.hold(name, claim.upload_id)
+    if name.root is not None:
+        kept_directories.keep_above(name.storage, name.key, name.root)
     replaced: list[Upload] = []
     if supersedes is not None:
         rows = Upload.objects.filter(supersedes, state=UploadState.SUSPENDED).order_by()

@@ -24,7 +24,7 @@ from django.db.models import Q
 from securedrop_ftp import clock
 from securedrop_ftp.events import Event
 from securedrop_ftp.exceptions import LeaseLost, NameBusy
-from securedrop_ftp.intake import stored_names
+from securedrop_ftp.intake import kept_directories, stored_names
 from securedrop_ftp.intake.stored_names import Name
 from securedrop_ftp.models import NameChange, NameChangeKind, NameChangeState, Upload, UploadState
 from securedrop_ftp.models.upload import LIVE
@@ -141,8 +141,9 @@ def take_over(change: NameChange, owner: str, until: datetime) -> bool:
     return True
 
 
-def finish(change: NameChange, event: Event) -> bool:
-    """It is done: the ledger's names follow, with the audit row. ``False``: the row is not ours any
+def finish(change: NameChange, event: Event, root: str | None = None) -> bool:
+    """It is done: the ledger's names follow, with the audit row, and where storage has no
+    directories of its own those below ``root``. ``False``: the row is not ours any
     more, and nothing was written."""
     if not NameChange.objects.filter(pk=change.pk, owner=change.owner).delete()[0]:
         return False
@@ -150,6 +151,8 @@ def finish(change: NameChange, event: Event) -> bool:
         stored_names.give_up(change.storage, [change.source])
     else:
         stored_names.move(change)
+    if root is not None:
+        kept_directories.follow(change, root)
     emit(event)
     return True
 

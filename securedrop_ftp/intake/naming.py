@@ -42,6 +42,7 @@ from securedrop_ftp.intake import name_changes, stored_names
 from securedrop_ftp.intake.attempt import reason_of
 from securedrop_ftp.intake.context import IntakeContext
 from securedrop_ftp.intake.directories import require_above
+from securedrop_ftp.intake.kept_directories import root_of
 from securedrop_ftp.intake.names import first_free_number, name_taken, nth
 from securedrop_ftp.intake.replacing import may_replace
 from securedrop_ftp.intake.steps import step
@@ -282,7 +283,8 @@ class Naming:
         except Exception as exc:
             raise self._pending(change, request, exc) from exc
         step(f"{change.kind}.done")
-        self._finish(change, outcome())
+        storage = self._context.storage(request.principal)
+        self._finish(change, outcome(), root_of(storage, request.principal.root))
         step(f"{change.kind}.told")
 
     def _claim(self, change: NameChange) -> None:
@@ -317,8 +319,8 @@ class Naming:
     def _take_back(self, change: NameChange) -> None:
         self._context.unsettled.leave(partial(name_changes.forget, change))
 
-    def _finish(self, change: NameChange, event: Event) -> None:
-        job = partial(name_changes.finish, change, event)
+    def _finish(self, change: NameChange, event: Event, root: str | None) -> None:
+        job = partial(name_changes.finish, change, event, root)
         try:
             self._book.run(job)
         except LedgerUnavailable as exc:

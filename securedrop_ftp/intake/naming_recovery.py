@@ -15,11 +15,11 @@ from securedrop_ftp import clock
 from securedrop_ftp.conf import Conf
 from securedrop_ftp.exceptions import NotFound, SecureDropError
 from securedrop_ftp.intake import name_changes
+from securedrop_ftp.intake.kept_directories import confined, root_of
 from securedrop_ftp.intake.ledger import Ledger
 from securedrop_ftp.intake.owners import node_of
 from securedrop_ftp.log import get_logger
 from securedrop_ftp.models import NameChange, NameChangeKind, NameChangeState
-from securedrop_ftp.storage.confined import ConfinedStorage
 from securedrop_ftp.storage.protocol import Backend
 
 logger = get_logger(__name__)
@@ -64,7 +64,7 @@ class NamingRecovery:
             StorageError: storage does not tell; the row is as it was.
             LedgerUnavailable: the database did not take it.
         """
-        backend = ConfinedStorage(self._backend_for(change.storage), change.partner.prefix)
+        backend = confined(self._backend_for(change.storage), change.partner.prefix, change.storage)
         if self._only_its_node_can_tell(change, backend):
             return "pending"
         until = clock.now() + timedelta(seconds=self._conf.operation_timeout)
@@ -82,7 +82,8 @@ class NamingRecovery:
         event = name_changes.event_of(change)
         if done:
             event = event.but(reason="settled by recovery: storage has done it")
-            settled = self._book.run(partial(name_changes.finish, change, event))
+            root = root_of(backend, change.partner.prefix)
+            settled = self._book.run(partial(name_changes.finish, change, event, root))
             return f"{change.kind} done" if settled else "taken by another"
         event = event.but(outcome="failure", reason="its server process ended; nothing was changed")
         settled = self._book.run(partial(name_changes.undo, change, event))

@@ -35,6 +35,7 @@ from securedrop_ftp.intake.attempt import Attempt, Unconfirmed, reason_of
 from securedrop_ftp.intake.context import IntakeContext
 from securedrop_ftp.intake.durable import length_of
 from securedrop_ftp.intake.held import forget_parts
+from securedrop_ftp.intake.kept_directories import root_of
 from securedrop_ftp.intake.ledger import Claim
 from securedrop_ftp.intake.part_writer import FullPart
 from securedrop_ftp.intake.phases import Phase, Story, Trigger
@@ -239,7 +240,11 @@ class Publication:
 
     @property
     def _name(self) -> Name:
-        return Name(self._attempt.request.principal.storage, self._attempt.key)
+        return self._name_of(self._attempt.key)
+
+    def _name_of(self, key: str) -> Name:
+        attempt, principal = self._attempt, self._attempt.request.principal
+        return Name(principal.storage, key, root_of(attempt.backend, principal.root))
 
     def _reached_the_ledger(self) -> bool:
         """Whether our row is committed though the database did not answer: a connection that ends
@@ -306,7 +311,7 @@ class Publication:
             self._claim,
             event,
             earlier.upload_id,
-            Name(attempt.request.principal.storage, earlier.key),
+            self._name_of(earlier.key),
         )
         try:
             if not self._book.run(answer):

@@ -33,6 +33,7 @@ from securedrop_ftp.intake import ledger, moves, sweep, takeover, tokens
 from securedrop_ftp.intake.attempt import reason_of
 from securedrop_ftp.intake.durable import contiguous, from_json, length_of
 from securedrop_ftp.intake.held import forget_parts, partial_of
+from securedrop_ftp.intake.kept_directories import confined, root_of
 from securedrop_ftp.intake.ledger import Claim, Ledger
 from securedrop_ftp.intake.locations import located_backend
 from securedrop_ftp.intake.naming_recovery import NamingRecovery
@@ -42,7 +43,6 @@ from securedrop_ftp.intake.stored_names import Name
 from securedrop_ftp.log import get_logger
 from securedrop_ftp.models import Upload, UploadState
 from securedrop_ftp.models.upload import LIVE
-from securedrop_ftp.storage.confined import ConfinedStorage
 from securedrop_ftp.storage.parts import holds
 from securedrop_ftp.storage.protocol import Backend, Part, Partial, Published
 
@@ -131,7 +131,7 @@ class Recovery:
         """
         if row.state not in LIVE:
             return row.state
-        backend = ConfinedStorage(self._backend_for(row.storage), row.partner.prefix)
+        backend = confined(self._backend_for(row.storage), row.partner.prefix, row.storage)
         if row.state == UploadState.RECEIVING:
             return self._retire(row, backend, "its server process ended")
         elsewhere = backend.capabilities.node_bound and row.node != self._book.node
@@ -244,7 +244,7 @@ class Recovery:
                 moves.mark_committed,
                 Claim(row.pk, row.epoch),
                 event,
-                name=Name(row.storage, row.key),
+                name=Name(row.storage, row.key, root_of(backend, row.partner.prefix)),
                 unconfirmed=True,
                 supersedes=Q(account_id=row.account_id, storage=row.storage, path=row.path),
             )

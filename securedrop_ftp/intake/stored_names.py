@@ -22,10 +22,12 @@ from securedrop_ftp.prepared import Given, Update
 
 
 class Name(NamedTuple):
-    """A storage alias, and an object key in it."""
+    """A storage alias, and an object key in it. ``root``: below which the ledger keeps the
+    directories of what is stored there; ``None``: the storage keeps its own."""
 
     storage: str
     key: str
+    root: str | None = None
 
 
 _GIVE_UP = Update(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from securedrop_ftp.models.account import Account, is_staff
 from securedrop_ftp.models.audit_event import AuditEvent, AuditHead
 from securedrop_ftp.models.client_certificates import ClientCertificates
+from securedrop_ftp.models.directory import Directory
 from securedrop_ftp.models.ip_rule import IPRule
 from securedrop_ftp.models.live_session import LiveSession
 from securedrop_ftp.models.login_attempt import Lockout, LoginAttempt
@@ -22,6 +23,7 @@ __all__ = [
     "AuditEvent",
     "AuditHead",
     "ClientCertificates",
+    "Directory",
     "IPRule",
     "LiveSession",
     "Lockout",

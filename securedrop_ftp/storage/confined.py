@@ -9,19 +9,24 @@ reachable, whatever the root.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime
+from typing import Protocol
 
 from securedrop_ftp.db import release_connection
 from securedrop_ftp.exceptions import (
     BadName,
     Exists,
+    IntoItself,
     IsADirectory,
     NotADirectory,
+    NotEmpty,
     NotFound,
     OutsidePrefix,
     StorageRefused,
 )
 from securedrop_ftp.keys import RESERVED_ROOT, check_key, check_prefix
+from securedrop_ftp.storage.listing import in_pages
 from securedrop_ftp.storage.protocol import (
     Backend,
     Capabilities,
@@ -34,20 +39,43 @@ from securedrop_ftp.storage.protocol import (
 )
 
 
+class Kept(Protocol):
+    """The directories that are there though nothing in storage says so."""
+
+    def has(self, key: str) -> bool:
+        """Whether this one is kept."""
+
+    def within(self, key: str) -> list[str]:
+        """Keys of those that are directly in one."""
+
+
+class _NoneKept:
+    def has(self, key: str) -> bool:
+        del key
+        return False
+
+    def within(self, key: str) -> list[str]:
+        del key
+        return []
+
+
 class ConfinedStorage:
     """Same methods as :class:`~securedrop_ftp.storage.protocol.Backend`.
 
     Args:
         backend: the backend of the partner's storage alias.
         root: the account's prefix; ends with ``/``.
+        kept: the directories that the ledger keeps for a storage that has none of its own. To look
+            at; whoever changes a name here writes them.
     """
 
-    def __init__(self, backend: Backend, root: str) -> None:
+    def __init__(self, backend: Backend, root: str, kept: Kept | None = None) -> None:
         check_prefix(root)
         if root.split("/", 1)[0] == RESERVED_ROOT:
             raise OutsidePrefix("That prefix is the service's own.")
         self._confined = backend
         self._root = root
+        self._kept: Kept = kept or _NoneKept()
 
     @property
     def root(self) -> str:
@@ -147,7 +175,12 @@ class ConfinedStorage:
     def stat(self, key: str) -> Entry:
         if self._is_root(key):
             return Entry(key=key, is_dir=True)
-        entry = self._backend.stat(key)
+        try:
+            entry = self._backend.stat(key)
+        except NotFound:
+            if not self._kept.has(self._inside(key)):
+                raise
+            return Entry(key, is_dir=True)
         self._inside(entry.key)
         return entry
 
@@ -167,13 +200,22 @@ class ConfinedStorage:
         return self._pages(key, is_root)
 
     def _pages(self, key: str, is_root: bool) -> Iterator[list[Entry]]:
+        more = dict.fromkeys(self._kept.within(key))
         try:
             for page in self._backend.scandir(key):
-                yield [entry for entry in page if self._listable(entry, key)]
-        except (NotFound, NotADirectory):
-            # Nothing was stored yet; or another's object has the prefix's name without its "/".
+                entries = [entry for entry in page if self._listable(entry, key)]
+                for entry in entries:
+                    more.pop(entry.key, None)
+                yield entries
+        except NotFound:
+            if not (is_root or more or self._kept.has(key)):
+                raise
+        except NotADirectory:
+            # Another's object has the prefix's name without its "/".
             if not is_root:
                 raise
+        kept = (Entry(name, is_dir=True) for name in more)
+        yield from in_pages(entry for entry in kept if self._listable(entry, key))
 
     def _listable(self, entry: Entry, directory: str) -> bool:
         try:
@@ -209,6 +251,11 @@ class ConfinedStorage:
         self._inside(source)
         if _directory(self._inside(target)) != _directory(source):
             self.missing_above(target)
+        if self._only_kept(source):
+            self._refuse_target_of_kept(source, target)
+            return
+        if self._kept.has(target):
+            raise IsADirectory if replace else Exists
         self._backend.rename(source, target, replace=replace, copied=copied)
 
     def settle_rename(
@@ -228,10 +275,32 @@ class ConfinedStorage:
         if self._is_root(key):
             raise Exists
         self.missing_above(key)
+        if self._kept.has(key):
+            raise Exists
         self._backend.mkdir(key)
 
+    def _only_kept(self, key: str) -> bool:
+        """Whether the ledger has this directory, and storage nothing in it."""
+        if not self._kept.has(key):
+            return False
+        try:
+            self._backend.stat(key)
+        except NotFound:
+            return True
+        return False
+
+    def _refuse_target_of_kept(self, source: str, target: str) -> None:
+        if target == source:
+            return
+        if target.startswith(f"{source}/"):
+            raise IntoItself
+        with suppress(NotFound):
+            self.stat(target)
+            raise Exists
+
     def missing_above(self, key: str) -> str:
-        """The key of the uppermost directory above a name that is not there; ``""``: all are.
+        """The key of the uppermost directory above a name that is not there; ``""``: all are. Where
+        the ledger keeps the directory, storage is not asked.
 
         Raises:
             NotADirectory: one is a file.
@@ -239,6 +308,8 @@ class ConfinedStorage:
         self._inside(key)
         missing = ""
         while (key := _directory(key)) != self._root[:-1]:
+            if self._kept.has(key):
+                return missing
             try:
                 if self._backend.stat(key).is_dir:
                     return missing
@@ -249,7 +320,14 @@ class ConfinedStorage:
         return missing
 
     def rmdir(self, key: str) -> None:
-        self._backend.rmdir(self._inside(key))
+        """Of one that the ledger keeps nothing needs to be in storage."""
+        if self._kept.within(self._inside(key)):
+            raise NotEmpty
+        try:
+            self._backend.rmdir(key)
+        except NotFound:
+            if not self._kept.has(key):
+                raise
 
     # --- life ------------------------------------------------------------------------
 

@@ -55,6 +55,8 @@ class Capabilities:
             afterwards, as whatever goes over a network may.
         reads_ahead: of a download; more of them take memory and save nothing. ``None`` where they
             wait for a network, and as many as the settings say are worth it.
+        keeps_directories: a directory is there until it is removed; else as long as something is
+            in it, and the ledger keeps it.
         longest_read: bytes of a download that are asked for at once; a longer range takes memory
             and saves nothing. ``None``: as the settings say, likewise.
     """
@@ -68,6 +70,7 @@ class Capabilities:
     max_object_size: int | None = None
     serial_parts: bool = False
     lands_late: bool = True
+    keeps_directories: bool = True
     reads_ahead: int | None = None
     longest_read: int | None = None
 

@@ -106,3 +106,22 @@ def test_clients_make_the_directories_that_they_need(
     key = f"{PARTNERS[username]}/by-{name}/one/two/a.txt"
     assert done.returncode == 0, (done.stdout, done.stderr)
     assert ftps.stored(key) == b"content"
+
+
+def test_a_directory_of_an_object_store_outlives_its_files(standing: Serve) -> None:
+    ftps = standing("sqlite", "s3")
+    ftps.manage("partner_set", "acme", "--directory", "given/deep")
+    with ftps.login() as client:
+        assert client.nlst("given") == ["given/deep"]
+        client.mkd("poll")
+        client.upload("poll/a.csv", b"1")
+        client.delete("poll/a.csv")
+        client.cwd("/poll")
+        assert client.nlst() == []
+        client.cwd("/")
+        facts = {name: f["type"] for name, f in client.mlsd() if name in ("poll", "given")}
+        assert facts == {"poll": "dir", "given": "dir"}
+        client.rename("poll", "renamed")
+        client.cwd("/renamed")
+        client.rmd("/renamed")
+        assert client.reply_to("CWD /renamed").startswith("550")

@@ -68,6 +68,6 @@ def rmd(session: LoggedIn, argument: str) -> Reply:
     if path == "/":
         return replies.NO_PERMISSION.but("The top directory stays.")
     with session.trail.audited("directory.removed", path) as act:
-        session.fs.remove_directory(path)
+        session.storage(session.runtime.intake.directories.remove, session.principal, path)
         act.reply = replies.ACTION_OK.but("Directory removed.")
     return act.reply

@@ -27,10 +27,10 @@ from securedrop_ftp.ftps.logged_in import LoggedIn
 from securedrop_ftp.ftps.registry import verb
 from securedrop_ftp.ftps.runtime import Refused
 from securedrop_ftp.ftps.session import Session
+from securedrop_ftp.intake.kept_directories import confined
 from securedrop_ftp.intake.locations import located_backend, seen_backend
 from securedrop_ftp.log import get_logger
 from securedrop_ftp.replies import Reply
-from securedrop_ftp.storage.confined import ConfinedStorage
 from securedrop_ftp.storage.protocol import Backend
 from securedrop_ftp.tls.peer import peer_certificates
 
@@ -283,7 +283,7 @@ def _admit(
     if files.backend is None:
         raise RuntimeError("somebody has logged in whose files were not found")
     session.end_login(good=True)
-    session.admit(Account(principal), ConfinedStorage(files.backend, principal.root))
+    session.admit(Account(principal), confined(files.backend, principal.root, principal.storage))
     return reply
 
 

@@ -7,13 +7,12 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from securedrop_ftp import engine, keys
-from securedrop_ftp.access.principal import Principal
 from securedrop_ftp.events import Event
 from securedrop_ftp.intake.locations import located_backend
 from securedrop_ftp.intake.naming import NameRequest
+from securedrop_ftp.management.acting import operator_in
 from securedrop_ftp.management.base import SentenceCommand, operator
 from securedrop_ftp.management.found import partner_named
-from securedrop_ftp.models import OverwritePolicy, Partner, Permission
 from securedrop_ftp.storage.confined import ConfinedStorage
 from securedrop_ftp.storage.flat import FlatStore
 
@@ -47,7 +46,7 @@ class Command(SentenceCommand):
             path=f"{source} -> {target}",
         )
         request = NameRequest(
-            principal=_operator_in(partner),
+            principal=operator_in(partner),
             path=source,
             key=key,
             event=event,
@@ -57,25 +56,3 @@ class Command(SentenceCommand):
         )
         engine.current().intake.naming.rename(request, lambda _renamed: "")
         self.stdout.write(f"Renamed {source} to {target}.")
-
-
-def _operator_in(partner: Partner) -> Principal:
-    """Who may do everything below the partner's prefix, but replace nothing."""
-    return Principal(
-        account_id=0,
-        username=str(operator()),
-        partner_id=partner.pk,
-        partner=partner.name,
-        root=partner.prefix,
-        storage=partner.storage,
-        permissions=frozenset(Permission),
-        overwrite=OverwritePolicy.REJECT,
-        max_file_size=None,
-        max_sessions=0,
-        max_passive_listeners=0,
-        require_tls_session_reuse=True,
-        resume_window=0,
-        stall_window=0.0,
-        min_transfer_rate=0,
-        create_directories=partner.create_directories,
-    )

@@ -10,6 +10,7 @@ from django.core.management.base import CommandError, CommandParser
 from securedrop_ftp.access.changes import set_partner
 from securedrop_ftp.intake.relocation import refuse_to_leave_files
 from securedrop_ftp.management import shown
+from securedrop_ftp.management.acting import give_directory
 from securedrop_ftp.management.base import SentenceCommand, operator
 from securedrop_ftp.management.found import partner_named
 from securedrop_ftp.management.values import add_switch, number_or
@@ -65,6 +66,13 @@ class Command(SentenceCommand):
             "on: names make the directories that are missing above them; off: they are refused",
         )
         parser.add_argument(
+            "--directory",
+            action="append",
+            default=[],
+            metavar="NAME",
+            help="make a directory below its prefix, where it is not there; may be repeated",
+        )
+        parser.add_argument(
             "--ascii",
             choices=AsciiPolicy.values,
             help="files under TYPE A: CR LF is stored as LF; or refused; or stored as sent",
@@ -117,6 +125,8 @@ class Command(SentenceCommand):
         if not options["yes"]:
             _refuse_to_leave_files(partner, values)
         changes = set_partner(partner, operator(), values)
+        made = [name for name in options["directory"] if give_directory(partner, name)]
+        changes += [f"directory {name} made" for name in made]
         for change in changes or ["nothing was changed"]:
             self.stderr.write(f"Partner {partner.name}: {change}.")
         self.stdout.write(shown.one(shown.partner_row(partner), options["format"]))

@@ -65,6 +65,7 @@ class AzureBackend(ObjectStore):
     marker_name: ClassVar[str] = ".securedrop-directory"
     capabilities = Capabilities(
         resumable=True,
+        keeps_directories=False,
         max_part_size=4000 * MIB,
         max_parts=50_000,
         max_object_size=50_000 * 4000 * MIB,

@@ -56,6 +56,7 @@ class GCSBackend(ObjectStore):
     name = "gcs"
     capabilities = Capabilities(
         resumable=True,
+        keeps_directories=False,
         min_part_size=MULTIPLE,
         part_multiple=MULTIPLE,
         max_parts=1_000_000,

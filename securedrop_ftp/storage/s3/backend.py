@@ -67,6 +67,7 @@ class S3Backend(ObjectStore):
     name = "s3"
     capabilities = Capabilities(
         resumable=True,
+        keeps_directories=False,
         min_part_size=5 * MIB,
         max_part_size=5 * 1024 * MIB,
         max_parts=10_000,
