@@ -6,7 +6,9 @@ clients go on from there. What else a name means is :mod:`securedrop_ftp.intake.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 from securedrop_ftp.exceptions import IsADirectory, NotFound
 from securedrop_ftp.ftps.logged_in import LoggedIn
@@ -14,6 +16,11 @@ from securedrop_ftp.ftps.rights import Unfinished
 from securedrop_ftp.intake.service import Suspended
 from securedrop_ftp.models import Permission
 from securedrop_ftp.storage.protocol import Entry
+
+#: Seconds for which SIZE, MDTM and MLST wait for an own upload that is about to end, and between
+#: two looks.
+END_AWAITED: Final = 3.0
+END_LOOKED_FOR_EVERY: Final = 0.1
 
 
 def as_entry(suspended: Suspended) -> Unfinished:
@@ -38,9 +45,23 @@ def _told(session: LoggedIn, path: str, found: Suspended) -> Entry:
 
 
 def stat(session: LoggedIn, path: str) -> Entry:
-    """What SIZE, MDTM and MLST tell of a path. Raises NotFound."""
-    meant = session.storage(session.runtime.intake.meaning.seen, session.principal, path)
+    """What SIZE, MDTM and MLST tell of a path. Where an own upload is about to end (its client was
+    cut off, and is back before that was noticed), it waits for that. Raises NotFound."""
+    meaning = session.runtime.intake.meaning
+    meant = session.storage(meaning.seen_unless_ending, session.principal, path)
+    if meant.suspended is not None and meant.suspended.ending:
+        _wait_for_the_end(session, path)
+        meant = session.storage(meaning.seen, session.principal, path)
     return _told(session, path, meant.suspended) if meant.suspended is not None else meant.entry
+
+
+def _wait_for_the_end(session: LoggedIn, path: str) -> None:
+    """Between two looks at the ledger the verb sleeps, and no thread waits."""
+    latest = time.monotonic() + END_AWAITED
+    while (now := time.monotonic()) < latest:
+        session.offload.sleep_until(min(now + END_LOOKED_FOR_EVERY, latest))
+        if not session.accounts(session.runtime.intake.meaning.is_ending, session.principal, path):
+            return
 
 
 def stat_file(session: LoggedIn, path: str) -> Entry:

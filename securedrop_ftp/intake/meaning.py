@@ -82,7 +82,21 @@ class Meaning:
         self._suspended = suspended
 
     def seen(self, principal: Principal, path: str) -> Meant:
-        """What SIZE, MDTM and MLST tell of a name. Raises NotFound, BadName."""
+        """What SIZE, MDTM and MLST tell of a name; of the account's own upload that has not ended
+        yet, what storage has of it by now. Raises NotFound, BadName."""
+        meant = self.seen_unless_ending(principal, path)
+        if meant.suspended is not None and not meant.suspended.length:
+            raise NotFound
+        return meant
+
+    def is_ending(self, principal: Principal, path: str) -> bool:
+        """Whether a living writer has the account's own upload of a name. Asks the ledger alone."""
+        found = self._suspended_at(principal, path)
+        return found is not None and found.ending
+
+    def seen_unless_ending(self, principal: Principal, path: str) -> Meant:
+        """:meth:`seen`; where ``suspended.ending`` is true of the answer, who waits until
+        :meth:`is_ending` is not, and asks again, gets a better one. Raises NotFound, BadName."""
         key = keys.key_for(principal.root, path)
         backend = self._context.storage(principal)
         entry = _found(backend, key, path)
@@ -127,7 +141,7 @@ class Meaning:
     def _suspended_at(self, principal: Principal, path: str) -> Suspended | None:
         if not principal.may(Permission.RESUME):
             return None
-        return self._suspended.at(principal, path)
+        return self._suspended.at_or_ending(principal, path)
 
     def _own(self, principal: Principal, path: str, key: str) -> Upload | None:
         own = stored_names.own(principal.account_id, principal.storage, path)

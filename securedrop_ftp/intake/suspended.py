@@ -29,7 +29,11 @@ from securedrop_ftp.storage.protocol import Part
 @dataclass(frozen=True, slots=True)
 class Suspended:
     """An interrupted upload as its owner sees it. ``length`` is the durable one, bytes; ``started``
-    is when it began, ``modified`` is now."""
+    is when it began, ``modified`` is now.
+
+    ``ending``: a living writer has it still. Where its client asks for it, its connection most
+    likely is lost, and nobody has noticed yet. ``length`` may be 0 then.
+    """
 
     upload_id: str
     path: str
@@ -37,6 +41,7 @@ class Suspended:
     length: int
     modified: datetime
     started: datetime
+    ending: bool = False
 
 
 def parts_of(row: Upload) -> list[Part]:
@@ -97,12 +102,29 @@ class SuspendedUploads:
 
     def at(self, principal: Principal, path: str) -> Suspended | None:
         """The principal's own suspended upload at a path. Blocks."""
+        found = self.at_or_ending(principal, path)
+        return None if found is None or found.ending else found
+
+    def at_or_ending(self, principal: Principal, path: str) -> Suspended | None:
+        """The same; where there is none, one that a living writer has, as far as storage has its
+        parts. Who looks changes nothing. Blocks."""
         if not _has_unfinished(principal):
             return None
         row = self.rows(principal).filter(path=path).first()
         if row is not None:
             return self._seen(row)
-        return next(iter(self._left_by_the_dead(principal, path=path)), None)
+        left = next(iter(self._left_by_the_dead(principal, path=path)), None)
+        return left or self._ending(principal, path)
+
+    def _ending(self, principal: Principal, path: str) -> Suspended | None:
+        if not self._context.storage(principal).capabilities.resumable:
+            return None
+        live = self.rows(principal, UploadState.RECEIVING).filter(path=path, converted=False)
+        row = live.first()
+        if row is None or row.owner in gone({row.owner}):
+            return None
+        length = length_of(parts_of(row)) if row.resume_token else 0
+        return Suspended(str(row.pk), path, row.key, length, clock.now(), row.started, ending=True)
 
     def _left_by_the_dead(self, principal: Principal, **where: str) -> list[Suspended]:
         """Uploads whose writer died and that nobody has settled yet: their length is known, and

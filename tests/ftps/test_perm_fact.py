@@ -58,8 +58,7 @@ def test_the_perm_fact_by_mode_and_policy(served: Serve) -> None:
         assert perm(client, "in.txt") == ""
     with ftps.login("erin") as client:
         assert perm(client, "mine.txt") == "fw"
-        listed = {name: found["perm"] for name, found in client.mlsd("/")}
-        assert sorted(listed["mine.txt"]) == ["f", "w"]
+        assert sorted(dict(client.mlsd("/"))["mine.txt"]["perm"]) == ["f", "w"]
         ftps.query("UPDATE securedrop_ftp_upload SET finished = datetime('now', '-25 hours')")
         assert perm(client, "mine.txt") == "w"
     ftps.manage("partner_set", "acme", "--overwrite", "reject")

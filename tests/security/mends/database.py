@@ -67,7 +67,7 @@ ROWS: Final[tuple[Mend, ...]] = (
     Mend(
         "57",
         "what a dead node received is not told until its lease runs out",
-        (Seam("intake.suspended:SuspendedUploads.at", "None", call="next"),),
+        (Seam("intake.suspended:SuspendedUploads.at_or_ending", "None", call="next"),),
         (f"{NODES}::test_what_a_dead_node_received_is_told_and_goes_on_on_another",),
     ),
     Mend(
