@@ -134,7 +134,8 @@ ANSWERS: Final[Mapping[type[SecureDropError], Reply | Callable[[Any], Reply]]] =
     errors.LeaseLost: replies.BUSY.but("Another session took this upload over."),
     errors.UploadRejected: replies.NO_PERMISSION,
     errors.AlreadyFinished: replies.NO_PERMISSION.but(
-        "The file is finished and cannot be appended to; send it whole with STOR."
+        "The file is finished and nothing is appended to it: send it whole, by one STOR under "
+        "TYPE I (fsspec: a block_size larger than the file)."
     ),
     errors.WrongType: replies.ASCII_REFUSED,
     errors.BadOffset: _bad_offset,

@@ -123,6 +123,7 @@ class Resumption:
 
         Raises:
             BadOffset: it cannot go on from there; the exception names the durable length.
+            AlreadyFinished: there is a finished file, and nothing to go on with.
             Refused: it failed after it had begun; its audit rows are written.
         """
         principal = request.principal
@@ -142,10 +143,10 @@ class Resumption:
         return self._take(row, parts, request, terms, backend)
 
     def _refuse_unless_new(self, request: UploadRequest, backend: Backend) -> None:
-        if request.offset and not (request.append and file_exists(backend, request.key)):
-            raise BadOffset(durable=0)
         if file_exists(backend, request.key):
             raise AlreadyFinished
+        if request.offset:
+            raise BadOffset(durable=0)
 
     def _fenced(self, request: UploadRequest, backend: Backend) -> Upload | None:
         """Our own older session still seems to live: end it, if its durable length fits."""

@@ -41,6 +41,21 @@ def test_appe_after_rest_goes_on_where_rest_says_or_is_refused(standing: Serve) 
         assert client.download("rest-appe.bin") == data
 
 
+def test_nothing_is_appended_to_a_finished_file_and_the_reply_says_what_to_do(
+    anywhere: ServedFtps,
+) -> None:
+    """What sends a file in blocks (fsspec) has stored the first of them as a whole file."""
+    with anywhere.login() as client:
+        client.upload("blocks.bin", b"first block")
+        for line, rest in (("STOR", 11), ("STOR", 5), ("APPE", 11), ("APPE", 0)):
+            reply = client.try_to_store(f"{line} blocks.bin", b"second block", rest=rest)
+            assert reply.startswith("550"), (line, rest)
+            assert "block_size" in reply
+            assert "TYPE I" in reply
+        assert client.download("blocks.bin") == b"first block"
+        client.delete("blocks.bin")
+
+
 def test_appe_after_rest_stores_no_tail_as_a_whole_file(anywhere: ServedFtps) -> None:
     with anywhere.login() as client:
         assert client.try_to_store("APPE tail.bin", b"tail", rest=100).startswith("554")
