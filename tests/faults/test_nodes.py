@@ -84,7 +84,8 @@ def test_what_a_dead_node_received_is_told_and_goes_on_on_another(served: Serve)
             wait_until(recorded, "two parts in the ledger")
             with two.login() as other:
                 other.voidcmd("TYPE I")
-                assert seen_size(other) == 0  # its writer lives
+                assert seen_size(other) == PART  # its writer lives; 3 s were waited for its end
+                assert [row["state"] for row in two.uploads()] == ["receiving"]
                 kill_node(one)
                 wait_until(lambda: seen_size(other) == PART, "the durable length")
                 assert [row["state"] for row in two.uploads()] == ["receiving"]
