@@ -47,9 +47,9 @@ coverage: $(STAMP)  ## the same, with the branches that it covers: at least 90 %
 test-storage: $(STAMP)  ## the storage contract on every real server; a table (ARGS="ceph --figures")
 	@$(PY) -m tests.storage.real.run $(ARGS)
 
-test-faults: $(STAMP)  ## the long crash suite: 500 kills on each storage, 10 000 uploads (KILLS=n, UPLOADS=n)
+test-faults: $(STAMP)  ## the long crash suite: 500 kills on each storage, 10 000 uploads, 1 000 races (KILLS=n, UPLOADS=n, RACES=n)
 	@.ci/packages
-	@KILLS=$${KILLS:-500} UPLOADS=$${UPLOADS:-10000} $(PY) -m pytest -s tests/faults $(ARGS)
+	@KILLS=$${KILLS:-500} UPLOADS=$${UPLOADS:-10000} RACES=$${RACES:-1000} $(PY) -m pytest -s tests/faults $(ARGS)
 
 test-fuzz: $(STAMP)  ## 1 000 000 hostile commands, 25 000 broken TLS records, 1 000 interruptions (COMMANDS=n, INTERRUPTIONS=n)
 	@COMMANDS=$(or $(COMMANDS),1000000) $(PY) -m pytest -s tests/security/fuzz $(ARGS)

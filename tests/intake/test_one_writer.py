@@ -188,11 +188,11 @@ def test_reject_refuses_before_the_first_byte(house: House, alice: Principal) ->
     assert event.reply.startswith("550 ")
 
 
-def test_an_account_that_may_not_overwrite_is_refused_under_replace(
+def test_an_account_that_may_not_overwrite_keeps_anothers_file_under_replace(
     house: House, alice: Principal
 ) -> None:
     meek = replace(alice, permissions=alice.permissions - {Permission.OVERWRITE})
-    house.upload(meek, "/a", b"one")
+    house.upload(make_principal(user="bob"), "/a", b"one")
     with pytest.raises(Exists):
         house.begin(meek, "/a")
     assert stored(house.backend, "acme/a") == b"one"
