@@ -74,6 +74,7 @@ def test_row_68_a_stranger_that_connects_and_hangs_up_has_the_same_bound(served:
 
 def test_row_68_a_refused_upload_leaves_its_row_whatever_the_bound(served: Serve) -> None:
     ftps = served(options={"refusal_rows_per_minute": 1})
+    ftps.manage("partner_set", "hooli", "--overwrite", "reject")
     with ftps.login("erin") as client:
         assert client.upload("there.txt", b"1").startswith("226")
         for _ in range(24):
