@@ -116,7 +116,8 @@ def alice() -> Any:
     from securedrop_ftp.models import Account
 
     account = Account.objects.select_related("user", "partner").get(user__username="alice")
-    return principal_of(account)
+    # Its names make the directories above them.
+    return replace(principal_of(account), create_directories=True)
 
 
 def upload(plan: Plan) -> str:
