@@ -40,6 +40,7 @@ def test_a_name_that_is_refused_is_told_why(ftps: ServedFtps) -> None:
 
 def test_a_directory_cannot_be_moved_into_itself(anywhere: ServedFtps) -> None:
     with anywhere.login() as client:
+        client.reply_to("MKD loop")
         client.reply_to("MKD loop/in")
         client.sendcmd("RNFR loop")
         assert client.reply_to("RNTO loop/in/loop").startswith("553 A directory cannot")
