@@ -62,7 +62,7 @@ def test_a_folder_that_is_not_the_one_of_the_ledgers_files(served: Serve, tmp_pa
         "TEST_ARCHIVE_URL": f"file://{tmp_path}/archive",
     }
     ftps = served(env=env)
-    with ftps.login() as client:
+    with witness(ftps), ftps.login() as client:  # its last row is not another's
         assert client.try_to_store("STOR a.txt", b"one").startswith("226")
     ftps.query("UPDATE securedrop_ftp_upload SET storage = 'archive'")
     ftps.query("UPDATE securedrop_ftp_partner SET storage = 'archive' WHERE name = 'acme'")

@@ -32,16 +32,13 @@ class Witness:
 
 @contextmanager
 def witness(ftps: ServedFtps) -> Iterator[Witness]:
-    """Of the one session that is begun in the block."""
+    """Of the one session that ends in the block."""
     last = len(ftps.audit())
     seen = Witness()
     yield seen
 
     def ended() -> bool:
-        trail = [row for row in ftps.audit() if row["seq"] > last]
-        begun = {row["session"] for row in trail if row["event"] == "session.opened"}
-        # An earlier session's last row may come late.
-        rows = [r for r in trail if r["event"] == "session.closed" and r["session"] in begun]
+        rows = [row for row in ftps.audit("session.closed") if row["seq"] > last]
         if rows:
             seen.row = rows[-1]
             details = rows[-1]["details"] or {}
