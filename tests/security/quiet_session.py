@@ -23,6 +23,7 @@ from securedrop_ftp.ftps.parking import Waiter
 from securedrop_ftp.ftps.registry import VERBS
 from securedrop_ftp.ftps.session import Session
 from securedrop_ftp.ftps.wire import Command
+from securedrop_ftp.intake.directories import Directories
 from securedrop_ftp.intake.meaning import Meaning
 from securedrop_ftp.intake.naming import Naming
 from securedrop_ftp.intake.receipt import Receipt
@@ -139,6 +140,7 @@ class QuietRuntime:
         self.reads = ReadBudget(1 << 40)
         self._storage = storage
         context: Any = QuietContext(storage)
+        self.directories = Directories(context)
         self.meaning, self.naming = QuietMeaning(context, self), QuietNaming(context)  # type: ignore[arg-type]
 
     def accounts(self, function: Callable[..., Any], *args: Any) -> Future[Any]:
@@ -161,7 +163,7 @@ class QuietRuntime:
     def suspended_for(self, *_args: object) -> None:
         return None
 
-    def at(self, *_args: object) -> None:
+    def at_or_ending(self, *_args: object) -> None:
         """Of :class:`~securedrop_ftp.intake.suspended.SuspendedUploads`."""
 
     def suspended_under(self, *_args: object) -> list[Any]:
@@ -180,7 +182,7 @@ class QuietSession(Session):
         self.data.protected, self.dialogue.type_a = True, False
         principal = Principal(
             1, "alice", 1, "acme", root, "default", frozenset(Permission),
-            OverwritePolicy.REPLACE, None, 20, 20, True, 3600, 300, 0,
+            OverwritePolicy.REPLACE, None, 20, 20, True, 3600, 300, 0, create_directories=True,
         )  # fmt: skip
         self.admit(Account(principal), storage)
         assert self.logged_in is not None
