@@ -55,6 +55,7 @@ class Plan:
     step: str  # "" where a clock kills
     cut: bool
     offset: int
+    policy: str = ""  # "": the partner's own
 
     @property
     def data(self) -> bytes:
@@ -111,13 +112,15 @@ def conf_for(plan: Plan) -> Any:
     return replace(get_conf(), part_size=plan.part_size, fault_step=plan.step)
 
 
-def alice() -> Any:
+def alice(policy: str = "") -> Any:
+    """Her principal; under another overwrite policy than her partner's, where one is given."""
     from securedrop_ftp.access.principal import principal_of
-    from securedrop_ftp.models import Account
+    from securedrop_ftp.models import Account, OverwritePolicy
 
     account = Account.objects.select_related("user", "partner").get(user__username="alice")
     # Its names make the directories above them.
-    return replace(principal_of(account), create_directories=True)
+    principal = replace(principal_of(account), create_directories=True)
+    return replace(principal, overwrite=OverwritePolicy(policy)) if policy else principal
 
 
 def upload(plan: Plan) -> str:
@@ -138,7 +141,7 @@ def upload(plan: Plan) -> str:
         backend_for=backend_for,
         owner=plan.owner,
     )
-    principal = alice()
+    principal = alice(plan.policy)
     request = UploadRequest(
         principal=principal,
         session=str(plan.number),
