@@ -128,6 +128,7 @@ def test_a_rename_or_deletion_killed_at_any_step_is_done_or_undone_on_a_file_sys
     kill(tmp_path, urls, {}, kills=LONG or 12, program=NAMES, databases=databases)
 
 
+@pytest.mark.skipif(not LONG, reason="long: KILLS=500; eight kills on S3 take minutes")
 @pytest.mark.timeout(0)  # it ends with its kills
 def test_a_rename_or_deletion_killed_at_any_step_is_done_or_undone_on_s3(
     tmp_path: Path, moto_server: MotoServer, databases: list[str]
