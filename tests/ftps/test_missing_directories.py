@@ -29,7 +29,8 @@ def test_what_is_missing_is_named(standing: Serve, storage: str) -> None:
                 client.makepasv()
             reply = client.reply_to(line)
             assert reply == "550 There is no directory /typo; make it first (MKD).", line
-        assert "known.txt" in client.nlst() and "typo" not in client.nlst()
+        assert "known.txt" in client.nlst()
+        assert "typo" not in client.nlst()
         client.delete("known.txt")
 
 
