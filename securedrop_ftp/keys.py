@@ -4,6 +4,11 @@ FTP paths are ``/``-separated, absolute or relative to the working directory. ``
 resolved *within the path itself* (RFC 959 CDUP semantics) and can never climb above ``/``; what
 storage layers may reinterpret is refused, not repaired: ``\\``, NUL, CR, LF and every other
 control character (django-storages turns ``\\`` into ``/``; CVE-2026-30914, CVE-2024-39330).
+
+Unicode has several spellings of some names (é is one character, or e and an accent); they are one
+name (:mod:`securedrop_ftp.intake.spelling`). They differ by canonical equivalence alone (UAX #15:
+NFC and NFD): that makes no ``/``, dot or control character of another one, as the compatibility
+forms do (U+2024 and U+FF0F become ``.`` and ``/`` under NFKC).
 """
 
 from __future__ import annotations
@@ -71,6 +76,24 @@ def resolve(cwd: str, argument: str) -> str:
         _check_component(name)
         parts.append(name)
     return "/" + "/".join(parts)
+
+
+def composed(path: str) -> str:
+    """A resolved path in the spelling that new names get, NFC (UAX #15). It may have more bytes:
+    :func:`key_for` is asked about the result."""
+    return unicodedata.normalize("NFC", path)
+
+
+def spellings(name: str) -> tuple[str, ...]:
+    """The spellings of a name under which a file may be stored, as it came first: clients and
+    tools write NFC or NFD, and what is stored may be a mixture of both."""
+    forms = (name, composed(name), unicodedata.normalize("NFD", name))
+    return tuple(dict.fromkeys(forms))
+
+
+def has_spellings(path: str) -> bool:
+    """Whether a path has more than one spelling; ASCII has one."""
+    return not path.isascii() and len(spellings(path)) > 1
 
 
 def key_for(root: str, path: str) -> str:

@@ -153,7 +153,8 @@ def download(session: LoggedIn, path: str, offset: int) -> Reply:
     source: RangeSource | None = None
     try:
         meaning = session.runtime.intake.meaning
-        entry = file_of(session.storage(meaning.finished, session.principal, path))
+        meant = session.storage(meaning.finished, session.principal, path)
+        path, entry = meant.path, file_of(meant)
         size = entry.size
         if offset > entry.size:
             reply = replies.BAD_OFFSET.but(f"The file has only {entry.size} bytes.")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
-from securedrop_ftp import replies
+from securedrop_ftp import keys, replies
 from securedrop_ftp.exceptions import BadName, NotADirectory, NotFound
 from securedrop_ftp.ftps import suspended
 from securedrop_ftp.ftps.answers import Refused
@@ -58,8 +58,9 @@ def meant(session: LoggedIn, argument: str) -> Listed:
     directory, _, name = path.rpartition("/")
     # In the last name only: a pattern never walks through directories.
     if is_pattern(name) and _found(session, path) is None:
-        return Listed(directory or "/", given, Pattern(name))
-    return Listed(path, given)
+        directory = session.fs.spelled(directory or "/")
+        return Listed(directory, given, Pattern(keys.composed(name)))
+    return Listed(session.fs.spelled(path), given)
 
 
 def _without_options(session: LoggedIn, argument: str) -> str:
@@ -104,7 +105,7 @@ def _pages(session: LoggedIn, listed: Listed) -> Iterator[list[Entry]]:
 def _fitting(pages: Iterator[list[Entry]], pattern: Pattern) -> Iterator[list[Entry]]:
     any_fits = False
     for page in pages:
-        fitting = [entry for entry in page if pattern.matches(entry.name)]
+        fitting = [entry for entry in page if pattern.matches(keys.composed(entry.name))]
         any_fits = any_fits or bool(fitting)
         yield fitting
     if not any_fits:

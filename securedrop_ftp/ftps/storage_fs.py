@@ -14,7 +14,8 @@ from typing import Any
 from weakref import WeakMethod
 
 from securedrop_ftp import keys
-from securedrop_ftp.exceptions import IsADirectory, NotADirectory, SessionGone
+from securedrop_ftp.exceptions import IsADirectory, NotADirectory, NotFound, SessionGone
+from securedrop_ftp.intake import spelling
 from securedrop_ftp.storage.confined import ConfinedStorage
 from securedrop_ftp.storage.protocol import Entry
 
@@ -82,9 +83,24 @@ class StorageFS:
 
     def change_directory(self, path: str) -> None:
         """Make ``path`` the working directory. Raises NotFound, NotADirectory."""
-        if not self.stat(path).is_dir:
+        try:
+            entry = self.stat(path)
+        except NotFound:
+            other: str = self._offload(spelling.found, self.storage, self.root, path)
+            if other == path:
+                raise
+            path, entry = other, self.stat(other)
+        if not entry.is_dir:
             raise NotADirectory
         self.cwd = path
+
+    def spelled(self, path: str) -> str:
+        """The path of a directory or a file in the spelling that it has; the working directory has
+        the one that it was found under."""
+        if path == self.cwd or not keys.has_spellings(path):
+            return path
+        spelled: str = self._offload(spelling.of_existing, self.storage, self.root, path)
+        return spelled
 
     def pages(self, path: str) -> Iterator[list[Entry]]:
         """A blocking iterator over a directory's pages: for pool threads."""

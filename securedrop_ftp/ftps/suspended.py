@@ -30,14 +30,6 @@ def as_entry(suspended: Suspended) -> Unfinished:
     )
 
 
-def find(session: LoggedIn, path: str) -> Entry | None:
-    """The account's own suspended upload at a path; ``None``: there is none."""
-    if not session.may(Permission.RESUME):
-        return None
-    found = session.accounts(session.runtime.intake.suspended_for, session.principal, path)
-    return _told(session, path, found) if found is not None else None
-
-
 def _told(session: LoggedIn, path: str, found: Suspended) -> Entry:
     # APPE names no offset: it goes on only if this is still the length when it comes.
     session.told_lengths[path] = found.length
@@ -45,14 +37,22 @@ def _told(session: LoggedIn, path: str, found: Suspended) -> Entry:
 
 
 def stat(session: LoggedIn, path: str) -> Entry:
-    """What SIZE, MDTM and MLST tell of a path. Where an own upload is about to end (its client was
-    cut off, and is back before that was noticed), it waits for that. Raises NotFound."""
+    """What SIZE, MDTM and STAT tell of a path. Raises NotFound."""
+    return seen(session, path)[1]
+
+
+def seen(session: LoggedIn, path: str) -> tuple[str, Entry]:
+    """What MLST tells of a path, behind its path in the spelling that it has. Where an own upload
+    is about to end (its client was cut off, and is back before that was noticed), it waits for
+    that. Raises NotFound."""
     meaning = session.runtime.intake.meaning
     meant = session.storage(meaning.seen_unless_ending, session.principal, path)
     if meant.suspended is not None and meant.suspended.ending:
-        _wait_for_the_end(session, path)
+        _wait_for_the_end(session, meant.path)
         meant = session.storage(meaning.seen, session.principal, path)
-    return _told(session, path, meant.suspended) if meant.suspended is not None else meant.entry
+    if meant.suspended is None:
+        return meant.path, meant.entry
+    return meant.path, _told(session, path, meant.suspended)
 
 
 def _wait_for_the_end(session: LoggedIn, path: str) -> None:
@@ -97,7 +97,14 @@ def merged(pages: Iterator[list[Entry]], suspended: list[Entry]) -> Iterator[lis
         yield list(left.values())
 
 
-def discard(session: LoggedIn, path: str) -> bool:
-    """Discard the account's own suspended upload at a path (DELE); whether there was one."""
-    gone: bool = session.storage(session.runtime.intake.discard_suspended, session.principal, path)
-    return gone
+def discard(session: LoggedIn, path: str) -> str:
+    """Discard the account's own suspended upload at a path (DELE): its path, ``""`` where there was
+    none."""
+    if not session.may(Permission.RESUME):
+        return ""
+    intake = session.runtime.intake
+    found = session.storage(intake.suspended_for, session.principal, path)
+    if found is None:
+        return ""
+    gone = session.storage(intake.discard_suspended, session.principal, found.path)
+    return found.path if gone else ""

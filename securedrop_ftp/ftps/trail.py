@@ -30,8 +30,9 @@ REFUSED_UPLOADS_PER_SECOND: Final = 3.0
 
 @dataclass
 class Act:
-    """What an audited verb is about to answer."""
+    """What an audited verb did, to which path, and is about to answer."""
 
+    path: str
     reply: Reply = replies.ACTION_OK
 
 
@@ -107,8 +108,9 @@ class Trail:
     @contextmanager
     def audited(self, name: str, path: str) -> Iterator[Act]:
         """An act on a file or a directory: one row when it is done or has failed, durable before
-        the client has its reply. The verb sets ``act.reply``."""
-        act = Act()
+        the client has its reply. The verb sets ``act.reply``, and ``act.path`` where that
+        differs."""
+        act = Act(path)
         try:
             yield act
         except SessionGone:
@@ -118,7 +120,7 @@ class Trail:
                 Event(name, outcome="failure", path=path, reason=str(exc), reply=str(answer(exc)))
             )
             raise
-        self.record_durably(Event(name, path=path, reply=str(act.reply)))
+        self.record_durably(Event(name, path=act.path, reply=str(act.reply)))
 
     def record_durably(self, event: Event) -> None:
         """:meth:`record`, and wait until the row is kept; where the session is gone nobody waits

@@ -12,8 +12,8 @@ from functools import partial
 
 from securedrop_ftp import keys
 from securedrop_ftp.access.principal import Principal
-from securedrop_ftp.exceptions import Exists, NoDirectory
-from securedrop_ftp.intake import kept_directories
+from securedrop_ftp.exceptions import Exists, NoDirectory, NotFound
+from securedrop_ftp.intake import kept_directories, spelling
 from securedrop_ftp.intake.context import IntakeContext
 from securedrop_ftp.intake.kept_directories import root_of
 from securedrop_ftp.storage.confined import ConfinedStorage
@@ -38,8 +38,8 @@ class Directories:
         self._context = context
         self._book = context.ledger
 
-    def make(self, principal: Principal, path: str) -> None:
-        """Make a directory.
+    def make(self, principal: Principal, path: str) -> str:
+        """Make a directory. Its path, in the spelling that it has.
 
         Raises:
             Exists, BadName: a file or a directory has the name; it is none.
@@ -48,15 +48,29 @@ class Directories:
         if path == "/":
             raise Exists
         storage = self._context.storage(principal)
+        path = spelling.of_new(storage, principal.root, path)
         key = keys.key_for(principal.root, path)
         require_above(principal, storage, key)
         storage.mkdir(key)
         if (root := root_of(storage, principal.root)) is not None:
             self._book.run(partial(kept_directories.keep, principal.storage, key, root))
+        return path
 
-    def remove(self, principal: Principal, path: str) -> None:
-        """Remove an empty directory. Raises NotFound, NotADirectory, NotEmpty, BadName."""
+    def remove(self, principal: Principal, path: str) -> str:
+        """Remove an empty directory. Its path, in the spelling that it had. Raises NotFound,
+        NotADirectory, NotEmpty, BadName."""
         storage = self._context.storage(principal)
+        try:
+            self._remove(principal, storage, path)
+        except NotFound:
+            other = spelling.found(storage, principal.root, path)
+            if other == path:
+                raise
+            self._remove(principal, storage, other)
+            return other
+        return path
+
+    def _remove(self, principal: Principal, storage: ConfinedStorage, path: str) -> None:
         key = keys.key_for(principal.root, path)
         storage.rmdir(key)
         if root_of(storage, principal.root) is not None:

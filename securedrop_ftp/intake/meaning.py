@@ -16,14 +16,16 @@ test holds it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 from securedrop_ftp import clock, keys
 from securedrop_ftp.access.principal import Principal
 from securedrop_ftp.exceptions import IsADirectory, NotFound
-from securedrop_ftp.intake import stored_names
+from securedrop_ftp.intake import spelling, stored_names
 from securedrop_ftp.intake.context import IntakeContext
 from securedrop_ftp.intake.replacing import may_replace_own
 from securedrop_ftp.intake.suspended import Suspended, SuspendedUploads
@@ -42,7 +44,8 @@ class Meant:
     """What a name means.
 
     Attributes:
-        path: the FTP path that was named.
+        path: the FTP path that was named, in the spelling that it has
+            (:mod:`~securedrop_ftp.intake.spelling`).
         key: where it is in storage.
         entry: as storage has it now; of a suspended upload its key and durable length.
         suspended: it is the account's own suspended upload: there is no file yet.
@@ -97,6 +100,21 @@ class Meaning:
     def seen_unless_ending(self, principal: Principal, path: str) -> Meant:
         """:meth:`seen`; where ``suspended.ending`` is true of the answer, who waits until
         :meth:`is_ending` is not, and asks again, gets a better one. Raises NotFound, BadName."""
+        return self._in_its_spelling(principal, path, self._seen)
+
+    def _in_its_spelling(
+        self, principal: Principal, path: str, look: Callable[[Principal, str], Meant]
+    ) -> Meant:
+        try:
+            return look(principal, path)
+        except NotFound:
+            storage = self._context.storage(principal)
+            other = spelling.found(storage, principal.root, path)
+            if other == path:
+                raise
+        return look(principal, other)
+
+    def _seen(self, principal: Principal, path: str) -> Meant:
         key = keys.key_for(principal.root, path)
         backend = self._context.storage(principal)
         entry = _found(backend, key, path)
@@ -120,6 +138,10 @@ class Meaning:
         Raises:
             NotFound: there is none, or the account may not know of it.
         """
+        look = partial(self._finished, whose=whose)
+        return self._in_its_spelling(principal, path, look)
+
+    def _finished(self, principal: Principal, path: str, *, whose: bool) -> Meant:
         key = keys.key_for(principal.root, path)
         backend = self._context.storage(principal)
         versions = principal.overwrite == OverwritePolicy.VERSION

@@ -17,13 +17,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Final, Protocol
 from uuid import uuid4
 
-from securedrop_ftp import clock
+from securedrop_ftp import clock, keys
 from securedrop_ftp.access.principal import Principal
 from securedrop_ftp.events import Event
 from securedrop_ftp.exceptions import (
@@ -38,7 +38,7 @@ from securedrop_ftp.exceptions import (
     SecureDropError,
     StorageError,
 )
-from securedrop_ftp.intake import name_changes, stored_names
+from securedrop_ftp.intake import name_changes, spelling, stored_names
 from securedrop_ftp.intake.attempt import reason_of
 from securedrop_ftp.intake.context import IntakeContext
 from securedrop_ftp.intake.directories import require_above
@@ -123,6 +123,7 @@ class Naming:
         """
         backend = self._context.storage(request.principal)
         found = backend.stat(request.key)
+        request = self._spelled(request, backend)
         if request.key == request.target_key:
             return self._same_name(request, told)
         if request.target_key.rpartition("/")[0] != request.key.rpartition("/")[0]:
@@ -134,6 +135,18 @@ class Naming:
             except (Exists, NameBusy) as exc:
                 failure = exc
         raise failure
+
+    @staticmethod
+    def _spelled(request: NameRequest, backend: Backend) -> NameRequest:
+        """The target in the spelling of what has the name; a new name is NFC, and so is the new
+        one of what was stored under another spelling of it."""
+        root, path = request.principal.root, request.target_path
+        if not keys.has_spellings(path):
+            return request
+        path = spelling.of_new(backend, root, path)
+        if keys.key_for(root, path) == request.key:
+            path = spelling.in_nfc(path)
+        return replace(request, target_path=path, target_key=keys.key_for(root, path))
 
     def _same_name(self, request: NameRequest, told: Told) -> Renamed:
         renamed = Renamed(request.target_path, request.key)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from uuid import UUID, uuid4
 
-from securedrop_ftp import audit
+from securedrop_ftp import audit, keys
 from securedrop_ftp.access.principal import Principal
 from securedrop_ftp.conf import Conf
 from securedrop_ftp.db import DatabaseWriter, release_connection, renew_connections
@@ -24,7 +25,7 @@ from securedrop_ftp.exceptions import (
     StorageError,
     UploadNotBegun,
 )
-from securedrop_ftp.intake import moves, name_changes, steps
+from securedrop_ftp.intake import moves, name_changes, spelling, steps
 from securedrop_ftp.intake.admission import Admission
 from securedrop_ftp.intake.attempt import Actor, Attempt, reason_of
 from securedrop_ftp.intake.context import IntakeContext
@@ -40,6 +41,7 @@ from securedrop_ftp.intake.suspended import Suspended, SuspendedUploads
 from securedrop_ftp.intake.terms import Terms
 from securedrop_ftp.log import get_logger
 from securedrop_ftp.signals import emit
+from securedrop_ftp.storage.confined import ConfinedStorage
 from securedrop_ftp.storage.protocol import Backend
 
 __all__ = ["Intake", "Receipt", "Suspended", "UploadRequest", "UploadStream"]
@@ -119,6 +121,7 @@ class Intake:
     def _admit(self, request: UploadRequest) -> Attempt:
         self.unsettled.retry()  # it may be the retry of an upload that waits there
         backend = self._context.storage(request.principal)
+        request = self._spelled(request, backend)
         self._context.space.refuse(backend, 0 if request.offset else request.least or 0)
         terms = Terms.of(request, backend.capabilities, self._context.conf)
         if request.goes_on:
@@ -126,6 +129,16 @@ class Intake:
             if attempt is not None:
                 return attempt
         return self._admission.admit(request, terms, backend)
+
+    def _spelled(self, request: UploadRequest, backend: ConfinedStorage) -> UploadRequest:
+        """In the spelling of what has the name; a new name is NFC."""
+        principal, path = request.principal, request.path
+        if not keys.has_spellings(path):
+            return request
+        if request.goes_on and self._suspended.at_or_ending(principal, path) is not None:
+            return request
+        path = spelling.of_new(backend, principal.root, path)
+        return replace(request, path=path, key=keys.key_for(principal.root, path))
 
     def _reject(
         self, request: UploadRequest, cause: SecureDropError, event_id: UUID | None = None

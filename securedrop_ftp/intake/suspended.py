@@ -14,9 +14,9 @@ from functools import partial
 
 from django.db.models import DateTimeField, F, QuerySet
 
-from securedrop_ftp import clock
+from securedrop_ftp import clock, keys
 from securedrop_ftp.access.principal import Principal
-from securedrop_ftp.intake import takeover
+from securedrop_ftp.intake import spelling, takeover
 from securedrop_ftp.intake.context import IntakeContext
 from securedrop_ftp.intake.durable import durable_parts, from_json, length_of
 from securedrop_ftp.intake.held import forget_parts
@@ -101,8 +101,11 @@ class SuspendedUploads:
         return rows.select_related("partner").order_by("-updated")
 
     def at(self, principal: Principal, path: str) -> Suspended | None:
-        """The principal's own suspended upload at a path. Blocks."""
+        """The principal's own suspended upload at a path, in whatever spelling. Blocks."""
         found = self.at_or_ending(principal, path)
+        if found is None and keys.has_spellings(path) and _has_unfinished(principal):
+            other = spelling.found(self._context.storage(principal), principal.root, path)
+            found = self.at_or_ending(principal, other) if other != path else None
         return None if found is None or found.ending else found
 
     def at_or_ending(self, principal: Principal, path: str) -> Suspended | None:

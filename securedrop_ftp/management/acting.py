@@ -47,7 +47,7 @@ def give_directory(partner: Partner, name: str) -> bool:
     intake = engine.current().intake
     who = replace(operator_in(partner), create_directories=True)
     try:
-        intake.directories.make(who, path)
+        path = intake.directories.make(who, path)
     except Exists:
         if path != "/" and not intake.meaning.finished(who, path).entry.is_dir:
             raise NotADirectory(f"{path} is a file.") from None

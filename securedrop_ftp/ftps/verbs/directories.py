@@ -49,8 +49,9 @@ def mkd(session: LoggedIn, argument: str) -> Reply:
     """Make the directory that the argument names."""
     path = session.fs.resolve(argument)
     with session.trail.audited("directory.created", path) as act:
-        session.storage(session.runtime.intake.directories.make, session.principal, path)
-        act.reply = Reply(257, f"{quoted(path)} created.")
+        make = session.runtime.intake.directories.make
+        act.path = session.storage(make, session.principal, path)
+        act.reply = Reply(257, f"{quoted(act.path)} created.")
     return act.reply
 
 
@@ -68,6 +69,7 @@ def rmd(session: LoggedIn, argument: str) -> Reply:
     if path == "/":
         return replies.NO_PERMISSION.but("The top directory stays.")
     with session.trail.audited("directory.removed", path) as act:
-        session.storage(session.runtime.intake.directories.remove, session.principal, path)
+        remove = session.runtime.intake.directories.remove
+        act.path = session.storage(remove, session.principal, path)
         act.reply = replies.ACTION_OK.but("Directory removed.")
     return act.reply

@@ -24,7 +24,7 @@ from securedrop_ftp.replies import Reply
 def dele(session: LoggedIn, argument: str) -> Reply:
     """Delete a file; in every mode the owner may discard its own suspended upload."""
     path = session.fs.resolve_file(argument)
-    discarded = session.may(Permission.RESUME) and _discard(session, path)
+    discarded = _discard(session, path)
     if not session.may(Permission.DELETE):
         if not discarded:
             session.trail.deny("DELE", path)
@@ -62,10 +62,10 @@ def _request(session: LoggedIn, event: str, meant: Meant, target: str = "") -> N
 
 
 def _discard(session: LoggedIn, path: str) -> bool:
-    if suspended.find(session, path) is None or not suspended.discard(session, path):
+    if not (discarded := suspended.discard(session, path)):
         return False
     session.trail.record_durably(
-        Event("upload.aborted", path=path, reason="discarded by its owner", outcome="success")
+        Event("upload.aborted", path=discarded, reason="discarded by its owner", outcome="success")
     )
     return True
 
@@ -178,4 +178,4 @@ def _digest(session: LoggedIn, argument: str) -> tuple[str, int, str]:
     digest = session.accounts(digest_of_object, session.principal.storage, entry)
     if not digest:
         raise Refused(replies.BAD_PARAMETER.but("No digest is known of this file."))
-    return path, entry.size, digest
+    return meant.path, entry.size, digest

@@ -44,7 +44,7 @@ def nlst(session: LoggedIn, argument: str) -> Reply:
 def mlsd(session: LoggedIn, argument: str) -> Reply:
     """A directory for machines; 501 for a file (RFC 3659 §7.2.1). Neither options nor patterns: the
     argument is a path (§7.2), in which ``*`` is a character like others (TVFS, §6)."""
-    path = session.fs.resolve(argument)
+    path = session.fs.spelled(session.fs.resolve(argument))
     render = mlsd_lines(session.dialogue.facts, session.rights(path))
     own = suspended.under(session, path)
     try:
@@ -56,8 +56,7 @@ def mlsd(session: LoggedIn, argument: str) -> Reply:
 @verb("MLST", permission=(*_LIST, Permission.RESUME), syntax="MLST [<path>]")
 def mlst(session: LoggedIn, argument: str) -> None:
     """One entry, on the control channel."""
-    path = session.fs.resolve(argument)
-    entry = suspended.stat(session, path)
+    path, entry = suspended.seen(session, session.fs.resolve(argument))
     if path == "/":
         entry = session.fs.root_entry(session.principal.since)
     rights = session.rights(path.rpartition("/")[0] or "/")
