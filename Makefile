@@ -10,7 +10,7 @@ PARALLEL = -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test-fast test coverage check format lock docs clean
-.PHONY: test-faults test-fuzz test-storage test-resume test-rclone test-isolation test-siblings test-mends
+.PHONY: test-faults test-fuzz test-storage test-resume test-rclone test-days test-isolation test-siblings test-mends
 .PHONY: test-posture test-clients bench bench-against
 
 help:  ## this list
@@ -63,6 +63,10 @@ test-resume: $(STAMP)  ## 20 uploads of 200 MiB cut at random bytes, for each cl
 test-rclone: $(STAMP)  ## 20 runs of rclone, copy and sync of 200 files over four connections (RUNS=n, FILES=n)
 	@RCLONE_RUNS=$(or $(RUNS),20) RCLONE_FILES=$(or $(FILES),200) \
 	  $(PY) -m pytest tests/ftps/test_rclone.py -k lose_nothing $(ARGS)
+
+test-days: $(STAMP)  ## deliveries on five days under temporary names: every client, mode and policy, on a directory and S3
+	@.ci/packages clients
+	@TEMPORARY_NAMES_ALL=1 $(PY) -m pytest tests/ftps/test_temporary_names.py $(ARGS)
 
 test-isolation: $(STAMP)  ## 100 000 hostile names against two neighbours on three stores (NAMES=n, JOBS=n)
 	@NAMES=$(or $(NAMES),100000) $(PY) -m pytest -n $(or $(JOBS),auto) -rP tests/security/test_isolation.py $(ARGS)

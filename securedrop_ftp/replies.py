@@ -190,7 +190,7 @@ PROT_LEVEL_UNSUPPORTED = Reply(536, "That protection level is not supported.")
 NO_SUCH_FILE = Reply(550, "No such file or directory.", causes.NO_SUCH_FILE)
 NO_DIRECTORY = Reply(550, "A directory above that name is not there.", causes.NO_DIRECTORY)
 NO_PERMISSION = Reply(550, "Not permitted.", causes.NOT_PERMITTED)
-ALREADY_EXISTS = Reply(550, "That name exists already.", causes.NAME_TAKEN)
+ALREADY_EXISTS = Reply(550, "That name exists already; choose another.", causes.NAME_TAKEN)
 #: To RNTO, to which RFC 959 §5.4 gives 553 and no 550.
 TARGET_EXISTS = Reply(553, "That name exists already; choose another.", causes.NAME_TAKEN)
 NO_SIZE_IN_ASCII = Reply(

@@ -40,6 +40,9 @@ class BehindProxy:
     def put(self, key: str, data: bytes) -> None:
         self.direct.put(key, data)
 
+    def remove(self, key: str) -> None:
+        self.direct.remove(key)
+
     def unfinished(self) -> int:
         return self.direct.unfinished()
 
