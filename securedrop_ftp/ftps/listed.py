@@ -89,7 +89,7 @@ def _found(session: LoggedIn, argument: str) -> Entry | None:
 def pages_of(session: LoggedIn, listed: Listed) -> Iterator[list[Entry]]:
     """A blocking iterator over what is listed, the account's own suspended uploads among it."""
     own = suspended.under(session, listed.path)
-    pages = suspended.merged(_pages(session, listed), own)
+    pages = suspended.merged(session, _pages(session, listed), own)
     return in_order(pages if listed.pattern is None else _fitting(pages, listed.pattern))
 
 

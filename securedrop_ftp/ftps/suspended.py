@@ -51,6 +51,7 @@ def seen(session: LoggedIn, path: str) -> tuple[str, Entry]:
         _wait_for_the_end(session, meant.path)
         meant = session.storage(meaning.seen, session.principal, path)
     if meant.suspended is None:
+        session.told_lengths.pop(path, None)
         return meant.path, meant.entry
     return meant.path, _told(session, path, meant.suspended)
 
@@ -72,29 +73,32 @@ def stat_file(session: LoggedIn, path: str) -> Entry:
     return entry
 
 
-def under(session: LoggedIn, directory: str) -> list[Entry]:
+def under(session: LoggedIn, directory: str) -> list[Suspended]:
     """The account's own suspended uploads directly in a directory."""
     if not session.may(Permission.RESUME):
         return []
     found: Iterable[Suspended] = session.accounts(
         session.runtime.intake.suspended_under, session.principal, directory
     )
-    return [as_entry(suspended) for suspended in found]
+    return list(found)
 
 
-def merged(pages: Iterator[list[Entry]], suspended: list[Entry]) -> Iterator[list[Entry]]:
+def merged(
+    session: LoggedIn, pages: Iterator[list[Entry]], suspended: list[Suspended]
+) -> Iterator[list[Entry]]:
     """Blocking: a directory's pages, then the suspended uploads whose name no finished file has."""
-    left = {entry.key: entry for entry in suspended}
+    left = {upload.key: upload for upload in suspended}
     try:
         for page in pages:
             for entry in page:
-                left.pop(entry.key, None)
+                if (hidden := left.pop(entry.key, None)) is not None:
+                    session.told_lengths.pop(hidden.path, None)
             yield page
     except NotFound:
         if not left:
             raise
     if left:
-        yield list(left.values())
+        yield [_told(session, upload.path, upload) for upload in left.values()]
 
 
 def discard(session: LoggedIn, path: str) -> str:

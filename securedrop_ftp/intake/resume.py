@@ -26,7 +26,7 @@ from securedrop_ftp.exceptions import (
     SecureDropError,
     UploadBusy,
 )
-from securedrop_ftp.intake import ledger, moves, takeover, tokens
+from securedrop_ftp.intake import ledger, moves, stored_names, takeover, tokens
 from securedrop_ftp.intake.attempt import Attempt, reason_of
 from securedrop_ftp.intake.context import IntakeContext
 from securedrop_ftp.intake.digest import restore_digest
@@ -47,7 +47,7 @@ from securedrop_ftp.intake.request import UploadRequest
 from securedrop_ftp.intake.stored_names import Name
 from securedrop_ftp.intake.suspended import SuspendedUploads, parts_of
 from securedrop_ftp.intake.terms import Terms
-from securedrop_ftp.models import Upload, UploadState
+from securedrop_ftp.models import Permission, Upload, UploadState
 from securedrop_ftp.models.upload import LIVE
 from securedrop_ftp.signals import emit
 from securedrop_ftp.storage.parts import holds
@@ -139,6 +139,7 @@ class Resumption:
         if row is None or not parts:
             self._refuse_unless_new(request, backend)
             return None
+        self._refuse_unless_meant(row, parts, request, backend)
         _refuse_other_offset(request, parts)
         return self._take(row, parts, request, terms, backend)
 
@@ -147,6 +148,19 @@ class Resumption:
             raise AlreadyFinished
         if request.offset:
             raise BadOffset(durable=0)
+
+    def _refuse_unless_meant(
+        self, row: Upload, parts: Sequence[Part], request: UploadRequest, backend: Backend
+    ) -> None:
+        """Who names no offset, and was told no length of the upload, goes on from the end of what
+        it saw under the name: a finished file, perhaps, that is there or was there."""
+        if request.offset is not None:
+            return
+        exists = file_exists(backend, row.key)
+        if exists and request.principal.may(Permission.LIST):
+            raise AlreadyFinished
+        if exists or stored_names.holder(Name(row.storage, row.key)) is not None:
+            raise BadOffset(durable=length_of(parts))
 
     def _fenced(self, request: UploadRequest, backend: Backend) -> Upload | None:
         """Our own older session still seems to live: end it, if its durable length fits."""

@@ -47,8 +47,9 @@ def mlsd(session: LoggedIn, argument: str) -> Reply:
     path = session.fs.spelled(session.fs.resolve(argument))
     render = mlsd_lines(session.dialogue.facts, session.rights(path))
     own = suspended.under(session, path)
+    pages = suspended.merged(session, session.fs.pages(path), own)
     try:
-        return send_listing(session, path, suspended.merged(session.fs.pages(path), own), render)
+        return send_listing(session, path, pages, render)
     except NotADirectory:
         return replies.BAD_ARGUMENT.but("Not a directory.")
 

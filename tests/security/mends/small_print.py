@@ -8,6 +8,7 @@ from tests.security.mends import Mend, Seam
 
 PRINT = "tests/ftps/test_small_print.py"
 NAMED = "tests/ftps/test_names_of_files.py"
+WHERE = "tests/ftps/test_where_appe_goes_on.py"
 PERM = "tests/ftps/test_perm_fact.py"
 
 ROWS: Final[tuple[Mend, ...]] = (
@@ -25,6 +26,14 @@ ROWS: Final[tuple[Mend, ...]] = (
         "STOU behind REST stores the rest as a whole file",
         (Seam("ftps.verbs.transfers:stou", "False", test="restart_at"),),
         (f"{PRINT}::test_stou_after_rest_stores_no_tail_as_a_whole_file[filesystem]",),
+    ),
+    Mend(
+        "98",
+        "APPE goes on with another file than the client saw",
+        (Seam("intake.resume:Resumption._refuse_unless_meant", "return"),),
+        (
+            f"{WHERE}::test_who_saw_a_finished_file_does_not_go_on_with_the_new_one[filesystem-MLSD]",
+        ),
     ),
     Mend(
         "99",
