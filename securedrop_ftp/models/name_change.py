@@ -70,8 +70,12 @@ class NameChange(models.Model):
 
     @property
     def paths(self) -> str:
-        """Both paths of a rename, as the trail has them; of a deletion the one."""
-        return f"{self.source_path} -> {self.target_path}" if self.target else self.source_path
+        """Both paths of a rename, as the trail has them; of a deletion the one. ``version`` may
+        have taken a numbered name, which stands in the key."""
+        if not self.target:
+            return self.source_path
+        directory, name = self.target_path.rpartition("/")[0], self.target.rpartition("/")[2]
+        return f"{self.source_path} -> {directory}/{name}"
 
     @property
     def keys(self) -> tuple[str, ...]:

@@ -298,6 +298,20 @@ def test_a_rename_that_dies_at_a_step_is_done_or_undone(
     assert acts("file.renamed") == [("/a -> /b", "success" if key == "acme/b" else "failure")]
 
 
+def test_recovery_names_the_number_that_a_rename_got(house: House, alice: Principal) -> None:
+    alice = under(alice, OverwritePolicy.VERSION)
+    house.upload(alice, "/in/b.txt", b"old")
+    house.upload(alice, "/a", b"mine")
+    crash_at("rename.done")
+    with pytest.raises(Crash):
+        house.rename(alice, "/a", "/in/b.txt")
+    set_hook(None)
+    House(house.backend).intake.recovery.recover(lambda owner: True)
+    assert stored(house.backend, "acme/in/b (1).txt") == b"mine"
+    assert acts("file.renamed") == [("/a -> /in/b (1).txt", "success")]
+    assert ("/in/b.txt", "acme/in/b (1).txt", True) in names()
+
+
 @pytest.mark.parametrize("step", [step for step in NAMING_STEPS if step.startswith("delete")])
 def test_a_deletion_that_dies_at_a_step_is_done_or_undone(
     house: House, alice: Principal, step: str
