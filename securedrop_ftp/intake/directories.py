@@ -1,4 +1,4 @@
-"""Directories: what must be above a name, MKD and RMD, from any door.
+"""Directories: what must be above a name, and MKD, from any door.
 
 A name below a file is refused on every storage, and so is one below a directory that is not there,
 unless the partner's names make the directories above them
@@ -12,10 +12,11 @@ from functools import partial
 
 from securedrop_ftp import keys
 from securedrop_ftp.access.principal import Principal
-from securedrop_ftp.exceptions import Exists, NoDirectory, NotFound
-from securedrop_ftp.intake import kept_directories, spelling
+from securedrop_ftp.exceptions import Exists, NoDirectory
+from securedrop_ftp.intake import kept_directories, name_changes, spelling
 from securedrop_ftp.intake.context import IntakeContext
 from securedrop_ftp.intake.kept_directories import root_of
+from securedrop_ftp.intake.stored_names import Name
 from securedrop_ftp.storage.confined import ConfinedStorage
 
 
@@ -44,6 +45,7 @@ class Directories:
         Raises:
             Exists, BadName: a file or a directory has the name; it is none.
             NotADirectory, NoDirectory: see :func:`require_above`.
+            NameBusy: it, or one above it, is being renamed or removed.
         """
         if path == "/":
             raise Exists
@@ -51,27 +53,20 @@ class Directories:
         path = spelling.of_new(storage, principal.root, path)
         key = keys.key_for(principal.root, path)
         require_above(principal, storage, key)
+        root = root_of(storage, principal.root)
+        if root is None:  # the file system itself has them one after the other
+            storage.mkdir(key)
+            return path
+        name = Name(principal.storage, key, root)
+        self._book.run(partial(name_changes.refuse_claimed, name))
         storage.mkdir(key)
-        if (root := root_of(storage, principal.root)) is not None:
-            self._book.run(partial(kept_directories.keep, principal.storage, key, root))
+        self._book.run(partial(_keep, name))
         return path
 
-    def remove(self, principal: Principal, path: str) -> str:
-        """Remove an empty directory. Its path, in the spelling that it had. Raises NotFound,
-        NotADirectory, NotEmpty, BadName."""
-        storage = self._context.storage(principal)
-        try:
-            self._remove(principal, storage, path)
-        except NotFound:
-            other = spelling.found(storage, principal.root, path)
-            if other == path:
-                raise
-            self._remove(principal, storage, other)
-            return other
-        return path
 
-    def _remove(self, principal: Principal, storage: ConfinedStorage, path: str) -> None:
-        key = keys.key_for(principal.root, path)
-        storage.rmdir(key)
-        if root_of(storage, principal.root) is not None:
-            self._book.run(partial(kept_directories.forget, principal.storage, key))
+def _keep(name: Name) -> None:
+    """A job: the directory is there from now on, unless it, or one above it, is being removed or
+    renamed. Raises NameBusy."""
+    name_changes.refuse_claimed(name)
+    if name.root is not None:
+        kept_directories.keep(name.storage, name.key, name.root)

@@ -89,6 +89,8 @@ def follow(change: NameChange, root: str) -> None:
     below a renamed directory is below its new name."""
     keep_above(change.storage, change.source, root)
     if change.kind != NameChangeKind.RENAME:
+        if change.directory:
+            forget(change.storage, change.source)
         return
     keep_above(change.storage, change.target, root)
     if change.directory:

@@ -185,8 +185,9 @@ def details_of(change: NameChange) -> dict[str, Any]:
 
 def event_of(change: NameChange) -> Event:
     """The row of the trail of a change that another process began; its partner is loaded."""
+    removed = "directory.removed" if change.directory else "file.deleted"
     return Event(
-        "file.renamed" if change.kind == NameChangeKind.RENAME else "file.deleted",
+        "file.renamed" if change.kind == NameChangeKind.RENAME else removed,
         partner=change.partner.name,
         partner_id=change.partner_id,
         account=change.username,

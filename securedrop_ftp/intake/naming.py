@@ -33,6 +33,7 @@ from securedrop_ftp.exceptions import (
     LeaseLost,
     LedgerUnavailable,
     NameBusy,
+    NotADirectory,
     NotFound,
     OutcomeUnknown,
     SecureDropError,
@@ -233,7 +234,36 @@ class Naming:
             outcome,
         )
 
-    # --- both --------------------------------------------------------------------------
+    def remove_directory(self, request: NameRequest, told: str) -> str:
+        """Remove an empty directory; its path, in the spelling that it had. The audit row is
+        written.
+
+        Raises:
+            NotEmpty, NotADirectory: nothing was changed.
+            NameBusy: likewise; an upload into it is on its way.
+            SecureDropError: as :meth:`rename` does.
+        """
+        root, backend = request.principal.root, self._context.storage(request.principal)
+        path = spelling.of_existing(backend, root, request.path)
+        request = replace(request, path=path, key=keys.key_for(root, path))
+        if not backend.stat(request.key).is_dir:
+            raise NotADirectory
+        change = self._new(request, NameChangeKind.DELETE, directory=True)
+
+        def outcome() -> Event:
+            details = name_changes.details_of(change)
+            return request.event.but(path=path, reply=told, details=details)
+
+        self._carry_out(
+            change,
+            request,
+            partial(self._look_at_source, change, backend),
+            partial(backend.rmdir, change.source),
+            outcome,
+        )
+        return path
+
+    # --- all ---------------------------------------------------------------------------
 
     def _new(
         self, request: NameRequest, kind: NameChangeKind, *, directory: bool = False

@@ -124,6 +124,12 @@ class House:
     def delete(self, principal: Principal, path: str) -> None:
         self.intake.naming.delete(self.request("file.deleted", principal, path), "250 Deleted.")
 
+    def remove_directory(self, principal: Principal, path: str) -> str:
+        event = Event("directory.removed", partner=principal.partner, account=principal.username)
+        key = key_for(principal.root, path)
+        request = NameRequest(principal, path, key, event.but(path=path), "451 pending")
+        return self.intake.naming.remove_directory(request, "250 Removed.")
+
     def upload(self, principal: Principal, path: str, data: bytes, **changes: Any) -> Receipt:
         stream = self.begin(principal, path, **changes)
         self.feed(stream, data)

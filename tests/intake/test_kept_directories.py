@@ -100,7 +100,7 @@ def test_it_outlives_deletion_and_rename_of_its_last_file(
 
 def test_rmd_ends_it(house: House, alice: Principal, files: ConfinedStorage) -> None:
     house.upload(alice, "/in/deep/a", b"1")
-    remove = house.intake.directories.remove
+    remove = house.remove_directory
     with pytest.raises(NotEmpty):
         remove(alice, "/in/deep")
     house.backend.delete("acme/in/deep/a")
@@ -123,7 +123,7 @@ def test_one_that_was_made_outlives_its_marker(
     assert files.stat("acme/made").is_dir
     with pytest.raises(Exists):
         house.intake.directories.make(alice, "/made")
-    house.intake.directories.remove(alice, "/made")
+    house.remove_directory(alice, "/made")
     with pytest.raises(NotFound):
         files.stat("acme/made")
 
@@ -133,7 +133,7 @@ def test_a_marker_from_before_the_rows_is_a_directory_that_can_be_removed(
 ) -> None:
     house.backend.mkdir("acme/before")
     assert files.stat("acme/before").is_dir
-    house.intake.directories.remove(alice, "/before")
+    house.remove_directory(alice, "/before")
     assert _listed(files, "acme") == []
 
 

@@ -95,13 +95,13 @@ def test_mkd_makes_no_twin_and_rmd_finds_it(house: House, alice: Principal, sent
     for twin in (NFC, NFD):
         with pytest.raises(Exists):
             directories.make(alice, f"/{twin}")
-    assert directories.remove(alice, f"/{sent}") == f"/{NFC}"
+    assert house.remove_directory(alice, f"/{sent}") == f"/{NFC}"
     house.backend.mkdir(f"acme/{NFD}")
     with pytest.raises(Exists):
         directories.make(alice, f"/{sent}")
-    assert directories.remove(alice, f"/{sent}") == f"/{NFD}"
+    assert house.remove_directory(alice, f"/{sent}") == f"/{NFD}"
     with pytest.raises(NotFound):
-        directories.remove(alice, f"/{sent}")
+        house.remove_directory(alice, f"/{sent}")
 
 
 @BOTH

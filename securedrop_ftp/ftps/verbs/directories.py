@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from securedrop_ftp import replies
+from securedrop_ftp.events import Event
+from securedrop_ftp.exceptions import OutcomeUnknown
+from securedrop_ftp.ftps.answers import Refused
 from securedrop_ftp.ftps.logged_in import LoggedIn
 from securedrop_ftp.ftps.registry import verb
+from securedrop_ftp.intake.naming import NameRequest
 from securedrop_ftp.models import Permission
 from securedrop_ftp.replies import Reply
 
@@ -68,8 +72,17 @@ def rmd(session: LoggedIn, argument: str) -> Reply:
     path = session.fs.resolve(argument)
     if path == "/":
         return replies.NO_PERMISSION.but("The top directory stays.")
-    with session.trail.audited("directory.removed", path) as act:
-        remove = session.runtime.intake.directories.remove
-        act.path = session.storage(remove, session.principal, path)
-        act.reply = replies.ACTION_OK.but("Directory removed.")
-    return act.reply
+    reply = replies.ACTION_OK.but("Directory removed.")
+    request = NameRequest(
+        principal=session.principal,
+        path=path,
+        key=session.fs.key(path),
+        event=session.trail.completed(Event("directory.removed", path=path)),
+        pending=str(replies.NAME_PENDING),
+    )
+    try:
+        with session.trail.failures_audited("directory.removed", path):
+            session.storage(session.runtime.intake.naming.remove_directory, request, str(reply))
+    except OutcomeUnknown as exc:
+        raise Refused(replies.NAME_PENDING) from exc
+    return reply
