@@ -12,10 +12,11 @@ from functools import partial
 
 from securedrop_ftp import keys
 from securedrop_ftp.access.principal import Principal
-from securedrop_ftp.exceptions import Exists, NoDirectory
+from securedrop_ftp.exceptions import Exists, NameBusy, NoDirectory
 from securedrop_ftp.intake import kept_directories, name_changes, spelling
 from securedrop_ftp.intake.context import IntakeContext
 from securedrop_ftp.intake.kept_directories import root_of
+from securedrop_ftp.intake.nesting import refuse_published
 from securedrop_ftp.intake.stored_names import Name
 from securedrop_ftp.storage.confined import ConfinedStorage
 
@@ -45,7 +46,7 @@ class Directories:
         Raises:
             Exists, BadName: a file or a directory has the name; it is none.
             NotADirectory, NoDirectory: see :func:`require_above`.
-            NameBusy: it, or one above it, is being renamed or removed.
+            NameBusy: it, or one above it, is being renamed or removed, or a file is stored there.
         """
         if path == "/":
             raise Exists
@@ -59,8 +60,15 @@ class Directories:
             return path
         name = Name(principal.storage, key, root)
         self._book.run(partial(name_changes.refuse_claimed, name))
+        refuse_published(name)
         storage.mkdir(key)
         self._book.run(partial(_keep, name))
+        try:
+            refuse_published(name)  # of two at least one sees the other
+        except NameBusy:
+            storage.rmdir(key)
+            self._book.run(partial(kept_directories.forget, name.storage, key))
+            raise
         return path
 
 

@@ -25,6 +25,7 @@ from securedrop_ftp import clock
 from securedrop_ftp.events import Event
 from securedrop_ftp.exceptions import LeaseLost, NameBusy
 from securedrop_ftp.intake import kept_directories, stored_names
+from securedrop_ftp.intake.nesting import above, is_nested
 from securedrop_ftp.intake.stored_names import Name
 from securedrop_ftp.models import NameChange, NameChangeKind, NameChangeState, Upload, UploadState
 from securedrop_ftp.models.upload import LIVE
@@ -66,6 +67,9 @@ def standing_against(change: NameChange) -> list[Upload]:
     if change.directory:
         for key in change.keys:
             at |= Q(key__startswith=f"{key}/")
+    if change.target:  # what is published below it would make it a directory too
+        nested = Q(key__startswith=f"{change.target}/") | Q(key__in=list(above(change.target)))
+        at |= nested & Q(state=UploadState.PUBLISHING)
     landing = Q(state=UploadState.COMMITTED, lease_until__gt=clock.now())
     rows = Upload.objects.filter(at, Q(state__in=LIVE) | landing, storage=change.storage)
     locked = rows.select_related("partner").select_for_update(of=("self",)).order_by("pk")
@@ -79,9 +83,9 @@ def standing_against(change: NameChange) -> list[Upload]:
 
 
 def is_claimed(name: Name) -> bool:
-    """Whether a rename or a deletion is under way at a name, or at a directory above it."""
+    """Whether a rename or a deletion is under way at a name, above it or below."""
     return any(
-        name.key == claimed or name.key.startswith(f"{claimed}/")
+        _overlap(name.key, claimed)
         for keys in _CLAIMED.rows(storage=name.storage)
         for claimed in keys
         if claimed
@@ -200,4 +204,4 @@ def event_of(change: NameChange) -> Event:
 
 
 def _overlap(one: str, other: str) -> bool:
-    return one == other or one.startswith(f"{other}/") or other.startswith(f"{one}/")
+    return one == other or is_nested(one, other)

@@ -37,6 +37,7 @@ from securedrop_ftp.intake.durable import length_of
 from securedrop_ftp.intake.held import forget_parts
 from securedrop_ftp.intake.kept_directories import root_of
 from securedrop_ftp.intake.ledger import Claim
+from securedrop_ftp.intake.nesting import refuse_nested
 from securedrop_ftp.intake.part_writer import FullPart
 from securedrop_ftp.intake.phases import Phase, Story, Trigger
 from securedrop_ftp.intake.readback import digest_of
@@ -103,6 +104,7 @@ class Publication:
         step("publishing.before")
         self._write_ahead(parts, sha256)
         step("publishing.after")
+        refuse_nested(self._name, self._claim.upload_id, self._attempt.backend)
         published = self._call_storage(parts, sha256)
         try:
             return self._confirm(published, sha256)

@@ -37,6 +37,7 @@ from securedrop_ftp.intake.kept_directories import confined, root_of
 from securedrop_ftp.intake.ledger import Claim, Ledger
 from securedrop_ftp.intake.locations import located_backend
 from securedrop_ftp.intake.naming_recovery import NamingRecovery
+from securedrop_ftp.intake.nesting import refuse_nested
 from securedrop_ftp.intake.readback import digest_of
 from securedrop_ftp.intake.receipt import Sent
 from securedrop_ftp.intake.stored_names import Name
@@ -174,8 +175,13 @@ class Recovery:
             return self._retire(row, backend, "its server process ended before publishing")
         if not self._take(row):
             return str(self._book.run(partial(ledger.state_of, row.pk)))
+        name = Name(row.storage, row.key, root_of(backend, row.partner.prefix))
         try:
+            refuse_nested(name, row.pk, backend)
             published = self._publish(row, held, parts, backend)
+        except UploadBusy:
+            self._book.run(partial(moves.expire_lease, Claim(row.pk, row.epoch)))
+            raise
         except StorageError as exc:
             if not exc.transient and not isinstance(exc, OutcomeUnknown):
                 self._wait_for_what_was_sent(row, backend)

@@ -9,6 +9,7 @@ from tests.security.mends import Mend, Seam
 PRINT = "tests/ftps/test_small_print.py"
 NAMED = "tests/ftps/test_names_of_files.py"
 WHERE = "tests/ftps/test_where_appe_goes_on.py"
+NESTED = "tests/intake/test_nesting.py"
 PERM = "tests/ftps/test_perm_fact.py"
 
 ROWS: Final[tuple[Mend, ...]] = (
@@ -46,6 +47,21 @@ ROWS: Final[tuple[Mend, ...]] = (
             ),
         ),
         (f"{NAMED}::test_nothing_is_made_below_a_file[s3]",),
+    ),
+    Mend(
+        "99",
+        "uploads of a file and below it, at once",
+        (Seam("intake.nesting:refuse_nested", "return"),),
+        (
+            f"{NESTED}::test_of_two_that_are_received_at_once_the_first_is_stored[moto-/a-/a/b]",
+            f"{NESTED}::test_of_two_that_are_published_at_once_one_is_refused[moto-/a-/a/b]",
+        ),
+    ),
+    Mend(
+        "99",
+        "a rename that makes a file's name a directory's",
+        (Seam("intake.name_changes:_overlap", "return one == other"),),
+        (f"{NESTED}::test_a_rename_is_an_upload_of_its_target[moto-publishing.after-/a-/a/b]",),
     ),
     Mend(
         "99",
