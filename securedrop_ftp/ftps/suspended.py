@@ -48,7 +48,7 @@ def seen(session: LoggedIn, path: str) -> tuple[str, Entry]:
     meaning = session.runtime.intake.meaning
     meant = session.storage(meaning.seen_unless_ending, session.principal, path)
     if meant.suspended is not None and meant.suspended.ending:
-        _wait_for_the_end(session, meant.path)
+        _wait_for_the_end(session, meant.path, meant.suspended.length)
         meant = session.storage(meaning.seen, session.principal, path)
     if meant.suspended is None:
         session.told_lengths.pop(path, None)
@@ -56,12 +56,14 @@ def seen(session: LoggedIn, path: str) -> tuple[str, Entry]:
     return meant.path, _told(session, path, meant.suspended)
 
 
-def _wait_for_the_end(session: LoggedIn, path: str) -> None:
-    """Between two looks at the ledger the verb sleeps, and no thread waits."""
+def _wait_for_the_end(session: LoggedIn, path: str, length: int) -> None:
+    """Until it has ended, or has gone on: its client was not cut off then. Between two looks at
+    the ledger the verb sleeps, and no thread waits."""
+    look = session.runtime.intake.meaning.length_before_its_end
     latest = time.monotonic() + END_AWAITED
     while (now := time.monotonic()) < latest:
         session.offload.sleep_until(min(now + END_LOOKED_FOR_EVERY, latest))
-        if not session.accounts(session.runtime.intake.meaning.is_ending, session.principal, path):
+        if session.accounts(look, session.principal, path) != length:
             return
 
 

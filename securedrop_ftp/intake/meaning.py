@@ -92,14 +92,19 @@ class Meaning:
             raise NotFound
         return meant
 
-    def is_ending(self, principal: Principal, path: str) -> bool:
-        """Whether a living writer has the account's own upload of a name. Asks the ledger alone."""
+    def length_before_its_end(self, principal: Principal, path: str) -> int | None:
+        """What storage has of the account's own upload of a name that a living writer has, bytes;
+        ``None``: there is none. Asks the ledger alone."""
         found = self._suspended_at(principal, path)
-        return found is not None and found.ending
+        return found.length if found is not None and found.ending else None
 
     def seen_unless_ending(self, principal: Principal, path: str) -> Meant:
         """:meth:`seen`; where ``suspended.ending`` is true of the answer, who waits until
-        :meth:`is_ending` is not, and asks again, gets a better one. Raises NotFound, BadName."""
+        :meth:`length_before_its_end` is ``None``, and asks again, gets a better one.
+
+        Raises:
+            NotFound, BadName: as :meth:`seen`.
+        """
         return self._in_its_spelling(principal, path, self._seen)
 
     def _in_its_spelling(

@@ -8,11 +8,12 @@ source).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
-from django.db.models import DateTimeField, F, QuerySet
+from django.db.models import DateTimeField, F, Q, QuerySet
 
 from securedrop_ftp import clock, keys
 from securedrop_ftp.access.principal import Principal
@@ -22,6 +23,7 @@ from securedrop_ftp.intake.durable import durable_parts, from_json, length_of
 from securedrop_ftp.intake.held import forget_parts
 from securedrop_ftp.intake.owners import gone
 from securedrop_ftp.models import Upload, UploadState
+from securedrop_ftp.models.upload import LIVE
 from securedrop_ftp.prepared import Given, Select
 from securedrop_ftp.storage.protocol import Part
 
@@ -32,7 +34,7 @@ class Suspended:
     is when it began, ``modified`` is now.
 
     ``ending``: a living writer has it still. Where its client asks for it, its connection most
-    likely is lost, and nobody has noticed yet. ``length`` may be 0 then.
+    likely is lost, and nobody has noticed yet; or it is being published. ``length`` may be 0 then.
     """
 
     upload_id: str
@@ -60,7 +62,7 @@ _UNFINISHED = Select(
         Upload.objects.annotate(whose=F("account_id") + 0)
         .filter(
             whose=Given("account"),
-            state__in=(UploadState.SUSPENDED, UploadState.RECEIVING),
+            state__in=(UploadState.SUSPENDED, *LIVE),
             updated__gt=Given("since", DateTimeField()),
         )
         .order_by()
@@ -86,13 +88,15 @@ class SuspendedUploads:
         self._context = context
         self._book = context.ledger
 
-    def rows(self, principal: Principal, state: str = UploadState.SUSPENDED) -> QuerySet[Upload]:
+    def rows(
+        self, principal: Principal, states: Sequence[str] = (UploadState.SUSPENDED,)
+    ) -> QuerySet[Upload]:
         """The account's own of the resume window, where this node can see their parts; the newest
         first."""
         rows = Upload.objects.filter(
             account_id=principal.account_id,
             storage=principal.storage,
-            state=state,
+            state__in=states,
             updated__gt=_oldest_kept(principal),
         )
         capabilities = self._context.storage(principal).capabilities
@@ -120,13 +124,20 @@ class SuspendedUploads:
         return left or self._ending(principal, path)
 
     def _ending(self, principal: Principal, path: str) -> Suspended | None:
-        if not self._context.storage(principal).capabilities.resumable:
-            return None
-        live = self.rows(principal, UploadState.RECEIVING).filter(path=path, converted=False)
-        row = live.first()
+        """One that is being published, by who lives, has no length yet: it will be whole or
+        nothing. Where its outcome is pending nobody is about to end it."""
+        live = self.rows(principal, LIVE).filter(path=path)
+        row = live.filter(Q(converted=False) | Q(state=UploadState.PUBLISHING)).first()
         if row is None or row.owner in gone({row.owner}):
             return None
-        length = length_of(parts_of(row)) if row.resume_token else 0
+        length = 0
+        if row.state == UploadState.PUBLISHING:
+            if row.lease_until is None or row.lease_until <= clock.now():
+                return None
+        elif not self._context.storage(principal).capabilities.resumable:
+            return None
+        elif row.resume_token:
+            length = length_of(parts_of(row))
         return Suspended(str(row.pk), path, row.key, length, clock.now(), row.started, ending=True)
 
     def _left_by_the_dead(self, principal: Principal, **where: str) -> list[Suspended]:
@@ -134,7 +145,7 @@ class SuspendedUploads:
         who looks changes nothing. Who goes on with one takes it over."""
         if not self._context.storage(principal).capabilities.resumable:
             return []
-        live = list(self.rows(principal, UploadState.RECEIVING).filter(**where))
+        live = list(self.rows(principal, (UploadState.RECEIVING,)).filter(**where))
         dead = gone({row.owner for row in live}) if live else set()
         left = [self._seen(row) for row in live if row.owner in dead and row.resume_token]
         return [suspended for suspended in left if suspended is not None]

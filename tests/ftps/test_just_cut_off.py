@@ -74,6 +74,23 @@ def test_it_waits_no_longer_than_three_seconds_and_ends_nothing(ftps: ServedFtps
             assert [row["state"] for row in states] == ["receiving"]
 
 
+def test_it_does_not_wait_for_one_that_goes_on(ftps: ServedFtps) -> None:
+    with ftps.login() as second, ftps.login() as first:
+        for client in (first, second):
+            client.voidcmd("TYPE I")
+        with first.transfercmd("STOR going.bin") as connection:
+            connection.sendall(b"x" * (3 * PART + 1000))
+            wait_for_parts(ftps, "going.bin")
+            more = threading.Timer(0.5, connection.sendall, [b"x" * 2 * PART])
+            more.start()
+            began = time.monotonic()
+            told = second.reply_to("SIZE going.bin")
+            took = time.monotonic() - began
+            more.join()
+        assert told.startswith("213 ")
+        assert took < 2.5
+
+
 def test_a_name_of_nothing_is_answered_at_once(ftps: ServedFtps) -> None:
     with ftps.login() as client:
         client.voidcmd("TYPE I")
