@@ -128,7 +128,8 @@ class Delivery:
         assert not said[self._taken], f"day {day}: {said[self._taken]}"
         self._stored[self._taken] = contents[self._taken]
         old_is_deleted = self._way == "script that deletes" and self._mode == "exchange"
-        if day == 0 or self._policy == "replace" or old_is_deleted:
+        is_free = self._left not in self._stored
+        if is_free or self._policy == "replace" or old_is_deleted:
             assert not said[self._left], f"day {day}: {said[self._left]}"
             self._stored[self._left] = contents[self._left]
         elif self._policy == "version":
@@ -137,6 +138,10 @@ class Delivery:
             self._stored[f"{stem} ({day}).csv"] = contents[self._left]
         else:
             assert "exists already; " in said[self._left], said[self._left]
+            if self._way == "rclone in place" and self._mode == "exchange":
+                # It takes what has the name for its own failed copy, and deletes it.
+                del self._stored[self._left]
+                return
             # What was sent has its temporary name, and nothing replaces it there either; lftp and
             # rclone delete it where they may.
             others = {n: data for n, data in self._in_storage().items() if n not in contents}
