@@ -218,7 +218,15 @@ class UploadBusy(SecureDropError):
 
 
 class NameBusy(UploadBusy):
-    """The name is being renamed, deleted or written. Try again in a moment."""
+    """The name is being renamed, deleted or written. Try again in a moment.
+
+    Attributes:
+        key: of the name, where an act has several.
+    """
+
+    def __init__(self, message: str = "", *, key: str = "") -> None:
+        super().__init__(message)
+        self.key = key
 
 
 class LeaseLost(SecureDropError):

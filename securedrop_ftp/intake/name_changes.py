@@ -57,12 +57,14 @@ def standing_against(change: NameChange) -> list[Upload]:
     the transaction.
 
     Raises:
-        NameBusy: another rename or deletion is at them; the claim is taken back by who called.
+        NameBusy: another rename or deletion is at the key that it names; the claim is taken back
+            by who called.
     """
     others = NameChange.objects.filter(storage=change.storage).exclude(pk=change.pk)
     for keys in others.values_list("source", "target"):
-        if any(_overlap(own, key) for own in change.keys for key in keys if key):
-            raise NameBusy
+        for own in change.keys:
+            if any(_overlap(own, key) for key in keys if key):
+                raise NameBusy(key=own)
     at = Q(key__in=change.keys)
     if change.directory:
         for key in change.keys:
@@ -80,6 +82,11 @@ def standing_against(change: NameChange) -> list[Upload]:
         # SQLite's LIKE takes upper and lower case for the same.
         and any(_overlap(row.key, key) for key in change.keys)
     ]
+
+
+def key_at(change: NameChange, upload: Upload) -> str:
+    """At which key of a change an upload stands; ``""``: beside them, below a target."""
+    return next((key for key in change.keys if _overlap(upload.key, key)), "")
 
 
 def is_claimed(name: Name) -> bool:

@@ -134,6 +134,8 @@ class Naming:
             try:
                 return self._rename_to(request, backend, found, number, told)
             except (Exists, NameBusy) as exc:
+                if isinstance(exc, NameBusy) and exc.key == request.key:
+                    raise  # another number would not help
                 failure = exc
         raise failure
 
@@ -293,7 +295,7 @@ class Naming:
     def _look_at_source(self, change: NameChange, backend: Backend) -> None:
         """Now that nobody else changes it. Raises NotFound, NameBusy."""
         if backend.stat(change.source).is_dir != change.directory:
-            raise NameBusy
+            raise NameBusy(key=change.source)
         if not change.directory:
             holder = self._holder(Name(change.storage, change.source))
             change.upload_id = holder.pk if holder is not None else None
@@ -337,15 +339,15 @@ class Naming:
                 standing = self._book.run(partial(name_changes.standing_against, change))
                 if not standing:
                     return
-                self._settle(standing)
+                self._settle(change, standing)
             raise NameBusy
 
-    def _settle(self, standing: list[Upload]) -> None:
+    def _settle(self, change: NameChange, standing: list[Upload]) -> None:
         """Uploads whose writer is gone do not keep a name. Raises NameBusy."""
         now = self._now()
         for row in standing:
             if row.lease_until is not None and row.lease_until > now:
-                raise NameBusy
+                raise NameBusy(key=name_changes.key_at(change, row))
             self._context.recovery.settle(row)
 
     @contextmanager

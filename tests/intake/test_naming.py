@@ -25,6 +25,7 @@ from securedrop_ftp.exceptions import (
     StorageRefused,
     Truncated,
 )
+from securedrop_ftp.intake import name_changes
 from securedrop_ftp.intake.steps import NAMING_STEPS, set_hook
 from securedrop_ftp.models import (
     AuditEvent,
@@ -270,6 +271,26 @@ def test_two_changes_never_meet_at_a_name(house: House, alice: Principal, act: s
     house.rename(alice, "/in/a", "/in/b")
     assert isinstance(seen[0], NameBusy)
     assert stored(house.backend, "acme/in/b") == b"x"
+
+
+def test_a_source_that_is_busy_costs_no_number(
+    house: House, alice: Principal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where another rename of the file is under way, no other number of the target helps."""
+    alice = under(alice, OverwritePolicy.VERSION)
+    house.upload(alice, "/a", b"x")
+    tried: list[str] = []
+    claim = name_changes.claim
+
+    def counted(change: NameChange) -> None:
+        tried.append(change.target)
+        claim(change)
+
+    monkeypatch.setattr(name_changes, "claim", counted)
+    seen = in_the_midst("rename.moving", lambda: house.rename(alice, "/a", "/c"))
+    house.rename(alice, "/a", "/b")
+    assert isinstance(seen[0], NameBusy)
+    assert tried == ["acme/b", "acme/c"]
 
 
 # --- what fails on the way -------------------------------------------------------------
