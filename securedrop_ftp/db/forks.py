@@ -47,7 +47,8 @@ class Gate:
         """Wait while it is shut, and be inside; again within itself."""
         if not self.passed:
             with self._changed:
-                self._changed.wait_for(lambda: not self._shut)
+                if self._shut:  # hardly ever: this is passed ten times for each file
+                    self._changed.wait_for(lambda: not self._shut)
                 self._inside += 1
         self._here.depth = getattr(self._here, "depth", 0) + 1
 
@@ -57,7 +58,8 @@ class Gate:
         if not self._here.depth:
             with self._changed:
                 self._inside -= 1
-                self._changed.notify_all()
+                if self._shut:
+                    self._changed.notify_all()
 
     def shut(self, patience: float) -> bool:
         """Let nobody in, and wait until all but this thread are out; whether they are."""
