@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV   := .venv
 PY     := $(VENV)/bin/python
 STAMP  := $(VENV)/.installed
+# Hundreds of processes start in a run of the tests, and would compile every module of ours anew.
+unexport PYTHONDONTWRITEBYTECODE
 # Test processes: most tests wait for servers and clients, so more than there are cores.
 JOBS   ?= 4
 PARALLEL = -n $(JOBS) --dist loadfile --no-loadscope-reorder
