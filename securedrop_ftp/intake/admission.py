@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from itertools import repeat
+from itertools import islice, repeat
 from typing import Final
 from uuid import uuid4
 
@@ -21,7 +21,7 @@ from securedrop_ftp.intake.context import IntakeContext
 from securedrop_ftp.intake.digest import new_digest
 from securedrop_ftp.intake.directories import require_above
 from securedrop_ftp.intake.ledger import Claim
-from securedrop_ftp.intake.names import file_exists, first_free_number, name_taken, nth
+from securedrop_ftp.intake.names import file_exists, free_numbers, name_taken, nth
 from securedrop_ftp.intake.opening import MustSettle, NameTaken, Opened, Opening, Wish, open_row
 from securedrop_ftp.intake.request import UploadRequest
 from securedrop_ftp.intake.steps import step
@@ -75,10 +75,8 @@ class Admission:
         if terms.policy != OverwritePolicy.VERSION:
             yield from repeat((0, request.key), _ROUNDS)
             return
-        first = first_free_number(
-            lambda n: (n == 0 and exists) or self._is_taken(request, backend, n)
-        )
-        for number in range(first, first + _ROUNDS):
+        free = free_numbers(lambda n: (n == 0 and exists) or self._is_taken(request, backend, n))
+        for number in islice(free, _ROUNDS):
             yield from repeat((number, nth(request.key, number)), _LOOKS)
 
     def _is_taken(self, request: UploadRequest, backend: Backend, number: int) -> bool:

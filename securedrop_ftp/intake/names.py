@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from securedrop_ftp.exceptions import IsADirectory, NotFound
 from securedrop_ftp.keys import MAX_COMPONENT_BYTES
@@ -54,14 +54,16 @@ def name_taken(backend: Backend, key: str) -> bool:
     return True
 
 
-def first_free_number(taken: Callable[[int], bool]) -> int:
-    """A number that is free while the one below it is taken, found in O(log n) questions: a
-    partner that sends the same name each day for years must not cost a request per day."""
-    if not taken(0):
-        return 0
-    low, high = 0, 1  # low is taken
-    while taken(high):
-        low, high = high, high * 2
+def first_free_number(taken: Callable[[int], bool], start: int = 0) -> int:
+    """A number, not below ``start``, that is free while the one below it is taken, found in
+    O(log n) questions: a partner that sends the same name each day for years must not cost a
+    request per day."""
+    if not taken(start):
+        return start
+    low, step = start, 1  # low is taken
+    while taken(start + step):
+        low, step = start + step, step * 2
+    high = start + step
     while high - low > 1:
         middle = (low + high) // 2
         if taken(middle):
@@ -69,3 +71,12 @@ def first_free_number(taken: Callable[[int], bool]) -> int:
         else:
             high = middle
     return high
+
+
+def free_numbers(taken: Callable[[int], bool]) -> Iterator[int]:
+    """:func:`first_free_number`, and where that one is of no use the next beyond it, and so on
+    without an end."""
+    number = -1
+    while True:
+        number = first_free_number(taken, number + 1)
+        yield number

@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
+from itertools import islice
 from typing import Final, Protocol
 from uuid import uuid4
 
@@ -44,7 +45,7 @@ from securedrop_ftp.intake.attempt import reason_of
 from securedrop_ftp.intake.context import IntakeContext
 from securedrop_ftp.intake.directories import require_above
 from securedrop_ftp.intake.kept_directories import root_of
-from securedrop_ftp.intake.names import first_free_number, name_taken, nth
+from securedrop_ftp.intake.names import free_numbers, name_taken, nth
 from securedrop_ftp.intake.replacing import may_replace
 from securedrop_ftp.intake.steps import step
 from securedrop_ftp.intake.stored_names import Name
@@ -58,7 +59,7 @@ from securedrop_ftp.models import (
 from securedrop_ftp.signals import emit
 from securedrop_ftp.storage.protocol import Backend, Entry
 
-#: Numbers that are tried under ``version``, beyond the first that is free.
+#: Free numbers that are tried under ``version``.
 _NUMBERS: Final = 20
 #: Looks at a name at which an upload stands whose writer is gone.
 _LOOKS: Final = 2
@@ -166,8 +167,16 @@ class Naming:
         if not versions:
             yield 0
             return
-        first = first_free_number(lambda n: name_taken(backend, nth(request.target_key, n)))
-        yield from range(first, first + _NUMBERS)
+        yield from islice(free_numbers(partial(self._is_taken, request, backend)), _NUMBERS)
+
+    @staticmethod
+    def _is_taken(request: NameRequest, backend: Backend, number: int) -> bool:
+        """By a file or a directory, an upload that is on its way, or another account's suspended
+        one, as for uploads."""
+        name = Name(request.principal.storage, nth(request.target_key, number))
+        return name_taken(backend, name.key) or stored_names.is_awaited(
+            name, request.principal.account_id
+        )
 
     def _rename_to(
         self, request: NameRequest, backend: Backend, found: Entry, number: int, told: Told

@@ -14,10 +14,11 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from django.db.models import QuerySet, UUIDField, Value
+from django.db.models import Q, QuerySet, UUIDField, Value
 from django.db.models.functions import Concat, Substr
 
 from securedrop_ftp.models import NameChange, Upload, UploadState
+from securedrop_ftp.models.upload import LIVE
 from securedrop_ftp.prepared import Given, Update
 
 
@@ -74,6 +75,13 @@ def holder(name: Name) -> Upload | None:
     """The upload that stored what has a name now; ``None``: none that is known."""
     rows = Upload.objects.filter(storage=name.storage, key=name.key, current=True)
     return rows.order_by("-finished").first()
+
+
+def is_awaited(name: Name, account_id: int) -> bool:
+    """Whether an upload is on its way to a name, or another account's suspended one keeps it."""
+    of_others = Q(state=UploadState.SUSPENDED) & ~Q(account_id=account_id)
+    rows = Upload.objects.filter(Q(state__in=LIVE) | of_others, storage=name.storage, key=name.key)
+    return rows.exists()
 
 
 def own_keys(

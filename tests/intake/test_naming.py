@@ -273,6 +273,17 @@ def test_two_changes_never_meet_at_a_name(house: House, alice: Principal, act: s
     assert stored(house.backend, "acme/in/b") == b"x"
 
 
+def test_under_version_an_upload_on_its_way_keeps_its_name(house: House, alice: Principal) -> None:
+    alice = under(alice, OverwritePolicy.VERSION)
+    house.upload(alice, "/b", b"renamed")
+    stream = house.begin(alice, "/a", session="s2")
+    house.feed(stream, b"on its way")
+    assert house.rename(alice, "/b", "/a").path == "/a (1)"
+    assert house.finish(stream).path == "/a"
+    assert stored(house.backend, "acme/a") == b"on its way"
+    assert stored(house.backend, "acme/a (1)") == b"renamed"
+
+
 def test_a_source_that_is_busy_costs_no_number(
     house: House, alice: Principal, monkeypatch: pytest.MonkeyPatch
 ) -> None:

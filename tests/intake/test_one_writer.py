@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from itertools import islice
 from uuid import UUID
 
 import pytest
@@ -244,6 +245,23 @@ def test_two_uploads_at_once_get_two_names_under_version(
     assert rows() == ["upload.committed"] * 2
 
 
+@pytest.mark.parametrize("numbers", [1, 5])
+def test_a_number_that_was_taken_long_ago_is_passed_over(
+    house: House, alice: Principal, numbers: int
+) -> None:
+    """The name is free in storage, another upload is on its way to it, and of yesterday there are
+    numbered ones."""
+    alice = replace(alice, overwrite=OverwritePolicy.VERSION)
+    for _ in range(numbers + 1):
+        house.upload(alice, "/a.txt", b"yesterday")
+    house.backend.delete("acme/a.txt")
+    Upload.objects.update(finished=clock.now() - timedelta(days=1))
+    first = house.begin(alice, "/a.txt")
+    house.feed(first, b"1")
+    assert house.upload(alice, "/a.txt", b"2", session="s2").path == f"/a ({numbers + 1}).txt"
+    assert house.finish(first).path == "/a.txt"
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
@@ -260,7 +278,7 @@ def test_numbered_names_keep_their_suffix_and_their_length(name: str, expected: 
 
 
 def test_a_free_number_is_found_in_few_questions() -> None:
-    from securedrop_ftp.intake.names import first_free_number
+    from securedrop_ftp.intake.names import first_free_number, free_numbers
 
     asked: list[int] = []
 
@@ -270,6 +288,7 @@ def test_a_free_number_is_found_in_few_questions() -> None:
 
     assert first_free_number(taken) == 3000
     assert len(asked) < 30
+    assert list(islice(free_numbers(lambda n: n in {0, 2, 3}), 3)) == [1, 4, 5]
 
 
 # --- refusals ------------------------------------------------------------------------
