@@ -60,10 +60,9 @@ def first_free_number(taken: Callable[[int], bool], start: int = 0) -> int:
     request per day."""
     if not taken(start):
         return start
-    low, step = start, 1  # low is taken
-    while taken(start + step):
-        low, step = start + step, step * 2
-    high = start + step
+    low, high = start, start + 1  # low is taken
+    while taken(high):
+        low, high = high, start + 2 * (high - start)
     while high - low > 1:
         middle = (low + high) // 2
         if taken(middle):
