@@ -28,10 +28,15 @@
     │   └── NameBusy
     ├── LeaseLost
     ├── UploadRejected
-    │   └── AlreadyFinished
+    │   ├── AlreadyFinished
+    │   │   └── AnothersFile
+    │   ├── TooManyAppends
+    │   └── AppendedFileChanged
     ├── WrongType
     ├── BadOffset
-    │   └── ConvertedFromStart
+    │   ├── ConvertedFromStart
+    │   ├── NotAtTheEnd
+    │   └── AppendedAlready
     ├── LedgerUnavailable
     │   ├── LedgerFull
     │   └── UploadNotBegun
@@ -241,6 +246,20 @@ class AlreadyFinished(UploadRejected):
     """A finished file cannot be appended to. Send it whole."""
 
 
+class AnothersFile(AlreadyFinished):
+    """The account did not store that file, as far as the ledger knows, and may not append to it.
+    Send it whole."""
+
+
+class TooManyAppends(UploadRejected):
+    """The file was appended to too often in 24 hours. Send it whole."""
+
+
+class AppendedFileChanged(UploadRejected):
+    """The file is not the one that was stored, or was replaced, renamed or deleted while bytes for
+    its end came. Nothing was appended; look at the file, then try again."""
+
+
 class WrongType(SecureDropError):
     """The partner's files go as they are, their line ends are not converted. Switch to binary
     first."""
@@ -262,6 +281,16 @@ class BadOffset(SecureDropError):
 
 class ConvertedFromStart(BadOffset):
     """What is converted on its way goes from its first byte. Send it whole, or as binary."""
+
+
+class NotAtTheEnd(BadOffset):
+    """What is appended begins at the end of the file, of ``durable`` bytes. Go on there, or send
+    the file whole."""
+
+
+class AppendedAlready(BadOffset):
+    """What was sent last is in the file of ``durable`` bytes, though its client was told that the
+    outcome was pending. Send what is missing."""
 
 
 class LedgerUnavailable(SecureDropError):

@@ -29,6 +29,7 @@ class Principal:
         stall_window: seconds after which a transfer that moves nothing is given up.
         min_transfer_rate: bytes a second, averaged over ``stall_window``; 0: none is asked.
         create_directories: missing directories above a name are made with it.
+        append: what the account stored may be appended to when it is finished.
         ascii: what becomes of files under TYPE A.
         accept_missing_close_notify: FIN alone may end an upload that ALLO announced exactly.
         certificate: the client certificate that the login was checked with, if it was.
@@ -52,6 +53,7 @@ class Principal:
     stall_window: float
     min_transfer_rate: int
     create_directories: bool = False
+    append: bool = False
     ascii: AsciiPolicy = AsciiPolicy.CONVERT
     accept_missing_close_notify: bool = False
     certificate: PeerCertificate | None = None
@@ -88,6 +90,7 @@ def principal_of(
         stall_window=conf.stall_window if stall is None else stall,
         min_transfer_rate=conf.min_transfer_rate if rate is None else rate,
         create_directories=partner.create_directories,
+        append=partner.append and partner.overwrite_policy == OverwritePolicy.REPLACE,
         ascii=AsciiPolicy(partner.ascii),
         accept_missing_close_notify=partner.accept_missing_close_notify,
         certificate=certificate,

@@ -94,7 +94,7 @@ class PartnerAdmin(AuditedAdmin):
     inlines = (IPRuleInline, AccountInline)
     readonly_fields = ("issuers", "failures", "made", "last_changed")
     fieldsets = (
-        (None, {"fields": ("name", "enabled", "mode", "overwrite")}),
+        (None, {"fields": ("name", "enabled", "mode", "overwrite", "append")}),
         ("Storage", {"fields": ("storage", "prefix", "create_directories")}),
         (
             "Limits",

@@ -14,6 +14,7 @@ from typing import Any, Final
 from securedrop_ftp import exceptions as errors
 from securedrop_ftp import replies
 from securedrop_ftp.exceptions import SecureDropError
+from securedrop_ftp.intake.appending import APPENDS
 from securedrop_ftp.intake.receipt import Receipt
 from securedrop_ftp.replies import Reply
 
@@ -93,6 +94,18 @@ def _bad_offset(error: errors.BadOffset) -> Reply:
     )
 
 
+def _not_at_the_end(error: errors.NotAtTheEnd) -> Reply:
+    return replies.BAD_OFFSET.but(
+        f"The file has {error.durable} bytes; REST {error.durable} appends to it. Or send it whole."
+    )
+
+
+def _appended_already(error: errors.AppendedAlready) -> Reply:
+    return replies.BAD_OFFSET.but(
+        f"What you sent last was stored: the file has {error.durable} bytes. Send what is missing."
+    )
+
+
 def _its_own(error: Refused) -> Reply:
     return error.reply
 
@@ -137,8 +150,20 @@ ANSWERS: Final[Mapping[type[SecureDropError], Reply | Callable[[Any], Reply]]] =
         "The file is finished and nothing is appended to it: send it whole, by one STOR under "
         "TYPE I (fsspec: a block_size larger than the file)."
     ),
+    errors.AnothersFile: replies.NO_PERMISSION.but(
+        "Only a file that this account stored is appended to; send it whole, by one STOR."
+    ),
+    errors.TooManyAppends: replies.TOO_LARGE.but(
+        f"A file is appended to at most {APPENDS} times in 24 hours; send it whole, by one STOR."
+    ),
+    errors.AppendedFileChanged: replies.BUSY.but(
+        "The file was replaced, renamed or deleted meanwhile; nothing was appended. Look at it, "
+        "then try again."
+    ),
     errors.WrongType: replies.ASCII_REFUSED,
     errors.BadOffset: _bad_offset,
+    errors.NotAtTheEnd: _not_at_the_end,
+    errors.AppendedAlready: _appended_already,
     errors.ConvertedFromStart: replies.NO_RESTART_IN_ASCII,
     errors.LedgerUnavailable: replies.LOCAL_ERROR,
     errors.LedgerFull: replies.STORAGE_FULL,
@@ -174,6 +199,8 @@ def stored(receipt: Receipt) -> Reply:
         text += f"; stored as {receipt.path.rpartition('/')[2]}"
     if receipt.joined_at is not None:
         text += f"; joined at {receipt.joined_at}"
+    if receipt.appended_at is not None:
+        text += f"; appended at {receipt.appended_at}"
     if receipt.already_stored:
         text += "; it was stored already"
     return replies.TRANSFER_COMPLETE.but(text + ".")

@@ -82,7 +82,7 @@ class LoggedIn:
         if self.may(Permission.RENAME_OWN) and not self.may(Permission.RENAME):
             own = self.accounts(renamable_keys, self.principal, directory)
         replaced: frozenset[str] = frozenset()
-        if may_replace_own(self.principal):
+        if may_replace_own(self.principal) or self.principal.append:
             replaced = self.accounts(replaceable_keys, self.principal, directory)
         return Rights(self.principal, own.__contains__, replaced.__contains__)
 

@@ -36,7 +36,8 @@ class Rights:
     """Attributes:
     principal: who asks.
     stored_here: whether the account stored the file of a key lately: what ``rename_own`` is for.
-    own: whether the account stored it at any time: what it may replace without ``overwrite``.
+    own: whether the account stored it at any time: what it may replace without ``overwrite``, and
+        append to where that is allowed.
     """
 
     principal: Principal
@@ -60,8 +61,11 @@ class Rights:
         renamed = principal.may(_P.RENAME) or (
             principal.may(_P.RENAME_OWN) and self.stored_here(entry.key)
         )
-        replaced = principal.may(_P.OVERWRITE) or self.own(entry.key)
-        return _file_letters(principal.permissions, principal.overwrite, renamed, replaced)
+        own = self.own(entry.key)
+        replaced = principal.may(_P.OVERWRITE) or own
+        letters = _file_letters(principal.permissions, principal.overwrite, renamed, replaced)
+        appends = principal.append and own and principal.may(_P.UPLOAD) and principal.may(_P.RESUME)
+        return f"a{letters}" if appends else letters
 
     def _of_unfinished(self) -> str:
         """APPE goes on, DELE discards, STOR begins anew. Only who may resume sees it."""
@@ -81,7 +85,7 @@ def _file_letters(
     renamed: bool,
     replaced: bool,
 ) -> str:
-    """Never ``a``: a finished file is not appended to."""
+    """All but ``a``."""
     letters = (
         ("d", _P.DELETE in permissions),
         ("f", renamed),

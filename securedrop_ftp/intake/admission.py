@@ -16,7 +16,7 @@ from uuid import uuid4
 
 from securedrop_ftp.exceptions import UploadBusy
 from securedrop_ftp.intake import ledger, moves
-from securedrop_ftp.intake.attempt import Attempt
+from securedrop_ftp.intake.attempt import Attempt, Base
 from securedrop_ftp.intake.context import IntakeContext
 from securedrop_ftp.intake.digest import new_digest
 from securedrop_ftp.intake.directories import require_above
@@ -44,8 +44,14 @@ class Admission:
         self._context = context
         self._book = context.ledger
 
-    def admit(self, request: UploadRequest, terms: Terms, backend: ConfinedStorage) -> Attempt:
-        """A new upload on these terms.
+    def admit(
+        self,
+        request: UploadRequest,
+        terms: Terms,
+        backend: ConfinedStorage,
+        base: Base | None = None,
+    ) -> Attempt:
+        """A new upload on these terms. ``base``: the file that it replaces and begins with.
 
         Raises:
             SecureDropError: refused; nothing was written.
@@ -54,6 +60,7 @@ class Admission:
         exists = file_exists(backend, request.key)
         for number, key in self._candidates(request, terms, backend, exists=exists):
             row = self._row(request, terms, backend, key)
+            row.appends_to = base.upload_id if base is not None else None
             step("admitted.before")
             match self._open(row, request, terms, backend, exists=exists and number == 0):
                 case MustSettle(other):

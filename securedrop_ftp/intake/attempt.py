@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import mimetypes
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID, uuid5
 
 from securedrop_ftp.events import Event
@@ -16,6 +16,7 @@ from securedrop_ftp.storage.protocol import (
     META_PARTNER,
     META_UPLOAD_ID,
     Backend,
+    Entry,
     ObjectSpec,
     Part,
     Partial,
@@ -87,9 +88,23 @@ class Unconfirmed:
 
 
 @dataclass(frozen=True, slots=True)
+class Base:
+    """The finished file to which an upload is appended: the upload that stored it, and what storage
+    told of it."""
+
+    upload_id: UUID
+    sha256: str
+    entry: Entry
+    state: bytes | None = field(default=None, repr=False)  # SHA-256's at its end
+
+
+@dataclass(frozen=True, slots=True)
 class Attempt:
     """An admitted upload. ``path`` and ``key`` are those it is stored under; ``digest`` is
-    ``None`` where the bytes so far have no digest and the object must be read back."""
+    ``None`` where the bytes so far have no digest and the object must be read back.
+
+    ``base``: what it is appended to. Its bytes are in ``parts``, and the last of them, which fill
+    no part, in ``carried`` until a buffer has them; ``digest`` knows them all already."""
 
     request: UploadRequest
     terms: Terms
@@ -103,6 +118,8 @@ class Attempt:
     parts: tuple[Part, ...] = ()
     partial: Partial | None = None
     joined_at: int | None = None
+    base: Base | None = None
+    carried: bytearray = field(default_factory=bytearray, repr=False)
     unconfirmed: tuple[Unconfirmed, ...] = ()
     supersedes: bool = True  # the account may have suspended uploads of the path
 

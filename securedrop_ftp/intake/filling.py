@@ -13,6 +13,26 @@ from securedrop_ftp.intake.part_writer import FullPart
 from securedrop_ftp.intake.pipeline import Pipeline
 
 
+class _Carried:
+    """The end of the file that is appended to, where nothing more came, as a part's content."""
+
+    def __init__(self, data: bytearray) -> None:
+        self._data = data
+
+    @property
+    def filled(self) -> int:
+        """How many bytes there are."""
+        return len(self._data)
+
+    @property
+    def content(self) -> memoryview:
+        """All of them, uncopied."""
+        return memoryview(self._data)
+
+    def release(self) -> None:
+        """Nothing of the budget is held."""
+
+
 class Filling:
     """Called from the thread that receives, except :meth:`buffer_freed`. Nothing here blocks.
 
@@ -28,7 +48,9 @@ class Filling:
         wake: Callable[[], None],
     ) -> None:
         """``wake`` is called, from any thread, when :meth:`room` is worth asking again."""
-        self.received = length_of(attempt.parts)
+        self._carried = attempt.carried
+        self._carried_to = 0  # how much of it a buffer has; it is cleared when one has it all
+        self.received = length_of(attempt.parts) + len(self._carried)
         self._sizes = attempt.terms.sizes
         self._partner = attempt.request.principal.partner
         self._budget = budget
@@ -54,10 +76,24 @@ class Filling:
             if current is None:
                 return None
         room = current.room()
+        while room is not None and self._carried:
+            self._carry(current, room)
+            room = current.room()
         if room is None and current.filled == 0:
             # A first part that is held back for want of a second must not hold the memory.
             self._expect_more()
         return room
+
+    def _carry(self, current: PartBuffer, room: memoryview) -> None:
+        """The end of the file that is appended to, before what comes."""
+        start = self._carried_to
+        stop = min(start + len(room), len(self._carried))
+        with memoryview(self._carried) as carried:
+            room[: stop - start] = carried[start:stop]
+        current.filled += stop - start
+        self._carried_to = stop
+        if stop == len(self._carried):
+            self._carried.clear()
 
     def filled(self, count: int) -> None:
         """``count`` bytes were written at the start of the last :meth:`room`."""
@@ -77,6 +113,11 @@ class Filling:
     def hand_over_rest(self) -> None:
         """The file is whole: so is the part that was coming."""
         current = self._current
+        if self._carried:  # nothing came, not even a buffer for it
+            self._number += current is None
+            self.drop()
+            self._hand_over_carried()
+            return
         if current is not None and current.filled:
             self._hand_over(current, at_end=True)
             return
@@ -86,6 +127,12 @@ class Filling:
                 self._held += 1
             nothing = PartBuffer(self._budget, self._partner, 0, self._wake)
             self._hand_over(nothing, at_end=True)
+
+    def _hand_over_carried(self) -> None:
+        with self._lock:
+            self._held += 1
+        offset = self.received - len(self._carried)
+        self._pipeline.add(FullPart(self._number, offset, _Carried(self._carried), begins=offset))
 
     def drop(self) -> None:
         """What has come of a part that is not full is of no use."""
@@ -108,7 +155,8 @@ class Filling:
 
     def _new_buffer(self) -> PartBuffer | None:
         sizes = self._sizes
-        size = self._rest or sizes.at(self.received)
+        begins = self.received - len(self._carried)  # nothing else has come where there is any
+        size = self._rest or sizes.at(begins)
         spooled = self._rest > 0 or sizes.is_spooled(size)
         in_memory = min(size, sizes.piece) if spooled else size
         if not self._rest and self._number >= sizes.max_parts:
@@ -118,7 +166,7 @@ class Filling:
             return None
         if not self._rest:
             self._number += 1
-            self._begins = self.received
+            self._begins = begins
             self._rest = size if spooled else 0
         return PartBuffer(self._budget, self._partner, in_memory, self._wake)
 

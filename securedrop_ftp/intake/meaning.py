@@ -188,8 +188,8 @@ def renamable_keys(principal: Principal, directory: str) -> frozenset[str]:
 
 def replaceable_keys(principal: Principal, directory: str) -> frozenset[str]:
     """Keys of the files directly in a directory that the account may replace though it may not
-    overwrite others'."""
-    if not may_replace_own(principal):
+    overwrite others', or append to."""
+    if not (may_replace_own(principal) or principal.append):
         return frozenset()
     folder = keys.key_for(principal.root, directory)
     return frozenset(stored_names.own_keys(principal.account_id, principal.storage, folder))

@@ -17,13 +17,14 @@ from django.db.models.functions import Coalesce
 
 from securedrop_ftp import clock
 from securedrop_ftp.events import Event
+from securedrop_ftp.exceptions import AppendedFileChanged
 from securedrop_ftp.intake import kept_directories, name_changes, stored_names
 from securedrop_ftp.intake.durable import to_json
 from securedrop_ftp.intake.ledger import Claim, held
 from securedrop_ftp.intake.phases import Trigger, row_after, rows_before
 from securedrop_ftp.intake.receipt import Sent
 from securedrop_ftp.intake.replacing import is_own
-from securedrop_ftp.intake.stored_names import Name
+from securedrop_ftp.intake.stored_names import Name, holder
 from securedrop_ftp.intake.takeover import discard_suspended
 from securedrop_ftp.models import Upload, UploadState
 from securedrop_ftp.models.upload import LIVE
@@ -63,7 +64,7 @@ _MARK_COMMITTED = Update(
     current=True,
     lease_until=Given("taken_until", DateTimeField()),
     resume_token="",
-    digest_state=None,
+    digest_state=Given("states", BinaryField()),
     key=Given("key"),
     digest_source=Coalesce(Given("digest_source"), F("digest_source")),
     finished=Given("now", DateTimeField()),
@@ -137,6 +138,18 @@ def decide_replacing(claim: Claim, name: Name, account_id: int) -> bool:
     return own
 
 
+def refuse_changed(name: Name, base_id: UUID) -> None:
+    """In the transaction of :func:`mark_publishing`, behind it: from there on nobody else changes
+    who has the name.
+
+    Raises:
+        AppendedFileChanged: another file has it than the one that was appended to.
+    """
+    held_by = holder(name)
+    if held_by is None or held_by.pk != base_id:
+        raise AppendedFileChanged
+
+
 def expire_lease(claim: Claim, told: str = "") -> bool:
     """The outcome is unknown: whoever comes first may settle it. What a client was ``told`` is the
     row's reason until then."""
@@ -155,8 +168,10 @@ def mark_committed(
     supersedes: Q | None = None,
     digest_source: str | None = None,
     taken_until: datetime | None = None,
+    states: bytes | None = None,
 ) -> list[Upload] | None:
-    """Committed under ``name``, with its audit row. ``supersedes`` selects suspended rows that this
+    """Committed under ``name``, with its audit row. ``states``: of the digest at the end of a file
+    that may be appended to. ``supersedes`` selects suspended rows that this
     upload replaces; they are returned, aborted in the ledger, for storage to forget. Until
     ``taken_until`` the key stays taken: the row keeps a lease though it is not live.
 
@@ -172,6 +187,7 @@ def mark_committed(
         taken_until=taken_until,
         key=name.key,
         digest_source=digest_source,
+        states=states,
         now=clock.now(),
     )
     if not changed:
@@ -198,6 +214,7 @@ def settle_committed(
     name: Name,
     supersedes: Q | None = None,
     taken_until: datetime | None = None,
+    states: bytes | None = None,
 ) -> list[Upload] | None:
     """:func:`mark_committed` for a client that was told “outcome pending”: a retry of the same
     bytes is answered from the row. So it is where an earlier call had reached the database and
@@ -209,6 +226,7 @@ def settle_committed(
         unconfirmed=True,
         supersedes=supersedes,
         taken_until=taken_until,
+        states=states,
     )
     if replaced is None:
         held(claim, UploadState.COMMITTED).update(unconfirmed=True, reason=event.reply[:255])

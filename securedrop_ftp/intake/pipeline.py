@@ -85,6 +85,7 @@ class Pipeline:
         self.single: FullPart | None = None
         self._attempt = attempt
         self._digest = attempt.digest
+        self._known = len(attempt.carried)  # bytes of the next part that the digest has
         self._story = story
         self._owner = owner
         self._submit = submit
@@ -222,7 +223,8 @@ class Pipeline:
         hashed = False
         try:
             if self._digest is not None:
-                self._digest.update(part.buffer.content)
+                self._digest.update(part.buffer.content[self._known :])
+                self._known = 0
                 if part.ends_part:
                     self._recording.note_midstate(part.offset + part.size, self._digest.save())
             hashed = True

@@ -24,16 +24,18 @@ from django.db.models import Q
 from securedrop_ftp import clock
 from securedrop_ftp.events import Event
 from securedrop_ftp.exceptions import (
+    AppendedFileChanged,
     LeaseLost,
     LedgerUnavailable,
+    NotFound,
     OutcomeUnknown,
     StorageError,
     VerificationFailed,
 )
 from securedrop_ftp.intake import ledger, moves
-from securedrop_ftp.intake.attempt import Attempt, Unconfirmed, reason_of
+from securedrop_ftp.intake.attempt import Attempt, Base, Unconfirmed, reason_of
 from securedrop_ftp.intake.context import IntakeContext
-from securedrop_ftp.intake.durable import length_of
+from securedrop_ftp.intake.durable import length_of, pack_states
 from securedrop_ftp.intake.held import forget_parts
 from securedrop_ftp.intake.kept_directories import root_of
 from securedrop_ftp.intake.ledger import Claim
@@ -94,6 +96,7 @@ class Publication:
         """
         parts = [] if self._recording.partial is None else self._recording.parts
         self._verify(parts)
+        self._verify_base()
         digest = self._attempt.digest
         sha256 = digest.hexdigest() if digest is not None else ""
         earlier = self._stored_already(sha256)
@@ -120,6 +123,22 @@ class Publication:
         if have != self._size:
             raise VerificationFailed(f"{self._size} bytes were received, {have} are in storage")
 
+    def _verify_base(self) -> None:
+        """What is appended to is still the very object; of our own writers the ledger tells."""
+        base = self._attempt.base
+        if base is None:
+            return
+        try:
+            now = self._attempt.backend.stat(base.entry.key)
+        except NotFound:
+            raise AppendedFileChanged from None
+        if (now.etag, now.size, now.modified) != (
+            base.entry.etag,
+            base.entry.size,
+            base.entry.modified,
+        ):
+            raise AppendedFileChanged
+
     def _write_ahead(self, parts: list[Part], sha256: str) -> None:
         mark = partial(
             moves.mark_publishing,
@@ -134,6 +153,8 @@ class Publication:
             sent=self._sent,
         )
         job = partial(self._mark_own, mark) if self._attempt.terms.replace_own else mark
+        if self._attempt.base is not None:
+            job = partial(self._mark_appended, job, self._attempt.base)
         if not self._book.run(job):
             raise LeaseLost
         self._story.move(Trigger.WRITE_AHEAD)
@@ -144,6 +165,13 @@ class Publication:
         if marked:
             account = self._attempt.request.principal.account_id
             self._replaces = moves.decide_replacing(self._claim, self._name, account)
+        return marked
+
+    def _mark_appended(self, mark: Callable[[], bool], base: Base) -> bool:
+        """A job, for what is appended to the file that has the name now."""
+        marked = mark()
+        if marked:
+            moves.refuse_changed(self._name, base.upload_id)
         return marked
 
     # --- storage -----------------------------------------------------------------------
@@ -195,7 +223,8 @@ class Publication:
             path=attempt.path,
             key=attempt.key,
             version_of=attempt.version_of,
-            joined_at=attempt.joined_at,
+            joined_at=attempt.joined_at if attempt.base is None else None,
+            appended_at=attempt.joined_at if attempt.base is not None else None,
             sent=self._sent,
         )
         self._commit(receipt, self._taken_until() if published.may_land_again else None)
@@ -216,6 +245,7 @@ class Publication:
             name=self._name,
             supersedes=superseded,
             taken_until=taken_until,
+            states=self._end_state(),
         )
         replaced: list[Upload] | None = []
         try:
@@ -232,6 +262,7 @@ class Publication:
                     name=self._name,
                     supersedes=superseded,
                     taken_until=taken_until,
+                    states=self._end_state(),
                 )
                 self._context.unsettled.leave(later)
                 raise OutcomeUnknown(reason_of(exc)) from exc
@@ -239,6 +270,14 @@ class Publication:
             raise LeaseLost
         for row in replaced or ():
             forget_parts(row, self._attempt.backend)
+
+    def _end_state(self) -> bytes | None:
+        """The digest's, where something may be appended without reading the file for it."""
+        attempt = self._attempt
+        if not attempt.request.principal.append or not attempt.backend.capabilities.copies_parts:
+            return None
+        state = attempt.digest.save() if attempt.digest is not None else None
+        return pack_states({self._size: state}) if state is not None else None
 
     @property
     def _name(self) -> Name:
@@ -335,4 +374,6 @@ def _reasons(receipt: Receipt) -> str:
         reasons.append(f"stored as a version of {receipt.version_of}")
     if receipt.joined_at is not None:
         reasons.append(f"joined at {receipt.joined_at}")
+    if receipt.appended_at is not None:
+        reasons.append(f"appended at {receipt.appended_at}")
     return "; ".join(reasons)

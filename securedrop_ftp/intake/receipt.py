@@ -23,7 +23,8 @@ class Sent:
 class Receipt:
     """A committed upload. ``path`` and ``key`` are where it is stored; ``version_of`` is the
     path that the client named, if a numbered name was taken instead, else ``""``;
-    ``joined_at`` is the offset at which a resumed upload went on; ``sent`` is what came, where
+    ``joined_at`` is the offset at which a resumed upload went on; ``appended_at`` is the length of
+    the finished file to which this one was appended; ``sent`` is what came, where
     something else was made of it."""
 
     size: int
@@ -32,5 +33,6 @@ class Receipt:
     key: str
     version_of: str = ""
     joined_at: int | None = None
+    appended_at: int | None = None
     already_stored: bool = False
     sent: Sent | None = None

@@ -44,7 +44,7 @@ class Recording:
         self._pen = _Pen.IDLE
         self._sealed = ""
         self._lock = threading.Lock()
-        if attempt.parts and attempt.digest is not None:
+        if attempt.parts and attempt.digest is not None and not attempt.carried:
             self.note_midstate(length_of(attempt.parts), attempt.digest.save())
 
     def note_midstate(self, offset: int, state: bytes | None) -> None:

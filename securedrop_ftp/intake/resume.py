@@ -18,6 +18,7 @@ from django.db import IntegrityError, transaction
 from securedrop_ftp import clock
 from securedrop_ftp.exceptions import (
     AlreadyFinished,
+    AnothersFile,
     BadOffset,
     ConvertedFromStart,
     Exists,
@@ -145,7 +146,7 @@ class Resumption:
 
     def _refuse_unless_new(self, request: UploadRequest, backend: Backend) -> None:
         if file_exists(backend, request.key):
-            raise AlreadyFinished
+            raise AnothersFile if request.principal.append else AlreadyFinished
         if request.offset:
             raise BadOffset(durable=0)
 

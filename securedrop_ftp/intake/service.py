@@ -27,6 +27,7 @@ from securedrop_ftp.exceptions import (
 )
 from securedrop_ftp.intake import moves, name_changes, spelling, steps
 from securedrop_ftp.intake.admission import Admission
+from securedrop_ftp.intake.appending import Appending
 from securedrop_ftp.intake.attempt import Actor, Attempt, reason_of
 from securedrop_ftp.intake.context import IntakeContext
 from securedrop_ftp.intake.directories import Directories
@@ -76,6 +77,7 @@ class Intake:
         self._writer = writer
         self._admission = Admission(self._context)
         self._suspended = SuspendedUploads(self._context)
+        self._appending = Appending(self._context, self._admission, self._suspended)
         self._resumption = Resumption(self._context, self._suspended)
         #: What names mean, and how they are changed.
         self.meaning = Meaning(self._context, self._suspended)
@@ -125,6 +127,9 @@ class Intake:
         self._context.space.refuse(backend, 0 if request.offset else request.least or 0)
         terms = Terms.of(request, backend.capabilities, self._context.conf)
         if request.goes_on:
+            base = self._appending.base(request, backend)
+            if base is not None:
+                return self._appending.admit(request, terms, backend, base)
             attempt = self._resumption.resume(request, terms, backend)
             if attempt is not None:
                 return attempt

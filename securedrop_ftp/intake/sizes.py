@@ -39,8 +39,8 @@ class PartSizes:
         first = _round_up(max(conf.part_size, capabilities.min_part_size), self._multiple)
         self.piece = first
         in_memory = min(conf.max_part_size, conf.upload_memory, capabilities.max_part_size)
-        self._in_memory = max(first, in_memory // self._multiple * self._multiple)
-        self.ceiling = self._in_memory
+        self.in_memory = max(first, in_memory // self._multiple * self._multiple)
+        self.ceiling = self.in_memory
         if conf.disk_spool:
             most = min(SPOOLED, capabilities.max_part_size) // self._multiple * self._multiple
             self.ceiling = max(self.ceiling, most)
@@ -66,7 +66,7 @@ class PartSizes:
 
     def is_spooled(self, size: int) -> bool:
         """Whether a part of that size goes over the disk, in pieces of :attr:`piece` bytes."""
-        return size > self._in_memory
+        return size > self.in_memory
 
     def buffers(self, size: int) -> int:
         """How many parts of ``size`` bytes one upload may hold in memory, the one being

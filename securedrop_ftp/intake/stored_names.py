@@ -36,6 +36,7 @@ _GIVE_UP = Update(
         pk=Given("but", UUIDField())
     ),
     current=False,
+    digest_state=None,
 )
 
 
@@ -46,14 +47,16 @@ def hold(name: Name, upload_id: UUID) -> None:
 
 def give_up(storage: str, keys: Sequence[str]) -> None:
     """What has these keys was deleted."""
-    Upload.objects.filter(storage=storage, key__in=keys, current=True).update(current=False)
+    Upload.objects.filter(storage=storage, key__in=keys, current=True).update(
+        current=False, digest_state=None
+    )
 
 
 def move(change: NameChange) -> None:
     """What was stored at the source of a rename, or below it, is at its target now."""
     rows = Upload.objects.filter(storage=change.storage, current=True).order_by()
     if not change.directory:
-        rows.filter(key=change.target).update(current=False)
+        rows.filter(key=change.target).update(current=False, digest_state=None)
         rows.filter(key=change.source).update(key=change.target, path=change.target_path)
         return
     # The path first: the key selects the rows. An account with another root has other paths.

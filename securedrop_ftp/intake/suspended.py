@@ -48,8 +48,8 @@ class Suspended:
 
 def parts_of(row: Upload) -> list[Part]:
     """The parts below the row's durable length; none of what was converted on its way: where in the
-    client's file they end is not known."""
-    if row.converted:
+    client's file they end is not known. None of what was appended: its file is as it was."""
+    if row.converted or row.appends_to:
         return []
     return durable_parts(from_json(row.parts), row.received)
 

@@ -78,7 +78,9 @@ def retire(row: Upload, *, resumable: bool, reason: str, reply: str) -> bool | N
 
 def _has_whole_parts(row: Upload) -> bool:
     """The account can go on with what storage has of it."""
-    if row.converted:  # where in the client's file its parts end is not known
+    # Where in the client's file a converted upload's parts end is not known; of what is appended
+    # the file is as it was.
+    if row.converted or row.appends_to:
         return False
     return bool(row.resume_token) and bool(durable_parts(from_json(row.parts), row.received))
 

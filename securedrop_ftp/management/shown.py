@@ -42,6 +42,7 @@ def partner_row(partner: Partner) -> Row:
         "prefix": partner.prefix,
         "tls_session_reuse": partner.require_tls_session_reuse,
         "create_directories": partner.create_directories,
+        "append": partner.append,
         "ascii": partner.ascii,
         "accept_missing_close_notify": partner.accept_missing_close_notify,
         "client_certificates": partner.client_certificates,

@@ -100,6 +100,14 @@ class Partner(models.Model):
         "where they are missing, mistyped ones too. Off: it is refused, and the reply names the "
         "directory that is missing; the client makes it with MKD.",
     )
+    append = models.BooleanField(
+        "append to finished files",
+        default=False,
+        db_default=False,
+        help_text="On, under the policy “replace” only: APPE, and REST with STOR at its end, add "
+        "to a finished file that the account stored itself. Each time the whole file is published "
+        "anew, so who fetches it meets every step. At most 20 times a file in 24 hours.",
+    )
     ascii = models.CharField(
         "files under TYPE A (ASCII)",
         max_length=16,
@@ -193,6 +201,14 @@ class Partner(models.Model):
             raise ValidationError({"prefix": f"“{RESERVED_ROOT}” is the service's own."})
         self._refuse_overlap()
         self._refuse_unknown_storage()
+        if self.append and self.overwrite_policy != OverwritePolicy.REPLACE:
+            raise ValidationError(
+                {
+                    "append": "Appending replaces the file each time: it needs the overwrite "
+                    f"policy “replace”, and this partner has “{self.overwrite_policy.value}”. Set "
+                    "“replace” with it, or leave appending off."
+                }
+            )
         self._clean_client_certificates()
 
     def _refuse_overlap(self) -> None:

@@ -69,13 +69,20 @@ class Upload(models.Model):
     )
     resume_token = models.TextField(blank=True, help_text="Encrypted; never shown.")
     digest_state = models.BinaryField(
-        null=True, help_text="SHA-256's midstates after the last two parts."
+        null=True,
+        help_text="SHA-256's midstates after the last two parts; of a finished file that may be "
+        "appended to, at its end.",
     )
     digest_source = models.CharField(
         max_length=16, blank=True, help_text="stream, midstate or readback"
     )
     resumed_at = models.PositiveBigIntegerField(null=True, help_text="The join offset.")
 
+    appends_to = models.UUIDField(
+        null=True,
+        help_text="The upload whose file this one begins with (APPE to a finished file). Such an "
+        "upload is not resumed.",
+    )
     converted = models.BooleanField(
         default=False,
         db_default=False,

@@ -24,12 +24,14 @@ from securedrop_ftp.exceptions import (
     NotFound,
     OutsidePrefix,
     StorageRefused,
+    UnsupportedByBackend,
 )
 from securedrop_ftp.keys import RESERVED_ROOT, check_key, check_prefix
 from securedrop_ftp.storage.listing import in_pages
 from securedrop_ftp.storage.protocol import (
     Backend,
     Capabilities,
+    CopiesParts,
     Entry,
     ObjectSpec,
     Part,
@@ -135,6 +137,14 @@ class ConfinedStorage:
 
     def put_part(self, partial: Partial, number: int, offset: int, data: memoryview) -> Part:
         return self._backend.put_part(self._partial(partial), number, offset, data)
+
+    def copy_parts(self, partial: Partial, entry: Entry, parts: Sequence[Part]) -> list[Part]:
+        """Raises UnsupportedByBackend where the backend inside copies none."""
+        self._inside(entry.key)
+        backend = self._backend
+        if not isinstance(backend, CopiesParts):
+            raise UnsupportedByBackend
+        return backend.copy_parts(self._partial(partial), entry, parts)
 
     def resume(self, partial: Partial, epoch: int) -> Partial:
         return self._partial(self._backend.resume(self._partial(partial), epoch))

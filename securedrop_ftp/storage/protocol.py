@@ -59,6 +59,7 @@ class Capabilities:
             in it, and the ledger keeps it.
         longest_read: bytes of a download that are asked for at once; a longer range takes memory
             and saves nothing. ``None``: as the settings say, likewise.
+        copies_parts: it is a :class:`CopiesParts`.
     """
 
     resumable: bool = False
@@ -73,6 +74,7 @@ class Capabilities:
     keeps_directories: bool = True
     reads_ahead: int | None = None
     longest_read: int | None = None
+    copies_parts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,6 +299,20 @@ class Located(Protocol):
 
     def is_blank(self) -> bool:
         """Whether there is nothing at all in the location, or no location."""
+
+
+@runtime_checkable
+class CopiesParts(Protocol):
+    """A backend that makes parts of what it stores without sending it."""
+
+    def copy_parts(self, partial: Partial, entry: Entry, parts: Sequence[Part]) -> list[Part]:
+        """Store these parts of an upload (their tokens are not there yet), each the bytes of
+        ``entry`` at its own offset, of the very object that ``stat`` saw.
+
+        Raises:
+            StorageUnavailable: it is another object now.
+            NotFound: it is gone.
+        """
 
 
 #: Makes a backend of the configured Django storage. Called in each worker after the fork.

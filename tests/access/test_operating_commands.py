@@ -76,12 +76,13 @@ def test_a_partner_lives_by_commands_alone(shell: Shell) -> None:
         "partner_set", "wayne", "--mode", "exchange", "--max-sessions", "3",
         "--max-file-size", "1000", "--tls-session-reuse", "off", "--ascii", "refuse",
         "--accept-missing-close-notify", "on", "--create-directories", "on",
+        "--append", "on",
     )  # fmt: skip
     assert (row["mode"], row["max_sessions"], row["max_file_size"]) == ("exchange", 3, 1000)
     assert row == shell.json("partner_show", "wayne")
     assert row["tls_session_reuse"] is False
     assert (row["ascii"], row["accept_missing_close_notify"]) == ("refuse", True)
-    assert row["create_directories"] is True
+    assert (row["create_directories"], row["append"]) == (True, True)
     rules = shell.json("partner_rules", "wayne", "add", "allow", "198.51.100.0/24")
     assert rules == [{"action": "allow", "network": "198.51.100.0/24", "note": ""}]
     account = shell.json("account_set", "bruce", "--permissions", "upload,list", "--enabled", "off")

@@ -82,6 +82,20 @@ def test_what_its_clients_need_is_set_and_audited(operator: Client, partner: Par
     assert "CR LF of its own" in operator.get(change).content.decode()
 
 
+def test_appending_needs_the_policy_that_replaces(operator: Client, partner: Partner) -> None:
+    change = reverse("admin:securedrop_ftp_partner_change", args=(partner.pk,))
+    for overwrite in ("reject", "version", ""):  # in drop mode: version
+        form = _form(name="acme", prefix="acme/", mode="drop", overwrite=overwrite, append="on")
+        answer = operator.post(change, form)
+        assert answer.status_code == 200
+        assert "it needs the overwrite policy “replace”" in answer.content.decode()
+    form = _form(name="acme", prefix="acme/", overwrite="replace", append="on")
+    assert operator.post(change, form).status_code == 302
+    partner.refresh_from_db()
+    assert partner.append
+    assert "append: False → True" in _reasons()[-1]
+
+
 def test_a_save_that_changes_nothing_leaves_no_row(operator: Client, partner: Partner) -> None:
     url = reverse("admin:securedrop_ftp_partner_change", args=(partner.pk,))
     before = _reasons()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -21,7 +21,7 @@ from securedrop_ftp.exceptions import (
 )
 from securedrop_ftp.storage.confined import ConfinedStorage
 from securedrop_ftp.storage.memory import MemoryBackend
-from securedrop_ftp.storage.protocol import Backend, Entry, ObjectSpec, Partial
+from securedrop_ftp.storage.protocol import Backend, CopiesParts, Entry, ObjectSpec, Part, Partial
 from tests.storage.uploads import content, listing, pieces, put, put_parts, spec_for
 
 ROOT = "acme/"
@@ -35,6 +35,9 @@ class Recorder(MemoryBackend):
         super().__init__()
         self.keys: list[str] = []
 
+    def copy_parts(self, partial: Partial, entry: Entry, parts: Sequence[Part]) -> list[Part]:
+        return list(parts)
+
     def __getattribute__(self, name: str) -> Any:
         found = super().__getattribute__(name)
         if name.startswith("_") or not callable(found):
@@ -45,6 +48,11 @@ class Recorder(MemoryBackend):
             return found(*args, **kwargs)
 
         return recorded
+
+
+def copy_parts(storage: Backend, source: str, target: str) -> list[Part]:
+    assert isinstance(storage, CopiesParts)
+    return storage.copy_parts(Partial(spec_for(target), "t"), Entry(source, False, 1), [])
 
 
 def key_of(value: object) -> str | None:
@@ -63,6 +71,7 @@ ACTS: dict[str, Callable[[Backend, str, str], object]] = {
     "put_part": lambda s, key, other: s.put_part(
         Partial(spec_for(key), "t"), 1, 0, memoryview(b"x")
     ),
+    "copy_parts": lambda s, key, other: copy_parts(s, key, other or "acme/b"),
     "resume": lambda s, key, other: s.resume(Partial(spec_for(key), "t"), 2),
     "commit": lambda s, key, other: s.commit(
         Partial(spec_for(key), "t"), [], size=0, sha256="", replace=True
@@ -94,6 +103,8 @@ KEYS = st.one_of(
 
 @given(act=st.sampled_from(sorted(ACTS)), key=KEYS, other=KEYS)
 @example(act="rename", key="acme/a", other="acme-2/a")
+@example(act="copy_parts", key="acme-2/a", other="acme/a")
+@example(act="copy_parts", key="acme/a", other="acme-2/a")
 @example(act="delete", key="acme/../acme-2/a", other="")
 @example(act="put_object", key="acme", other="")
 @example(act="stat", key="acme/..\\acme-2\\a", other="")

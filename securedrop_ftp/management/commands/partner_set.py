@@ -27,6 +27,7 @@ OPTIONS: Final = (
     "prefix",
     "tls_session_reuse",
     "create_directories",
+    "append",
     "ascii",
     "accept_missing_close_notify",
     "max_file_size",
@@ -71,6 +72,12 @@ class Command(SentenceCommand):
             default=[],
             metavar="NAME",
             help="make a directory below its prefix, where it is not there; may be repeated",
+        )
+        add_switch(
+            parser,
+            "--append",
+            "on: APPE and REST with STOR add to an account's own finished file, which is published "
+            "anew each time; overwrite policy “replace” only",
         )
         parser.add_argument(
             "--ascii",

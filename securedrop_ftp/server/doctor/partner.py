@@ -58,6 +58,7 @@ def settings_of(partner: Partner) -> Iterator[Finding]:
         f"a taken name: {partner.overwrite_policy.value}",
         f"TLS session reuse {'required' if partner.require_tls_session_reuse else 'not required'}",
         f"missing directories {'made' if partner.create_directories else 'refused'}",
+        *(["appending on"] if partner.append else []),
         f"ASCII {partner.ascii}",
         "close_notify "
         + ("not required with ALLO" if partner.accept_missing_close_notify else "required"),

@@ -72,6 +72,7 @@ class S3Backend(ObjectStore):
         max_part_size=5 * 1024 * MIB,
         max_parts=10_000,
         max_object_size=5 * 1024 * 1024 * MIB,
+        copies_parts=True,
     )
 
     def __init__(self, storage: Any, conf: Conf | None = None) -> None:
@@ -120,6 +121,9 @@ class S3Backend(ObjectStore):
             return Part(number, offset, data.nbytes, answer["ETag"])
 
         return twice("upload_part", put)
+
+    def copy_parts(self, partial: Partial, entry: Entry, parts: Sequence[Part]) -> list[Part]:
+        return self._copier.copy_parts(partial.spec.key, partial.token, entry, parts)
 
     def commit(
         self, partial: Partial, parts: Sequence[Part], *, size: int, sha256: str, replace: bool

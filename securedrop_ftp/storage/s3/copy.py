@@ -6,7 +6,9 @@ Above :data:`ONE_REQUEST` a copy is made of ranges, in parallel (``UploadPartCop
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
@@ -17,6 +19,7 @@ from securedrop_ftp.exceptions import (
     StorageUnavailable,
 )
 from securedrop_ftp.storage.flat import in_parallel
+from securedrop_ftp.storage.protocol import Entry, Part
 from securedrop_ftp.storage.retry import Attempts
 from securedrop_ftp.storage.s3.bucket import Bucket
 from securedrop_ftp.storage.s3.multipart import MarkedMultiparts
@@ -55,6 +58,23 @@ class Copier:
             params = self._bucket.write_parameters(target, content=False)
             self._from("copy_object", source, etag, attempts, target, params)
 
+    def copy_parts(
+        self, target: str, multipart_id: str, entry: Entry, parts: Sequence[Part]
+    ) -> list[Part]:
+        """Parts of a multipart upload, from the same offsets of another object."""
+        attempts = self._bucket.attempts(slow=True)
+
+        def copy(part: Part) -> Part:
+            params = {
+                "UploadId": multipart_id,
+                "PartNumber": part.number,
+                "CopySourceRange": f"bytes={part.offset}-{part.offset + part.size - 1}",
+            }
+            answer = self._from("upload_part_copy", entry.key, entry.etag, attempts, target, params)
+            return replace(part, token=answer["CopyPartResult"]["ETag"])
+
+        return in_parallel(copy, parts)
+
     def _from(
         self,
         operation: str,
@@ -77,7 +97,7 @@ class Copier:
         except Exists:
             # Swift compares the ETag of a multipart object with another one than it tells.
             if self._bucket.call("head_object", attempts, Key=full)["ETag"] != etag:
-                raise StorageUnavailable("The file was replaced while it was renamed.") from None
+                raise StorageUnavailable("The file was replaced while it was copied.") from None
             return call(**params)
 
     def _copy_ranges(
