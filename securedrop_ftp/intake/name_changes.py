@@ -52,9 +52,9 @@ def forget(change: NameChange) -> None:
     NameChange.objects.filter(pk=change.pk, owner=change.owner).delete()
 
 
-def standing_against(change: NameChange) -> list[Upload]:
+def standing_against(change: NameChange, *, yields: bool = False) -> list[Upload]:
     """The uploads that hinder a claim which is committed; their rows are locked until the end of
-    the transaction.
+    the transaction. ``yields``: one that is being received keeps the target.
 
     Raises:
         NameBusy: another rename or deletion is at the key that it names; the claim is taken back
@@ -78,7 +78,11 @@ def standing_against(change: NameChange) -> list[Upload]:
     return [
         row
         for row in locked
-        if (change.directory or row.state != UploadState.RECEIVING)
+        if (
+            change.directory
+            or row.state != UploadState.RECEIVING
+            or (yields and row.key == change.target)
+        )
         # SQLite's LIKE takes upper and lower case for the same.
         and any(_overlap(row.key, key) for key in change.keys)
     ]

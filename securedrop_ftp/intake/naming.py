@@ -320,7 +320,8 @@ class Naming:
         ask_storage: Callable[[], None],
         outcome: Callable[[], Event],
     ) -> None:
-        self._claim(change)
+        versions = request.principal.overwrite == OverwritePolicy.VERSION
+        self._claim(change, yields=versions)
         with self._taken_back(change):
             look()
         step(f"{change.kind}.claimed")
@@ -341,11 +342,12 @@ class Naming:
         self._finish(change, outcome(), root_of(storage, request.principal.root))
         step(f"{change.kind}.told")
 
-    def _claim(self, change: NameChange) -> None:
+    def _claim(self, change: NameChange, *, yields: bool) -> None:
         with self._taken_back(change):
             self._book.run(partial(name_changes.claim, change))
             for _ in range(_LOOKS):
-                standing = self._book.run(partial(name_changes.standing_against, change))
+                look = partial(name_changes.standing_against, change, yields=yields)
+                standing = self._book.run(look)
                 if not standing:
                     return
                 self._settle(change, standing)

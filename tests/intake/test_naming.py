@@ -284,6 +284,26 @@ def test_under_version_an_upload_on_its_way_keeps_its_name(house: House, alice: 
     assert stored(house.backend, "acme/a (1)") == b"renamed"
 
 
+def test_under_version_an_upload_that_comes_amid_a_rename_keeps_its_name(
+    house: House, alice: Principal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is admitted behind the rename's look and before its claim."""
+    alice = under(alice, OverwritePolicy.VERSION)
+    house.upload(alice, "/b", b"renamed")
+    claim = name_changes.claim
+    streams: list[Any] = []
+
+    def late(change: NameChange) -> None:
+        if not streams:
+            streams.append(house.begin(alice, "/a", session="s2"))
+            house.feed(streams[0], b"on its way")
+        claim(change)
+
+    monkeypatch.setattr(name_changes, "claim", late)
+    assert house.rename(alice, "/b", "/a").path == "/a (1)"
+    assert house.finish(streams[0]).path == "/a"
+
+
 def test_a_source_that_is_busy_costs_no_number(
     house: House, alice: Principal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
