@@ -12,7 +12,7 @@ PARALLEL = -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test-fast test coverage check format lock docs clean
-.PHONY: test-faults test-fuzz test-storage test-resume test-rclone test-days test-isolation test-siblings test-mends
+.PHONY: test-faults test-names test-fuzz test-storage test-resume test-rclone test-days test-isolation test-siblings test-mends
 .PHONY: test-posture test-clients bench bench-against
 
 help:  ## this list
@@ -52,6 +52,10 @@ test-storage: $(STAMP)  ## the storage contract on every real server; a table (A
 test-faults: $(STAMP)  ## the long crash suite: 500 kills on each storage, 10 000 uploads, 1 000 races (KILLS=n, UPLOADS=n, RACES=n)
 	@.ci/packages
 	@KILLS=$${KILLS:-500} UPLOADS=$${UPLOADS:-10000} RACES=$${RACES:-1000} $(PY) -m pytest -s tests/faults $(ARGS)
+
+test-names: $(STAMP)  ## 10 000 sequences of all verbs at one's own and others' names, with kills and faults (SEQUENCES=n)
+	@.ci/packages
+	@SEQUENCES=$(or $(SEQUENCES),10000) $(PY) -m pytest -n 4 --dist load -rP tests/names $(ARGS)
 
 test-fuzz: $(STAMP)  ## 1 000 000 hostile commands, 25 000 broken TLS records, 1 000 interruptions (COMMANDS=n, INTERRUPTIONS=n)
 	@COMMANDS=$(or $(COMMANDS),1000000) $(PY) -m pytest -s tests/security/fuzz $(ARGS)

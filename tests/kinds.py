@@ -29,6 +29,7 @@ ACCEPTANCE_FOLDERS: Final = (
     "tests/bench/",
     "tests/faults/",
     "tests/interop/",
+    "tests/names/",
     "tests/posture/",
     "tests/security/",
 )

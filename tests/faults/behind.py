@@ -37,6 +37,9 @@ class BehindProxy:
             raise KeyError(key) from None
         return body
 
+    def below(self, prefix: str) -> dict[str, bytes]:
+        return self.direct.below(prefix)
+
     def put(self, key: str, data: bytes) -> None:
         self.direct.put(key, data)
 
