@@ -43,7 +43,7 @@ def test_a_writer_in_blocks_stores_its_file(appending: ServedFtps) -> None:
 
 
 def test_appe_adds_to_what_is_there(appending: ServedFtps) -> None:
-    """suppaftp's and ftputil's way."""
+    """suppaftp's way."""
     with appending.login() as client:
         for line in (b"one\n", b"two\n", b"", b"three\n"):
             assert store(client, "APPE lines.log", line).startswith("226 ")
