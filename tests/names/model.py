@@ -650,7 +650,7 @@ def _rename_to(world: World, act: RenameTo, told: str | None) -> Iterator[World]
             yield done
         return
     if _parent(act.path) not in world.dirs or f"{act.path}/".startswith(f"{source.key}/"):
-        if _refused(told):
+        if _refused(told) or (source.is_dir and _said(told, "450")):
             yield done
         return
     if source.is_dir:
