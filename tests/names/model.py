@@ -583,7 +583,7 @@ def _listed(world: World, act: Listed, told: str | None) -> Iterator[World]:
         yield world
         return
     if not world.lists or act.path not in world.dirs:
-        if _refused(told):
+        if _refused(told) or (act.path in world.files and _said(told, "501")):
             yield world
         return
     if not told.startswith("226 "):
