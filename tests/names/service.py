@@ -209,11 +209,12 @@ class Service:
         with log.open("rb") as lines:
             lines.seek(self._read)
             for line in lines:
-                if line.endswith(b"\n"):
-                    self._read += len(line)
-                    if b'"worker.started"' in line:
-                        started = json.loads(line)
-                        self._workers[started["worker"]] = started["pid"]
+                if not line.endswith(b"\n"):
+                    break  # the rest of it is still to come
+                self._read += len(line)
+                if b'"worker.started"' in line:
+                    started = json.loads(line)
+                    self._workers[started["worker"]] = started["pid"]
         return [pid for _, pid in sorted(self._workers.items())]
 
     def _open(self) -> list[int]:
