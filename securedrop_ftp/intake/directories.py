@@ -60,11 +60,11 @@ class Directories:
             return path
         name = Name(principal.storage, key, root)
         self._book.run(partial(name_changes.refuse_claimed, name))
-        refuse_published(name)
+        self._book.run(partial(refuse_published, name))
         storage.mkdir(key)
         self._book.run(partial(_keep, name))
         try:
-            refuse_published(name)  # of two at least one sees the other
+            self._book.run(partial(refuse_published, name))  # of two at least one sees the other
         except NameBusy:
             storage.rmdir(key)
             self._book.run(partial(kept_directories.forget, name.storage, key))

@@ -46,7 +46,7 @@ def test_replies_and_storage_are_those_of_a_possible_world(
     }
     if storage == "s3":
         # What may still be carried out is not settled before these are over.
-        options |= {"part_size": 8388608, "operation_timeout": 4, "storage_timeout": 4}
+        options |= {"part_size": 8388608, "operation_timeout": 15, "storage_timeout": 15}
     ftps = served(database, storage, workers=2, options=options, env=service_settings(tmp_path))
     service = Service(ftps, tmp_path, copies=storage == "s3", races=bool(SEQUENCES))
     if not SEQUENCES:
