@@ -93,16 +93,22 @@ class Loop(Epoll):  # type: ignore[misc]  # pyftpdlib has no type hints
         timeout: float | None = None
         while not self._stopped:
             self.poll(0 if self._soon else timeout)
-            # Only what is queued now: a callback that queues another must not starve the sockets.
-            for _ in range(len(self._soon)):
-                function, args = self._soon.popleft()
-                try:
-                    function(*args)
-                except Exception:
-                    logger.exception("loop.callback_failed", callback=repr(function))
+            self._call_what_waits()
             # Last: callbacks make timers, and the next poll must not sleep past them (a reply that
             # was due in 50 ms came after the next second's tick, seen).
             timeout = self.sched.poll()
+
+    def _call_what_waits(self) -> None:
+        # In a frame of its own: the frame of `run` would hold the last callback and its arguments
+        # until the next one, and with them a session that has closed.
+        #
+        # Only what is queued now: a callback that queues another must not starve the sockets.
+        for _ in range(len(self._soon)):
+            function, args = self._soon.popleft()
+            try:
+                function(*args)
+            except Exception:
+                logger.exception("loop.callback_failed", callback=repr(function))
 
 
 class _Watch:

@@ -21,8 +21,7 @@ from tests.fixtures.processes import wait_until
 from tests.fixtures.served import Serve, ServedFtps
 
 CLIENT = "192.0.2.7"
-#: Sessions that are counted. What the loop has called last, its frames hold until its next event:
-#: so much may be there still, but not of each session.
+#: Sessions that are counted.
 AGAIN = 3
 #: Timers of a session that has ended may hold it for so long: the rest of a refused data channel
 #: is thrown away for 10 s.
@@ -45,9 +44,9 @@ class Counted:
         return told
 
     def left(self, before: dict[str, int]) -> dict[str, int]:
-        """How many more there are than there were, of what each session has left."""
+        """How many more there are than there were."""
         more = {name: n - before.get(name, 0) for name, n in self.counts().items()}
-        return {name: n for name, n in more.items() if n >= AGAIN}
+        return {name: n for name, n in more.items() if n > 0}
 
 
 def counted(
