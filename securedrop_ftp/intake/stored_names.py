@@ -9,9 +9,9 @@ Functions that change something are jobs (:mod:`~securedrop_ftp.intake.ledger`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, Final, NamedTuple
 from uuid import UUID
 
 from django.db.models import Q, QuerySet, UUIDField, Value
@@ -31,12 +31,19 @@ class Name(NamedTuple):
     root: str | None = None
 
 
+#: Of a row whose file has its key no more: nothing is appended to it, and it answers no retry; its
+#: client has to send the file again, if policy lets it.
+_GIVEN_UP: Final[Mapping[str, Any]] = {
+    "current": False,
+    "unconfirmed": False,
+    "digest_state": None,
+}
+
 _GIVE_UP = Update(
     lambda: Upload.objects.filter(storage=Given("storage"), key=Given("key"), current=True).exclude(
         pk=Given("but", UUIDField())
     ),
-    current=False,
-    digest_state=None,
+    **_GIVEN_UP,
 )
 
 
@@ -47,16 +54,14 @@ def hold(name: Name, upload_id: UUID) -> None:
 
 def give_up(storage: str, keys: Sequence[str]) -> None:
     """What has these keys was deleted."""
-    Upload.objects.filter(storage=storage, key__in=keys, current=True).update(
-        current=False, digest_state=None
-    )
+    Upload.objects.filter(storage=storage, key__in=keys, current=True).update(**_GIVEN_UP)
 
 
 def move(change: NameChange) -> None:
     """What was stored at the source of a rename, or below it, is at its target now."""
     rows = Upload.objects.filter(storage=change.storage, current=True).order_by()
     if not change.directory:
-        rows.filter(key=change.target).update(current=False, digest_state=None)
+        rows.filter(key=change.target).update(**_GIVEN_UP)
         rows.filter(key=change.source).update(key=change.target, path=change.target_path)
         return
     # The path first: the key selects the rows. An account with another root has other paths.

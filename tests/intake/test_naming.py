@@ -446,6 +446,27 @@ def test_an_account_that_may_not_overwrite_replaces_its_own(house: House, alice:
     assert names()[-1] == ("/stock.csv", "acme/stock.csv", True)
 
 
+@pytest.mark.parametrize("act", ["delete", "rename", "upload"])
+def test_what_lost_its_name_lets_no_later_upload_in(
+    house: House, alice: Principal, act: str
+) -> None:
+    """An unconfirmed upload answers its retry. Without its file it answers nothing, and who sends
+    another is told at once that the name is taken, not when all of it has come."""
+    bob = replace(make_principal(user="bob"), overwrite=OverwritePolicy.REPLACE)
+    house.upload(alice, "/a", b"not told")
+    Upload.objects.update(unconfirmed=True)
+    house.upload(bob, "/b", b"bob's")
+    if act == "rename":
+        house.rename(bob, "/b", "/a")
+    elif act == "upload":
+        house.upload(bob, "/a", b"bob's")
+    else:
+        house.delete(alice, "/a")
+        house.upload(bob, "/a", b"bob's")
+    with pytest.raises(Exists):
+        house.begin(under(alice, OverwritePolicy.REJECT), "/a", session="s2")
+
+
 def test_another_accounts_file_is_not_replaced(house: House, alice: Principal) -> None:
     house.upload(make_principal(user="bob"), "/a", b"bob's")
     alice = under(alice, OverwritePolicy.REPLACE, Permission.OVERWRITE)
